@@ -1,0 +1,110 @@
+"""What the two-population network of Brunel (2000) is, whoever runs it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from simulators.interface import Parameter, ParameterSpace
+from simulators.recording import Recording
+
+_J = "strength of an excitatory synapse: jump of the membrane potential"
+_G = "strength of inhibition relative to excitation"
+_ETA = "external input relative to the rate that reaches threshold"
+
+FULL_RANGE = ParameterSpace(
+    (Parameter("J", "mV", 0.05, 0.4, _J), Parameter("g", "1", 3.5, 8.0, _G), Parameter("eta", "1", 0.8, 4.0, _ETA))
+)
+"""All network states (Skaar et al. 2020)."""
+
+AI_RANGE = ParameterSpace(
+    (Parameter("J", "mV", 0.1, 0.25, _J), Parameter("g", "1", 4.5, 6.0, _G), Parameter("eta", "1", 1.5, 3.0, _ETA))
+)
+"""Asynchronous irregular activity, the state most like cortex (Skaar et al. 2020)."""
+
+RANGES = {"ai": AI_RANGE, "full": FULL_RANGE}
+
+
+@dataclass(frozen=True)
+class BrunelNetwork:
+    """Everything about the network that is not estimated. Defaults: full size, as in Skaar et al. 2020.
+
+    ``order`` scales the populations: 4 ``order`` excitatory and ``order`` inhibitory neurons, each connected to 10 %
+    of either. Spikes are counted in bins of ``bin_ms``; the first ``transient_ms`` of ``duration_ms`` are marked as
+    transient. Raises ValueError for values no network can have.
+    """
+
+    order: int = 2500
+    connection_probability: float = 0.1
+    membrane_time_constant_ms: float = 20.0
+    capacitance_pF: float = 250.0
+    refractory_ms: float = 2.0
+    threshold_mV: float = 20.0
+    reset_mV: float = 10.0
+    delay_ms: float = 1.5
+    dt_ms: float = 0.1
+    duration_ms: float = 3000.0
+    transient_ms: float = 150.0
+    bin_ms: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.in_degree_inhibitory < 1:
+            raise ValueError(f"order {self.order} leaves a neuron without inhibitory inputs; take 10 or more")
+        if not 0 <= self.transient_ms < self.duration_ms:
+            raise ValueError(f"a transient of {self.transient_ms} ms leaves nothing of {self.duration_ms} ms")
+        if not self.reset_mV < self.threshold_mV:
+            raise ValueError(f"reset {self.reset_mV} mV must lie below the threshold {self.threshold_mV} mV")
+        for name in ("refractory_ms", "delay_ms", "duration_ms", "transient_ms", "bin_ms"):
+            steps = getattr(self, name) / self.dt_ms
+            if abs(steps - round(steps)) > 1e-6:
+                raise ValueError(f"{name} = {getattr(self, name)} is not a multiple of the time step {self.dt_ms} ms")
+        for name in ("duration_ms", "transient_ms"):
+            bins = getattr(self, name) / self.bin_ms
+            if abs(bins - round(bins)) > 1e-6:
+                raise ValueError(f"{name} = {getattr(self, name)} is not a multiple of the bin of {self.bin_ms} ms")
+        if self.delay_ms < self.dt_ms:
+            raise ValueError(f"delay {self.delay_ms} ms is shorter than the time step {self.dt_ms} ms")
+
+    @property
+    def n_excitatory(self) -> int:
+        return 4 * self.order
+
+    @property
+    def n_inhibitory(self) -> int:
+        return self.order
+
+    @property
+    def in_degree_excitatory(self) -> int:
+        return int(self.connection_probability * self.n_excitatory)
+
+    @property
+    def in_degree_inhibitory(self) -> int:
+        return int(self.connection_probability * self.n_inhibitory)
+
+    @property
+    def populations(self) -> dict[str, tuple[int, int]]:
+        """First and past-the-last neuron of each population."""
+        n = self.n_excitatory
+        return {"excitatory": (0, n), "inhibitory": (n, n + self.n_inhibitory)}
+
+    def steps(self, duration_ms: float) -> int:
+        """Time steps in a duration."""
+        return round(duration_ms / self.dt_ms)
+
+    def external_rate_per_ms(self, J: float, eta: float) -> float:
+        """Rate of a neuron's own Poisson input: eta nu_th C_E with nu_th = V_th / (J C_E tau_m) (Brunel 2000)."""
+        return eta * self.threshold_mV / (J * self.membrane_time_constant_ms)
+
+    def recording(self, counts: Integer[np.ndarray, "2 bins"]) -> Recording:
+        """Spike counts of the two populations as a Recording."""
+        return Recording(
+            counts.astype(np.uint16), 1e3 / self.bin_ms, "1", tuple(self.populations), round(self.transient_ms / self.bin_ms)
+        )
+
+    def count(self, times_ms: Float[np.ndarray, " spikes"], senders: Integer[np.ndarray, " spikes"]) -> Recording:
+        """Count spikes per bin and population; a spike at the end of a time step belongs to the bin that step is in."""
+        bins = round(self.duration_ms / self.bin_ms)
+        index = (np.rint(times_ms / self.dt_ms).astype(np.int64) - 1) // self.steps(self.bin_ms)
+        return self.recording(
+            np.stack([np.bincount(index[(senders >= a) & (senders < b)], minlength=bins) for a, b in self.populations.values()])
+        )

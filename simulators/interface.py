@@ -1,0 +1,133 @@
+"""The interfaces every room keeps to: parameters, simulators, forward models."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from simulators.recording import Recording
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a model, uniform between ``low`` and ``high`` (in ``unit``) before any data are seen."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    meaning: str = ""
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"parameter {self.name}: range {self.low} ... {self.high} is not an interval")
+
+
+@dataclass(frozen=True)
+class ParameterSpace:
+    """An ordered set of parameters: the box in which a simulator works and an estimator answers."""
+
+    parameters: tuple[Parameter, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parameters or len(set(self.names)) != len(self.parameters):
+            raise ValueError(f"a parameter space needs parameters with distinct names; got {self.names}")
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self.parameters)
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(p.name for p in self.parameters)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return tuple(p.unit for p in self.parameters)
+
+    @property
+    def low(self) -> Float[np.ndarray, " n_parameters"]:
+        return np.array([p.low for p in self.parameters])
+
+    @property
+    def high(self) -> Float[np.ndarray, " n_parameters"]:
+        return np.array([p.high for p in self.parameters])
+
+    def sample(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n n_parameters"]:
+        """``n`` uniform draws; the first ``m`` of them do not depend on ``n``."""
+        return self.from_unit(rng.random((n, len(self))))
+
+    def to_unit(self, theta: Float[np.ndarray, "*batch n_parameters"]) -> Float[np.ndarray, "*batch n_parameters"]:
+        """From physical units to the unit cube."""
+        return (theta - self.low) / (self.high - self.low)
+
+    def from_unit(self, unit: Float[np.ndarray, "*batch n_parameters"]) -> Float[np.ndarray, "*batch n_parameters"]:
+        """From the unit cube to physical units."""
+        return self.low + unit * (self.high - self.low)
+
+    def contains(self, theta: Float[np.ndarray, "*batch n_parameters"]) -> np.ndarray:
+        """Whether each theta lies in the box (edges included)."""
+        return ((theta >= self.low) & (theta <= self.high)).all(-1)
+
+    def check(self, theta: Sequence[float] | np.ndarray) -> Float[np.ndarray, " n_parameters"]:
+        """Theta as an array of floats; raises ValueError naming the value that is missing, not finite or outside."""
+        array = np.asarray(theta, dtype=float)
+        if array.shape != (len(self),):
+            raise ValueError(f"theta has shape {array.shape}; expected {len(self)} values: {', '.join(self.names)}")
+        for p, value in zip(self.parameters, array, strict=True):
+            if not p.low <= value <= p.high:
+                raise ValueError(
+                    f"{p.name} = {value:g} {p.unit} lies outside {p.low:g} ... {p.high:g}; "
+                    f"choose a value inside, or build the simulator with a wider ParameterSpace"
+                )
+        return array
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """As plain lists and dictionaries, for JSON."""
+        return [asdict(p) for p in self.parameters]
+
+    @classmethod
+    def from_json(cls, parameters: Iterable[dict[str, Any]]) -> "ParameterSpace":
+        """The inverse of ``to_json``."""
+        return cls(tuple(Parameter(**p) for p in parameters))
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """A model with parameters. The same theta and generator state give the same recording on one machine.
+
+    ``simulate`` raises ValueError for a theta outside ``parameters``. A simulator that is faster in batches also has
+    ``simulate_batch(thetas, rngs) -> list[Recording]`` and ``batch_size``. Simulators are plain configuration: they
+    hold no live state and can be sent to another process.
+    """
+
+    @property
+    def parameters(self) -> ParameterSpace: ...
+
+    def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording: ...
+
+
+@runtime_checkable
+class ForwardModel(Protocol):
+    """What an instrument sees of a simulated recording: counts to LFP, dipoles to EEG."""
+
+    def observe(self, source: Recording, theta: Float[np.ndarray, " n_parameters"]) -> Recording: ...
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A simulator seen through a forward model is a simulator again."""
+
+    simulator: Simulator
+    forward_model: ForwardModel
+
+    @property
+    def parameters(self) -> ParameterSpace:
+        return self.simulator.parameters
+
+    def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording:
+        return self.forward_model.observe(self.simulator.simulate(theta, rng), theta)
