@@ -1,0 +1,6 @@
+"""From recordings to parameters. Importing this package loads neither torch nor sbi."""
+
+from inference.estimate import Estimate, Estimator
+from inference.features import SpectralFeatures
+
+__all__ = ["Estimate", "Estimator", "SpectralFeatures"]
