@@ -1,0 +1,40 @@
+"""What all tests share: one thread a process, types and shapes checked at every call, and a fixed random generator."""
+
+import os
+import re
+from pathlib import Path
+
+# Before anything loads numpy or torch: tests run in several processes, which would fight over the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("simulators", "surrogates", "inference")
+# An int may stand for a float, as in every type checker.
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+
+
+def modules_to_check():
+    """Every module but those with compiled kernels: numba cannot compile a function that has been wrapped."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            compiled = re.search(r"^\s*(import|from) numba\b", path.read_text(encoding="utf-8"), re.MULTILINE)
+            if path.name != "__init__.py" and not compiled:
+                yield ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+install_import_hook(list(modules_to_check()), CHECKER)
+
+hypothesis.settings.register_profile("reproducible", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("reproducible")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """The same random numbers in every run and every test."""
+    return np.random.default_rng(0)
