@@ -1,0 +1,136 @@
+"""The Brunel network in NEST: the reference for the compiled one, and the way to networks that one cannot hold."""
+
+import ctypes
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import ModuleType
+
+import numpy as np
+from jaxtyping import Float
+
+from simulators.brunel.model import FULL_RANGE, BrunelNetwork
+from simulators.interface import ParameterSpace
+from simulators.recording import Recording, Spikes
+
+_LARGEST_NEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class NestBrunel:
+    """Simulator of a ``BrunelNetwork`` in NEST 3.10: spike counts of both populations, for theta = (J, g, eta).
+
+    The seed of NEST is drawn from the generator that is handed over. The same seed gives the same spikes for the same
+    number of ``threads``, and other spikes for another number. NEST's kernel is reset before and after: whatever else
+    the process has built in NEST is lost. Raises ImportError with what to install where NEST is missing.
+    """
+
+    network: BrunelNetwork = field(default_factory=BrunelNetwork)
+    parameters: ParameterSpace = FULL_RANGE
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.parameters.names != FULL_RANGE.names:
+            raise ValueError(f"parameters are {self.parameters.names}; expected {FULL_RANGE.names}")
+        if self.threads < 1:
+            raise ValueError(f"threads = {self.threads}; NEST needs 1 or more")
+
+    def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording:
+        """Spike counts, (2, bins) of ``bin_ms``."""
+        spikes = self.simulate_spikes(theta, rng)
+        return self.network.count(spikes.times_ms, spikes.senders)
+
+    def simulate_spikes(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Spikes:
+        """Every spike of the same simulation."""
+        theta = self.parameters.check(theta)
+        nest = load_nest()
+        try:
+            nest.ResetKernel()
+            nest.resolution = self.network.dt_ms
+            nest.local_num_threads = self.threads
+            nest.rng_seed = int(rng.integers(1, _LARGEST_NEST_SEED, endpoint=True))
+            neurons, recorder = self._build(nest, *theta)
+            nest.Simulate(self.network.duration_ms)
+            times, senders = recorder.get("events", ("times", "senders")).values()
+            first = neurons[0].global_id
+        finally:
+            nest.ResetKernel()
+        order = np.lexsort((senders, times))
+        return Spikes(times[order], senders[order].astype(np.int64) - first, self.network.populations)
+
+    def _build(self, nest: ModuleType, J: float, g: float, eta: float):
+        """Neurons, connections and devices; returns the neurons and the spike recorder."""
+        network = self.network
+        neurons = nest.Create(
+            "iaf_psc_delta",
+            network.n_excitatory + network.n_inhibitory,
+            {
+                "C_m": network.capacitance_pF,
+                "tau_m": network.membrane_time_constant_ms,
+                "t_ref": network.refractory_ms,
+                "E_L": 0.0,
+                "V_th": network.threshold_mV,
+                "V_reset": network.reset_mV,
+                "V_m": nest.random.uniform(0.0, network.threshold_mV),
+            },
+        )
+        weights = {"excitatory": J, "inhibitory": -g * J}
+        in_degrees = {"excitatory": network.in_degree_excitatory, "inhibitory": network.in_degree_inhibitory}
+        for population, (start, end) in network.populations.items():
+            # One weight for a whole population spares eight bytes a connection; it belongs to the synapse model.
+            nest.CopyModel("static_synapse_hom_w", population, {"weight": weights[population]})
+            nest.Connect(
+                neurons[start:end],
+                neurons,
+                {"rule": "fixed_indegree", "indegree": in_degrees[population]},
+                {"synapse_model": population, "delay": network.delay_ms},
+            )
+        # A poisson_generator sends an independent train to each of its targets.
+        external = nest.Create("poisson_generator", params={"rate": 1e3 * network.external_rate_per_ms(J, eta)})
+        nest.Connect(external, neurons, syn_spec={"weight": J, "delay": network.delay_ms})
+        recorder = nest.Create("spike_recorder")
+        nest.Connect(neurons, recorder)
+        return neurons, recorder
+
+
+def load_nest() -> ModuleType:
+    """NEST, imported without its banner and told to print errors alone. Raises ImportError with what to install."""
+    if "nest" not in sys.modules:
+        with _silenced_terminal():
+            try:
+                importlib.import_module("nest")
+            except ImportError as error:
+                raise ImportError(
+                    f"NestBrunel needs NEST 3.10 ({error}): install it with 'pip install nest-simulator==3.10.0' "
+                    "or 'conda install -c conda-forge nest-simulator', or use CompiledBrunel, which needs no NEST"
+                ) from error
+    nest = sys.modules["nest"]
+    nest.verbosity = nest.VerbosityLevel.ERROR
+    return nest
+
+
+@contextmanager
+def _silenced_terminal() -> Iterator[None]:
+    """Send standard output and error of the whole process nowhere, C++ included, which never asks sys.stdout."""
+    flush_c = ctypes.CDLL(None).fflush
+    sys.stdout.flush()
+    sys.stderr.flush()
+    flush_c(None)
+    kept = [os.dup(1), os.dup(2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        # Sent on now, or what C and Python still hold would come out after all.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        flush_c(None)
+        for descriptor, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+        os.close(nowhere)
