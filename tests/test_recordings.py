@@ -1,0 +1,405 @@
+"""Files -> Recording: what is read, what is refused and how it is said; and what makes a recording fit an estimator."""
+
+import io
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from jaxtyping import TypeCheckError
+from scipy.signal import welch
+
+from inference.features import SpectralFeatures
+from inference.recordings import matched, read_counts, read_recording, resampled, to_unit, write_recording
+from simulators.recording import Recording
+
+FEATURES = SpectralFeatures()
+DEPTHS = tuple(f"z = {-100 * k} um" for k in range(6))
+LFP = np.random.default_rng(1).normal(size=(6, 1000))
+PLACE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def lfp(values=LFP, sampling_rate=1000.0, unit="mV", channels=None, transient=0):
+    names = channels or tuple(f"ch{i}" for i in range(len(values)))
+    return Recording(values, sampling_rate, unit, names, transient)
+
+
+def refused(read, *args, **kwargs) -> str:
+    """What a ValueError says."""
+    with pytest.raises(ValueError, match=r".") as error:
+        read(*args, **kwargs)
+    return str(error.value)
+
+
+def assert_same(a: Recording, b: Recording):
+    np.testing.assert_array_equal(a.values, b.values)
+    assert a.values.dtype == b.values.dtype
+    same = ("sampling_rate", "unit", "channels", "transient")
+    assert [getattr(a, f) for f in same] == [getattr(b, f) for f in same]
+
+
+# --- reading what is there ---
+
+NAMES = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=12)
+NUMBER_TYPES = st.sampled_from([np.float64, np.float32, np.int16, np.uint16, np.int64])
+
+
+@st.composite
+def fields_of_recordings(draw):
+    shape = draw(st.tuples(st.integers(1, 4), st.integers(2, 20)))
+    values = draw(hnp.arrays(draw(NUMBER_TYPES), shape))
+    channels = tuple(draw(st.lists(NAMES, min_size=shape[0], max_size=shape[0])))
+    return values, draw(st.floats(1e-3, 1e6)), draw(NAMES), channels, draw(st.integers(0, shape[1] - 1))
+
+
+@PLACE
+@given(fields=fields_of_recordings())
+def test_written_recordings_read_back_identically(fields, tmp_path):
+    recording = Recording(*fields)
+    write_recording(recording, tmp_path / "r.npz")
+    assert_same(read_recording(tmp_path / "r.npz"), recording)
+
+
+@PLACE
+@given(
+    values=hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(2, 20)), elements=st.floats(width=64)),
+    header=st.booleans(),
+    delimiter=st.sampled_from(",;\t"),
+)
+def test_csv_reads_back(values, header, delimiter, tmp_path):
+    names = tuple(f"ch {i}" for i in range(len(values)))
+    path = tmp_path / "r.csv"
+    np.savetxt(path, values.T, fmt="%.17g", delimiter=delimiter, header=delimiter.join(names) if header else "")
+    recording = read_recording(path, sampling_rate=500, unit="mV", channels=None if header else names)
+    np.testing.assert_array_equal(recording.values, values)
+    assert recording.channels == names
+
+
+@pytest.mark.parametrize(
+    ("column", "step", "decimals", "rate"),
+    [("time_ms", 1.0, 3, 1000), ("time_s", 0.002, 4, 500), ("time", 1 / 1024, 4, 1024), ("time_ms", 1 / 30, 2, 3e4)],
+)
+def test_a_time_column_gives_the_sampling_rate(column, step, decimals, rate, tmp_path):
+    rows = [f"{column},top,bottom", *(f"{7 + i * step:.{decimals}f},{i},{-i}" for i in range(400))]
+    (tmp_path / "r.csv").write_text("\n".join(rows))
+    recording = read_recording(tmp_path / "r.csv", unit="uV")
+    assert recording.sampling_rate == pytest.approx(rate, rel=1e-3)
+    assert recording.channels == ("top", "bottom")
+    assert recording.unit == "uV"
+    np.testing.assert_array_equal(recording.values[1], -np.arange(400))
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufeffa,b\r\n1,2\r\n3,4\r\n", '"a","b"\n1,2\n\n3,4\n', "# a,b\n1,2\n3,4", "a;b\n1;2\n3;4"]
+)
+def test_csv_dialects(text, tmp_path):
+    (tmp_path / "r.csv").write_text(text, encoding="utf-8")
+    recording = read_recording(tmp_path / "r.csv", sampling_rate=1000, unit="mV")
+    assert recording.channels == ("a", "b")
+    np.testing.assert_array_equal(recording.values, [[1, 3], [2, 4]])
+
+
+def test_an_empty_csv_cell_is_a_gap(tmp_path):
+    (tmp_path / "r.csv").write_text("a,b\n1,2\n,4\n")
+    values = read_recording(tmp_path / "r.csv", sampling_rate=1000, unit="mV").values
+    np.testing.assert_array_equal(values, [[1, np.nan], [2, 4]])
+
+
+def test_npy_and_nameless_npz_take_what_is_given(tmp_path):
+    np.save(tmp_path / "r.npy", LFP[0])
+    one = read_recording(tmp_path / "r.npy", sampling_rate=1000, unit="uV")
+    assert (one.values.shape, one.unit, one.channels) == ((1, 1000), "uV", ("channel 1",))
+    np.savez(tmp_path / "r.npz", my_lfp=LFP)
+    many = read_recording(str(tmp_path / "r.npz"), sampling_rate=1000, unit="mV", channels=DEPTHS)
+    assert_same(many, lfp(channels=DEPTHS))
+
+
+# --- refusing what is not ---
+
+
+def saved(path, **arrays):
+    np.savez(path, **{k: np.asarray(v) for k, v in arrays.items()})
+
+
+REFUSED_NPZ = {
+    "no rate": (dict(values=LFP, unit="mV"), "give sampling_rate in Hz"),
+    "no unit": (dict(values=LFP, sampling_rate=1e3), "give unit='mV'"),
+    "two arrays": (dict(a=LFP, b=LFP), "no array 'values'.*: a, b"),
+    "no array": (dict(unit="mV"), "no array 'values'"),
+    "epochs": (dict(values=LFP.reshape(6, 10, 100)), "channels x samples"),
+    "empty": (dict(values=LFP[:, :0]), "empty"),
+    "complex": (dict(values=LFP * 1j), "complex128; expected real numbers"),
+    "text": (dict(values=["a", "b"]), "expected real numbers"),
+    "objects": (dict(values=np.array([[1, 2], [3]], dtype=object)), "Python objects"),
+    "bad rate": (dict(values=LFP, sampling_rate=-1.0, unit="mV"), "-1.0 Hz"),
+    "rates": (dict(values=LFP, sampling_rate=[1.0, 2.0], unit="mV"), "sampling_rate must be one number"),
+    "unit a number": (dict(values=LFP, sampling_rate=1e3, unit=3), "unit must be text"),
+    "fractional transient": (dict(values=LFP, sampling_rate=1e3, unit="mV", transient=0.5), "whole number"),
+    "all transient": (dict(values=LFP, sampling_rate=1e3, unit="mV", transient=1000), "leaves nothing"),
+    "names": (dict(values=LFP, sampling_rate=1e3, unit="mV", channels=["a"]), "1 channel names for 6"),
+    "transposed": (dict(values=LFP.T, sampling_rate=1e3, unit="mV", channels=DEPTHS), r"values\.T.*6 channel names"),
+}
+
+
+@pytest.mark.parametrize(("arrays", "says"), REFUSED_NPZ.values(), ids=REFUSED_NPZ)
+def test_npz_that_is_no_recording(arrays, says, tmp_path):
+    path = tmp_path / "r.npz"
+    saved(path, **arrays)
+    with pytest.raises(ValueError, match=says) as error:
+        read_recording(path)
+    assert str(path) in str(error.value)
+
+
+REFUSED_CSV = {
+    "text": ("a,b\n1,2\n1,fish\n", "fish"),
+    "ragged": ("a,b\n1,2\n1,2,3\n", "columns"),
+    "header too short": ("a\n1,2\n", "names 1 columns, its rows have 2"),
+    "header only": ("a,b\n", "no numbers"),
+    "nothing": ("", "no numbers"),
+    "times only": ("time_ms\n0\n1\n", "no channel"),
+    "time stands still": ("time_ms,a\n0,1\n0,2\n", "increasing"),
+    "time with gaps": ("time_ms,a\n0,1\n,2\n2,2\n", "increasing"),
+    "a missing sample": ("time_ms,a\n" + "".join(f"{t},1\n" for t in range(100) if t != 50), "49 to 51 at row 51"),
+    "ms called time": ("time,a\n0,1\n1,2\n2,3\n", "name it 'time_ms'"),
+    "decimal commas": ("a;b\n1,5;2,5\n", "1,5"),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), REFUSED_CSV.values(), ids=REFUSED_CSV)
+def test_csv_that_is_no_recording(text, says, tmp_path):
+    (tmp_path / "r.csv").write_text(text)
+    given_rate = {} if text.startswith("time") else {"sampling_rate": 1000}
+    with pytest.raises(ValueError, match=says):
+        read_recording(tmp_path / "r.csv", unit="mV", **given_rate)
+
+
+def test_what_the_file_says_is_not_overruled(tmp_path):
+    write_recording(lfp(), tmp_path / "r.npz")
+    assert "says 1000 Hz, you say 250 Hz" in refused(read_recording, tmp_path / "r.npz", sampling_rate=250)
+    assert "its unit is 'mV', you say 'uV'" in refused(read_recording, tmp_path / "r.npz", unit="uV")
+
+
+def test_files_that_are_not_there_or_have_no_reader(tmp_path):
+    assert "No such file" in refused(read_recording, tmp_path / "none.npz")
+    (tmp_path / "folder.npz").mkdir()
+    assert "directory" in refused(read_recording, tmp_path / "folder.npz")
+    assert "no reader for '.xyz'" in refused(read_recording, tmp_path / "r.xyz")
+    assert ".npz" in refused(write_recording, lfp(), tmp_path / "r.npy")
+
+
+def npy_claiming(shape, data=b"") -> bytes:
+    out = io.BytesIO()
+    np.lib.format.write_array_header_2_0(out, {"shape": shape, "fortran_order": False, "descr": "<f8"})
+    return out.getvalue() + data
+
+
+@pytest.mark.parametrize("shape", [(6, 10**12), (10**30, 10**30), (6, 1000), (-6, -1000)])
+def test_headers_that_promise_more_than_there_is(shape, tmp_path):
+    (tmp_path / "r.npy").write_bytes(npy_claiming(shape, bytes(100)))
+    refused(read_recording, tmp_path / "r.npy", sampling_rate=1000, unit="mV")
+    with zipfile.ZipFile(tmp_path / "r.npz", "w") as archive:
+        archive.writestr("values.npy", npy_claiming(shape, bytes(100)))
+    refused(read_recording, tmp_path / "r.npz", sampling_rate=1000, unit="mV")
+
+
+def test_what_unpacks_to_too_much_is_refused_unopened(tmp_path, monkeypatch):
+    monkeypatch.setattr("inference.recordings.LARGEST_BYTES", 10_000)
+    for name, save in {"r.npz": np.savez_compressed, "r.npy": np.save, "r.csv": np.savetxt}.items():
+        save(tmp_path / name, np.zeros((2, 5000)))
+        assert "cut or downsample" in refused(read_recording, tmp_path / name, sampling_rate=1000, unit="mV")
+
+
+def whole_file(suffix) -> bytes:
+    out = io.BytesIO()
+    if suffix == ".npz":
+        np.savez_compressed(out, values=LFP[:2, :50], sampling_rate=1e3, unit="mV", counts=np.ones((2, 9), int))
+    elif suffix == ".npy":
+        np.save(out, LFP[:2, :50])
+    else:
+        np.savetxt(out, LFP[:2, :5].T, delimiter=",", header="time_ms,b")
+    return out.getvalue()
+
+
+def reads_or_says_why(path):
+    for read in (lambda p: read_recording(p, unit="mV", sampling_rate=1e3), read_counts):
+        try:
+            assert isinstance(read(path), Recording)
+        except ValueError as error:
+            # Either outcome is right, but not a mistake of our own in the guise of a damaged file.
+            assert str(path) in str(error)  # noqa: PT017
+            assert not isinstance(error.__cause__, NameError | AttributeError | TypeCheckError)  # noqa: PT017
+
+
+SUFFIXES = st.sampled_from([".npz", ".npy", ".csv"])
+NOISY = pytest.mark.filterwarnings("ignore")
+
+
+@NOISY
+@PLACE
+@given(suffix=SUFFIXES, content=st.binary(max_size=300))
+@example(suffix=".csv", content=b"1,2\x00,3\n")
+@example(suffix=".csv", content=b"\xff\xfe1,2")
+@example(suffix=".npy", content=b"\x93NUMPY\x03\x00")
+@example(suffix=".npy", content=b"\x93NUMPY\x01\x00\x10\x00((((((((((((((((")
+def test_random_bytes_raise_nothing_but_value_errors(suffix, content, tmp_path):
+    (tmp_path / f"r{suffix}").write_bytes(content)
+    reads_or_says_why(tmp_path / f"r{suffix}")
+
+
+@NOISY
+@settings(parent=PLACE, max_examples=200)
+@given(suffix=SUFFIXES, data=st.data())
+def test_damaged_files_raise_nothing_but_value_errors(suffix, data, tmp_path):
+    content = bytearray(whole_file(suffix))
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    (tmp_path / f"r{suffix}").write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    reads_or_says_why(tmp_path / f"r{suffix}")
+
+
+# --- spike counts ---
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint16, float])
+def test_counts_are_read(dtype, tmp_path):
+    saved(tmp_path / "c.npz", counts=np.arange(20, dtype=dtype).reshape(2, 10), bin_ms=0.5, transient=3)
+    counts = read_counts(tmp_path / "c.npz")
+    assert (counts.sampling_rate, counts.unit, counts.transient) == (2000, "1", 3)
+    assert counts.channels == ("excitatory", "inhibitory")
+    np.testing.assert_array_equal(counts.values, np.arange(20).reshape(2, 10))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        (dict(values=np.ones((2, 5))), "no array 'counts'"),
+        (dict(counts=np.ones((5, 2))), r"\(5, 2\); expected \(2, bins\).*values\.T"),
+        (dict(counts=np.ones((3, 5))), r"\(3, 5\); expected \(2, bins\)"),
+        (dict(counts=-np.ones((2, 5))), "negative"),
+        (dict(counts=np.full((2, 5), 0.5)), "fractional"),
+        (dict(counts=np.full((2, 5), np.nan)), "not finite"),
+        (dict(counts=np.ones((2, 5)), bin_ms=0), "bin_ms is 0"),
+        (dict(counts=np.ones((2, 5)), bin_ms=np.nan), "bin_ms is nan"),
+        (dict(counts=np.ones((2, 5)), transient=5), "leaves nothing"),
+        (dict(counts=np.array([[1, 2], [3]], dtype=object)), "Python objects"),
+    ],
+)
+def test_counts_that_are_none(arrays, says, tmp_path):
+    saved(tmp_path / "c.npz", **arrays)
+    with pytest.raises(ValueError, match=says) as error:
+        read_counts(tmp_path / "c.npz")
+    assert "c.npz" in str(error.value)
+
+
+# --- units and rates ---
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("V", 1e3), ("mV", 1), ("uV", 1e-3), ("µV", 1e-3), ("μV", 1e-3)])
+def test_voltages_convert_to_mV(unit, factor):
+    converted = to_unit(lfp(unit=unit), "mV")
+    assert converted.unit == "mV"
+    np.testing.assert_allclose(converted.values, LFP * factor, rtol=1e-12)
+
+
+@pytest.mark.parametrize("unit", ["1", "a.u.", "pA"])
+def test_what_is_no_voltage_is_not_converted(unit):
+    assert f"'{unit}' is none of V, mV, uV, nV" in refused(to_unit, lfp(unit=unit), "mV")
+
+
+@pytest.mark.parametrize("rate", [1500.0, 2000.0, 20_000.0, 30_000.07])
+def test_resampling_keeps_the_band_and_lets_nothing_alias(rate, rng):
+    """A 100 Hz sine and an offset stay as they are; one at 800 Hz, above the new Nyquist frequency, goes."""
+    t = np.arange(int(3 * rate)) / rate
+    slow, fast = np.sin(2 * np.pi * 100 * t), np.sin(2 * np.pi * min(800, 0.45 * rate) * t)
+    out = resampled(lfp(np.stack([5 + slow, fast]), rate, transient=101), 1000)
+    assert out.sampling_rate == pytest.approx(1000, rel=1e-4)
+    assert out.times_ms[-1] == pytest.approx(1e3 * (3 - 101 / rate), abs=2.1)
+    inner = slice(100, -100)
+    steady_ms = out.times_ms + 101e3 / rate
+    start = out.transient * 1e3 / out.sampling_rate - 101e3 / rate
+    expected = 5 + np.sin(2 * np.pi * 0.1 * (steady_ms + start))
+    np.testing.assert_allclose(out.values[0, inner], expected[inner], atol=0.02)
+    assert np.abs(out.values[1, inner]).max() < 0.01
+
+
+def test_resampling_does_not_bend_the_spectrum(rng):
+    """White noise stays white up to 480 Hz."""
+    out = resampled(lfp(rng.normal(size=(1, 400_000)), 4000.0), 1000)
+    frequencies, density = welch(out.values[0], 1000, nperseg=500)
+    assert np.abs(np.log10(density[(frequencies > 2) & (frequencies < 480)] * 2000)).max() < 0.1
+
+
+def test_a_lower_rate_is_refused():
+    assert "holds nothing above 25 Hz" in refused(resampled, lfp(sampling_rate=50.0), 1000)
+
+
+# --- making a recording fit an estimator ---
+
+
+def matched_lfp(recording, features=FEATURES, **kwargs):
+    return matched(recording, features, DEPTHS, "mV", **kwargs)
+
+
+def spoiled(values):
+    """The recording with some values overwritten: {(channel, sample or slice): value}."""
+    out = LFP.copy()
+    for place, value in values.items():
+        out[place] = value
+    return lfp(out)
+
+
+REFUSED = {
+    "4 channels": (lfp(LFP[:4]), r"has 4 channels; .* for 6 \(z = 0 um ... z = -500 um\).*circuitsbi train --probe"),
+    "1 channel": (lfp(LFP[:1]), "has 1 channel; "),
+    "transposed": (lfp(LFP.T), r"\(1000, 6\) looks like samples x channels.*values\.T"),
+    "50 Hz": (lfp(sampling_rate=50.0), "sampled at 50 Hz .* 1000 Hz are needed: record"),
+    "10 samples": (lfp(LFP[:, :10]), r"10 samples \(10 ms\).* one segment needs 150; give at least 150 ms"),
+    "short after resampling": (lfp(sampling_rate=10_000.0), "100 samples"),
+    "short after transient": (lfp(transient=900), r"100 samples \(100 ms\)"),
+    "gaps": (
+        spoiled({(1, 7): np.nan, (1, 9): np.inf, (4, 100): np.nan}),
+        r"3 values .*: ch1 \(2, .* 7 ms\), ch4 \(1, .* 100 ms\)",
+    ),
+    "flat": (spoiled({2: 0.3, 5: 0.0}), "channel ch2, ch5 never changes"),
+    "no voltage": (lfp(unit="a.u."), "cannot convert 'a.u.' to 'mV'"),
+}
+
+
+@pytest.mark.parametrize(("recording", "says"), REFUSED.values(), ids=REFUSED)
+def test_recordings_that_no_estimator_can_use(recording, says):
+    with pytest.raises(ValueError, match=says):
+        matched_lfp(recording)
+
+
+@pytest.mark.parametrize(
+    ("factor", "suspect"), [(1e3, r"larger by 10\^3"), (1e-3, r"smaller by 10\^3"), (1e6, r"10\^6")]
+)
+def test_amplitudes_off_by_a_unit_are_named(factor, suspect):
+    with pytest.raises(ValueError, match=suspect):
+        matched_lfp(lfp(LFP * factor), reference_sd=np.ones(6))
+
+
+@pytest.mark.parametrize("factor", [0.05, 1.0, 20.0])
+def test_amplitudes_within_a_prior_pass(factor):
+    np.testing.assert_array_equal(matched_lfp(lfp(LFP * factor), reference_sd=np.ones(6)).values, LFP * factor)
+
+
+def test_relative_features_need_neither_unit_nor_amplitude():
+    recording = lfp(LFP * 1e6, unit="a.u.")
+    relative = replace(FEATURES, relative=True)
+    assert matched_lfp(recording, relative, reference_sd=np.ones(6)) is recording
+
+
+def test_channels_of_the_same_names_are_put_in_order():
+    shuffled = lfp(LFP[::-1], channels=DEPTHS[::-1])
+    assert_same(matched_lfp(shuffled), lfp(channels=DEPTHS))
+    assert matched_lfp(lfp()).channels == lfp().channels
+
+
+def test_rate_and_unit_are_brought_to_the_estimators(rng):
+    out = matched_lfp(lfp(rng.normal(size=(6, 8000)), 4000.0, "uV"), reference_sd=np.full(6, 1e-3))
+    assert (out.sampling_rate, out.unit, out.values.shape) == (1000, "mV", (6, 2000))
+    assert FEATURES(out).shape == (6, FEATURES.frequencies.size)
