@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-# Before anything loads numpy or torch: tests run in several processes, which would fight over the cores.
+# Before the worker processes of pytest-xdist start, which inherit it: they would fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -15,8 +15,11 @@ from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("simulators", "surrogates", "inference")
-# An int may stand for a float, as in every type checker.
-CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+# An int may stand for a float, as in every type checker; Self cannot be checked in methods decorated one by one.
+CHECKER = (
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True,"
+    " hint_overrides=beartype.FrozenDict({beartype.typing.Self: object})))"
+)
 
 
 def modules_to_check():
