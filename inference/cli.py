@@ -1,0 +1,204 @@
+"""The ``circuitsbi`` command."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    help="Which circuit could have produced this recording, and how sure can one be?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+
+RangeOption = Annotated[str, typer.Option("--range", help="Parameter range: ai or full.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+ProbeOption = Annotated[
+    str, typer.Option("--probe", help="Probe, e.g. 'depths=0,-100,-200,-300,-400,-500' (um; optional ';sigma=0.3;radius=5').")
+]
+POSTER = "depths=0,-100,-200,-300,-400,-500"
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Errors a user can mend are one message and exit status 2, without a traceback."""
+    from simulators.campaign_store import CampaignError
+
+    logging.getLogger("root").setLevel(logging.ERROR)
+    try:
+        yield
+    except (ValueError, CampaignError, ImportError, OSError) as error:
+        console.print(f"[bold red]error:[/] {error}", soft_wrap=True, highlight=False)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        console.print("stopped; what was finished is kept")
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def simulate(
+    n: Annotated[int, typer.Option("--n", help="Number of simulations.")],
+    out: Annotated[Path, typer.Option(help="Campaign to write, or to go on with.")],
+    network: Annotated[str, typer.Option(help="Network: brunel (compiled) or brunel-nest.")] = "brunel",
+    range_name: RangeOption = "ai",
+    order: Annotated[int, typer.Option(help="4 x order excitatory and order inhibitory neurons.")] = 2500,
+    seed: SeedOption = 1,
+    workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 2,
+    scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to run on instead.")] = None,
+) -> None:
+    """Run a campaign. Killed and started again with the same command, it goes on."""
+    with plain_errors():
+        from inference.brunel import range_of
+        from simulators.brunel.compiled_network import CompiledBrunel
+        from simulators.brunel.model import BrunelNetwork
+        from simulators.brunel.nest_network import NestBrunel
+        from simulators.campaign import run_campaign
+
+        simulators = {"brunel": CompiledBrunel, "brunel-nest": NestBrunel}
+        if network not in simulators:
+            raise ValueError(f"there is no network '{network}'; choose one of {', '.join(simulators)}")
+        simulator = simulators[network](BrunelNetwork(order=order), range_of(range_name))
+        campaign = run_campaign(simulator, n, seed, out, workers, scheduler)
+        console.print(f"{out}: {campaign.summary()}")
+        for row, reason in list(campaign.reasons.items())[:5]:
+            console.print(f"  simulation {row}: {reason}")
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder for the trained estimators.")],
+    campaign: Annotated[Path | None, typer.Option(help="Campaign to learn from; the shipped one by default.")] = None,
+    range_name: RangeOption = "ai",
+    probe: ProbeOption = POSTER,
+    relative: Annotated[bool, typer.Option(help="Relative power, for recordings of unknown gain.")] = False,
+    segment_ms: Annotated[float, typer.Option(help="Length of Welch's segments.")] = 150.0,
+    estimators: Annotated[str, typer.Option(help="Which to train: cnn, npe, poster-cnn.")] = "cnn,npe",
+    seed: SeedOption = 0,
+) -> None:
+    """Train estimators for a probe on a campaign."""
+    with plain_errors():
+        from inference.features import SpectralFeatures
+        from inference.brunel import reference_campaign, train_for_probe
+        from simulators.campaign_store import Campaign
+
+        data = reference_campaign(range_name) if campaign is None else Campaign(campaign)
+        console.print(data.summary() + ("" if data.usable.size == len(data) else "; only those that are ok are used"))
+        features = SpectralFeatures(segment_ms=segment_ms, relative=relative)
+        out.mkdir(parents=True, exist_ok=True)
+        for name, estimator in train_for_probe(
+            data, parse_probe(probe), features, [e.strip() for e in estimators.split(",")], seed
+        ):
+            estimator.save(out / f"{name}.safetensors")
+            console.print(f"wrote {out / name}.safetensors  {_brief(estimator.about)}")
+
+
+@app.command()
+def infer(
+    recording: Annotated[Path, typer.Argument(help="LFP recording: .npz, .npy or .csv.")],
+    model: Annotated[Path | None, typer.Option(help="Estimator file, or a folder of them; shipped ones by default.")] = None,
+    range_name: RangeOption = "ai",
+    sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
+    unit: Annotated[str | None, typer.Option(help="mV, uV or V, where the file does not say.")] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML report to write.")] = None,
+) -> None:
+    """Estimate J, g and eta from a recording."""
+    with plain_errors():
+        from inference.brunel import shipped_estimators
+        from inference.recordings import read_recording
+        from inference.tables import estimates_table
+
+        estimators = shipped_estimators(range_name) if model is None else load_models(model)
+        measured = read_recording(recording, sampling_rate=sampling_rate, unit=unit)
+        estimates = [estimator.estimate(measured) for estimator in estimators]
+        console.print(estimates_table(estimates))
+        for estimate in estimates:
+            for warning in estimate.warnings:
+                console.print(f"[bold yellow]{estimate.method}:[/] {warning}")
+        if report is not None:
+            from inference.report import write_report
+
+            write_report(
+                report,
+                title=f"circuitsbi: {recording.name}",
+                recording=estimators[-1].ready(measured),
+                features=estimators[-1].features,
+                estimates=estimates,
+                provenance={"recording": str(recording), **estimators[-1].about},
+            )
+            console.print(f"report: {report}")
+
+
+@app.command()
+def observe(
+    counts: Annotated[Path, typer.Argument(help="Population spike counts: .npz with 'counts' (2, bins), 1 ms bins.")],
+    J: Annotated[float, typer.Option("--J", help="mV")],
+    g: Annotated[float, typer.Option("--g", help="relative strength of inhibition")],
+    probe: ProbeOption = POSTER,
+    out: Annotated[Path, typer.Option(help="Recording to write (.npz).")] = Path("lfp.npz"),
+) -> None:
+    """Turn population spike counts of a Brunel network into the LFP at a probe."""
+    with plain_errors():
+        from inference.recordings import read_counts, write_recording
+        from simulators.fields.kernels import kernels
+
+        lfp = kernels(parse_probe(probe)).lfp(read_counts(counts), J, g)
+        write_recording(lfp, out)
+        console.print(f"{out}: {lfp.values.shape[0]} channels x {lfp.values.shape[1]} samples, {lfp.unit}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the report and figures.")] = Path("demo"),
+    range_name: RangeOption = "ai",
+    seed: SeedOption = 2026,
+    retrain: Annotated[bool, typer.Option(help="Train on the reference campaign instead of loading.")] = False,
+    order: Annotated[int, typer.Option(help="Size of the network; the estimators know 2500.", hidden=True)] = 2500,
+) -> None:
+    """The main job: simulate a fresh network in NEST, estimate its parameters from its LFP, report."""
+    with plain_errors():
+        from inference.demo import run_demo
+
+        run_demo(console, out, range_name, seed, retrain, order)
+
+
+def parse_probe(text: str) -> Any:
+    """A LaminarProbe from ``depths=0,-100;sigma=0.3;radius=5``. Raises ValueError saying what is wrong."""
+    from simulators.fields.probes import LaminarProbe
+
+    names = {"sigma": "sigma_S_per_m", "radius": "contact_radius_um"}
+    fields: dict[str, Any] = {}
+    try:
+        for part in text.split(";"):
+            key, _, value = part.strip().partition("=")
+            if key == "depths":
+                fields["depths_um"] = tuple(float(d) for d in value.split(","))
+            elif key in names:
+                fields[names[key]] = float(value)
+            else:
+                raise ValueError(f"'{key}' is not one of depths, sigma, radius")
+    except ValueError as error:
+        raise ValueError(f"cannot read the probe '{text}': {error}; write it as '{POSTER}'") from error
+    return LaminarProbe(**fields)
+
+
+def load_models(path: Path) -> list[Any]:
+    """Estimators from a file or a folder of files."""
+    from inference.learned import load_estimator
+
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    if not files:
+        raise ValueError(f"{path} holds no estimator (*.safetensors); train some with 'circuitsbi train --out {path}'")
+    return [load_estimator(f) for f in files]
+
+
+def _brief(about: dict[str, Any]) -> str:
+    return f"({about['simulations']} simulations)"
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,109 @@
+"""Point estimates by convolutional networks, with the spread of their errors on simulations kept aside."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from inference.estimate import Estimate
+from inference.features import POSTER_FEATURES, SpectralFeatures
+from inference.learned import LearnedEstimator, Split
+from inference.networks import PosterCNN, SpectralCNN
+from inference.training import train
+
+_NETWORKS: dict[str, Callable[[int, int, int], nn.Module]] = {"PosterCNN": PosterCNN, "SpectralCNN": SpectralCNN}
+
+
+@dataclass(eq=False)
+class CNNRegressor(LearnedEstimator):
+    """Mean of an ensemble of networks trained on squared error.
+
+    Its samples are the estimate plus the errors it made at the ``neighbours`` validation simulations whose estimates
+    lie nearest: an empirical error distribution, honest on average around there, not a posterior.
+    """
+
+    kind: ClassVar[str] = "cnn"
+
+    features: SpectralFeatures = field(default_factory=SpectralFeatures)
+    network: type[nn.Module] = SpectralCNN
+    members: int = 4
+    epochs: int = 60
+    batch: int = 50
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    neighbours: int = 200
+
+    def _learn(self, data: Split) -> None:
+        self._nets = []
+        losses = []
+        for member in range(self.members):
+            torch.manual_seed(self.seed * 1000 + member)
+            net = self.network(*data.x.shape[1:], len(self.parameters))
+            net.learn_scale(data.x)
+            trained = train(
+                net,
+                lambda x, u, net=net: (net(x) - u).square().mean(1),
+                (data.x, data.u),
+                (data.x_validation, data.u_validation),
+                epochs=self.epochs,
+                batch=self.batch,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                seed=self.seed * 1000 + member,
+                label=f"CNN {member + 1} of {self.members}" if self.progress else None,
+            )
+            self._nets.append(net)
+            losses.append(trained.loss)
+        self._points = self._predict(data.x_validation)
+        self._errors = data.u_validation - self._points
+        self.about["validation_losses"] = losses
+
+    def _predict(self, x: Float[Tensor, "rows channels frequencies"]) -> Float[Tensor, "rows n_parameters"]:
+        with torch.no_grad():
+            return torch.stack([net(x) for net in self._nets]).mean(0).clamp(0, 1)
+
+    def _answer(self, x: Float[Tensor, "1 channels frequencies"]) -> Estimate:
+        point = self._predict(x)[0]
+        near = (self._points - point).square().sum(1).argsort()[: self.neighbours]
+        samples = (point + self._errors[near]).clamp(0, 1)
+        return Estimate(
+            self.parameters,
+            self.parameters.from_unit(point.numpy().astype(float)),
+            self.parameters.from_unit(samples.numpy().astype(float)),
+            "CNN",
+        )
+
+    def points(self, spectra: Float[np.ndarray, "rows channels frequencies"]) -> Float[np.ndarray, "rows n_parameters"]:
+        """Point estimates of many spectra at once, in physical units."""
+        unit = self._predict(torch.as_tensor(spectra, dtype=torch.float32))
+        return self.parameters.from_unit(unit.numpy().astype(float))
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        tensors = {f"{i}.{k}": v for i, net in enumerate(self._nets) for k, v in net.state_dict().items()}
+        tensors |= {"points": self._points, "errors": self._errors}
+        settings = {
+            "network": self.network.__name__,
+            "members": len(self._nets),
+            "neighbours": self.neighbours,
+            "frequencies": len(self.features.frequencies),
+        }
+        return settings, tensors
+
+    def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        self.neighbours = int(settings["neighbours"])
+        self._points, self._errors = tensors["points"], tensors["errors"]
+        self._nets = []
+        for i in range(int(settings["members"])):
+            net = _NETWORKS[settings["network"]](len(self.channels), settings["frequencies"], len(self.parameters))
+            net.load_state_dict({k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")})
+            self._nets.append(net.eval())
+
+
+def poster_regressor(parameters, **settings) -> CNNRegressor:
+    """The regressor as published: poster's features and network, one member, Adam-like training in batches of 100."""
+    published = {"features": POSTER_FEATURES, "network": PosterCNN, "members": 1, "batch": 100, "weight_decay": 0.0}
+    return CNNRegressor(parameters, **(published | settings))

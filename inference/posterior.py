@@ -1,0 +1,161 @@
+"""The neural posterior: an ensemble of normalising flows given spectra (sbi's NPE), with bounded sampling."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from inference.estimate import Estimate
+from inference.features import SpectralFeatures
+from inference.learned import LearnedEstimator, Split
+from inference.networks import SpectralCNN
+from inference.training import train
+from simulators.interface import ParameterSpace
+
+_log = logging.getLogger(__name__)
+_MAX_ROUNDS = 20  # of sampling: an observation that puts less than 1/20 of the posterior in the box is cut short
+_LOW_ACCEPTANCE = 0.3
+
+
+def box_prior(parameters: ParameterSpace) -> "torch.distributions.Distribution":
+    """The uniform prior of a parameter space in the unit cube, as sbi wants it."""
+    from sbi.utils import BoxUniform
+
+    return BoxUniform(torch.zeros(len(parameters)), torch.ones(len(parameters)))
+
+
+@dataclass(eq=False)
+class NeuralPosterior(LearnedEstimator):
+    """Amortised posterior p(theta | spectra): equal mixture of neural spline flows with CNN embeddings.
+
+    Members whose validation log-probability falls more than ``tolerance`` nats behind the best are left out: a flow
+    that lost a parameter does not come back. A single flow is a little overconfident; the mixture is not.
+    """
+
+    kind: ClassVar[str] = "npe"
+
+    features: SpectralFeatures = field(default_factory=SpectralFeatures)
+    members: int = 4
+    epochs: int = 40
+    batch: int = 50
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    hidden_features: int = 50
+    transforms: int = 5
+    embedding: int = 32
+    draws: int = 2000
+    tolerance: float = 0.7
+
+    def _learn(self, data: Split) -> None:
+        flows, scores = [], []
+        for member in range(self.members):
+            torch.manual_seed(self.seed * 1000 + member)
+            flow = self._flow(*data.x.shape[1:])
+            flow.net._embedding_net.learn_scale(data.x)
+            trained = train(
+                flow,
+                lambda x, u, flow=flow: flow.loss(u, condition=x),
+                (data.x, data.u),
+                (data.x_validation, data.u_validation),
+                epochs=self.epochs,
+                batch=self.batch,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                seed=self.seed * 1000 + member,
+                label=f"posterior {member + 1} of {self.members}" if self.progress else None,
+            )
+            flows.append(flow)
+            scores.append(-trained.loss)
+        kept = [i for i, score in enumerate(scores) if score > max(scores) - self.tolerance]
+        if len(kept) < len(flows):
+            _log.warning("%d of %d flows fell behind and are left out", len(flows) - len(kept), len(flows))
+        self._flows = [flows[i] for i in kept]
+        self.about["validation_log_prob"] = scores
+
+    def _flow(self, channels: int, frequencies: int) -> nn.Module:
+        """An untrained flow over the unit cube. sbi shares an embedding between its builds, so each gets its own."""
+        from sbi.neural_nets import posterior_nn
+
+        build = posterior_nn(
+            "nsf",
+            z_score_theta="none",
+            z_score_x="none",
+            hidden_features=self.hidden_features,
+            num_transforms=self.transforms,
+            embedding_net=SpectralCNN(channels, frequencies, self.embedding),
+        )
+        return build(torch.rand(2, len(self.parameters)), torch.randn(2, channels, frequencies))
+
+    def _answer(self, x: Float[Tensor, "1 channels frequencies"]) -> Estimate:
+        samples, acceptance = self._sample(x, self.draws)
+        warnings = []
+        if acceptance < _LOW_ACCEPTANCE:
+            warnings.append(
+                f"{100 * (1 - acceptance):.0f} % of the posterior lies outside the parameter space: no parameters in it "
+                f"explain this recording well; do not trust the estimate"
+            )
+        if len(samples) < self.draws:
+            warnings.append(f"sampling was cut short at {len(samples)} of {self.draws} draws")
+        if not len(samples):
+            warnings.append("no draw fell into the parameter space: the samples are its centre, not a posterior")
+            samples = torch.full((1, len(self.parameters)), 0.5)
+        draws = self.parameters.from_unit(samples.numpy().astype(float))
+        return Estimate(self.parameters, draws.mean(0), draws, "neural posterior", tuple(warnings))
+
+    def _sample(self, x: Tensor, draws: int) -> tuple[Float[Tensor, "accepted n_parameters"], float]:
+        """Draws inside the unit cube, shared equally among the flows, and the share of all draws that fell inside."""
+        inside, accepted, tried = [], 0, 0
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            for i, flow in enumerate(self._flows):
+                wanted = draws * (i + 1) // len(self._flows) - draws * i // len(self._flows)
+                got = 0
+                for _ in range(_MAX_ROUNDS):
+                    u = flow.sample((wanted,), condition=x)[:, 0]
+                    tried += wanted
+                    u = u[((u >= 0) & (u <= 1)).all(1)]
+                    accepted += len(u)
+                    u = u[: wanted - got]
+                    got += len(u)
+                    inside.append(u)
+                    if got == wanted:
+                        break
+        return torch.cat(inside), accepted / tried
+
+    def log_prob(self, theta: Float[np.ndarray, "n_parameters"], x: Float[Tensor, "1 channels frequencies"]) -> float:
+        """Log density at theta in the unit cube, not corrected for the mass outside it."""
+        u = torch.as_tensor(self.parameters.to_unit(theta)[None, None], dtype=torch.float32)
+        with torch.no_grad():
+            each = torch.stack([flow.log_prob(u, condition=x) for flow in self._flows])
+        return float(torch.logsumexp(each, 0) - np.log(len(self._flows)))
+
+    def direct_posteriors(self) -> list[Any]:
+        """The members as sbi ``DirectPosterior`` objects over the unit cube, for sbi's own tools."""
+        from sbi.inference.posteriors import DirectPosterior
+
+        return [DirectPosterior(flow, box_prior(self.parameters)) for flow in self._flows]
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        tensors = {f"{i}.{k}": v for i, flow in enumerate(self._flows) for k, v in flow.state_dict().items()}
+        settings = {
+            "members": len(self._flows),
+            "frequencies": len(self.features.frequencies),
+            "hidden_features": self.hidden_features,
+            "transforms": self.transforms,
+            "embedding": self.embedding,
+            "draws": self.draws,
+        }
+        return settings, tensors
+
+    def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        for name in ("hidden_features", "transforms", "embedding", "draws"):
+            setattr(self, name, int(settings[name]))
+        self._flows = []
+        for i in range(int(settings["members"])):
+            flow = self._flow(len(self.channels), settings["frequencies"])
+            flow.load_state_dict({k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")})
+            self._flows.append(flow.eval())

@@ -1,0 +1,60 @@
+"""One training loop for all networks: AdamW with a one-cycle schedule, best state by validation loss."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+
+
+class Trained(NamedTuple):
+    """Validation loss of the state that was kept, and the epoch it came from."""
+
+    loss: float
+    epoch: int
+
+
+def train(
+    module: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    training: tuple[Tensor, Tensor],
+    validation: tuple[Tensor, Tensor],
+    *,
+    epochs: int,
+    batch: int,
+    learning_rate: float,
+    weight_decay: float,
+    seed: int,
+    label: str | None = None,
+) -> Trained:
+    """Minimise the mean of ``loss(x, u)`` (one value a row) and leave ``module`` in its best validation state.
+
+    training, validation: (x, u) of any shapes with rows first. ``label`` shows a progress bar. Raises RuntimeError if
+    no epoch has a finite validation loss.
+    """
+    x, u = training
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.AdamW(module.parameters(), learning_rate, weight_decay=weight_decay)
+    batches = max(1, len(x) // batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=epochs * batches)
+    best, best_state = Trained(float("inf"), -1), {}
+    for epoch in track(range(epochs), description=label or "", disable=label is None, transient=True):
+        module.train()
+        for rows in torch.randperm(len(x), generator=generator)[: batches * batch].chunk(batches):
+            optimiser.zero_grad()
+            loss(x[rows], u[rows]).mean().backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+        module.eval()
+        with torch.no_grad():
+            value = float(loss(*validation).mean())
+        if value < best.loss:
+            best = Trained(value, epoch)
+            best_state = {k: v.detach().clone() for k, v in module.state_dict().items()}
+    if best.epoch < 0:
+        raise RuntimeError("training diverged: no epoch had a finite validation loss; lower the learning rate")
+    module.load_state_dict(best_state)
+    module.eval()
+    return best
