@@ -1,0 +1,171 @@
+"""The compiled network is NEST's: spike by spike with the same wiring and input, statistically with its own.
+
+Every statistical test has a control: a synaptic delay of 2.0 instead of 1.5 ms must not pass for the same network.
+"""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from test_compiled_brunel import decode
+
+from simulators.brunel import event_loop
+from simulators.brunel.compiled_network import CompiledBrunel, _poisson_quantiles
+from simulators.brunel.model import BrunelNetwork
+from simulators.brunel.nest_network import NestBrunel, load_nest
+from simulators.brunel.statistics import STATISTICS, band_powers, describe, disagreements, interval_variation
+from simulators.interface import Parameter, ParameterSpace
+from simulators.recording import Recording, Spikes
+
+FALSE_ALARM_RATE = 0.01
+"""Of each family of states, were seeds not fixed."""
+WRONG_DELAY_MS = 2.0
+
+SPACE = ParameterSpace(
+    (Parameter("J", "mV", 0.05, 0.4), Parameter("g", "1", 2.0, 8.0), Parameter("eta", "1", 0.8, 4.0))
+)
+FULL_SIZE = BrunelNetwork(duration_ms=750.0)
+# 330 spikes a second and neuron take NEST ten times as long; a clock needs fewer of them.
+REGULAR = BrunelNetwork(duration_ms=300.0, transient_ms=100.0)
+FULL_SIZE_STATES = {
+    "synchronous regular": (REGULAR, (0.1, 3.0, 2.0)),
+    "synchronous irregular, fast": (FULL_SIZE, (0.1, 6.0, 4.0)),
+    "synchronous irregular, slow": (FULL_SIZE, (0.1, 4.5, 0.9)),
+    "asynchronous irregular": (FULL_SIZE, (0.1, 5.0, 2.0)),
+    "asynchronous irregular, strong synapses": (FULL_SIZE, (0.2, 6.0, 4.0)),
+    **{
+        f"corner of the AI range: J {J}, g {g}, eta {eta}": (FULL_SIZE, (J, g, eta))
+        for J, g, eta in product((0.1, 0.25), (4.5, 6.0), (1.5, 3.0))
+    },
+}
+SMALL = BrunelNetwork(order=250, duration_ms=550.0)
+SMALL_STATES = {
+    "synchronous irregular, fast": (0.4, 6.0, 4.0),
+    "synchronous irregular, slow": (0.4, 4.5, 0.9),
+    "asynchronous irregular": (0.4, 5.0, 2.0),
+}
+
+
+def described(simulator, theta, seeds):
+    """Statistics of one state: (seeds, statistics)."""
+    runs = (simulator.simulate_spikes(np.array(theta), np.random.default_rng(seed)) for seed in seeds)
+    return np.stack([describe(spikes, simulator.network) for spikes in runs])
+
+
+def assert_agreement_with_a_control(network, theta, n_states, nest_seeds, compiled_seeds):
+    nest = described(NestBrunel(network, SPACE), theta, range(nest_seeds))
+    compiled = described(CompiledBrunel(network, SPACE), theta, range(compiled_seeds))
+    late_network = replace(network, delay_ms=WRONG_DELAY_MS)
+    late = described(CompiledBrunel(late_network, SPACE), theta, range(compiled_seeds))
+    assert disagreements(nest, compiled, FALSE_ALARM_RATE / n_states) == []
+    assert disagreements(nest, late, FALSE_ALARM_RATE / n_states) != []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", FULL_SIZE_STATES)
+def test_full_size_network_agrees_with_nest_and_with_a_wrong_delay_does_not(state):
+    network, theta = FULL_SIZE_STATES[state]
+    assert_agreement_with_a_control(network, theta, len(FULL_SIZE_STATES), nest_seeds=3, compiled_seeds=12)
+
+
+@pytest.mark.parametrize("state", SMALL_STATES)
+def test_small_network_agrees_with_nest_and_with_a_wrong_delay_does_not(state):
+    assert_agreement_with_a_control(SMALL, SMALL_STATES[state], len(SMALL_STATES), nest_seeds=8, compiled_seeds=12)
+
+
+# --- spike by spike ---
+
+
+def replay(simulator, theta, seed):
+    """What the compiled network drew: contacts (sources, targets), potentials, input events (steps, neurons)."""
+    network = simulator.network
+    n = network.n_excitatory + network.n_inhibitory
+    rng = np.random.default_rng(seed)
+    state = rng.integers(1, 2**64 - 1, size=(2, event_loop.LANES), dtype=np.uint64)
+    degrees = network.in_degree_excitatory, network.in_degree_inhibitory
+    rows, words = event_loop.connect(network.n_excitatory, network.n_inhibitory, *degrees, state)
+    V = rng.uniform(0.0, network.threshold_mV, n)
+    quantiles = _poisson_quantiles(network.external_rate_per_ms(theta[0], theta[2]) * network.dt_ms)
+    random, events = np.empty(16 * words, np.uint64), np.empty((network.steps(network.duration_ms), n), int)
+    for step in events:
+        event_loop.random_words(state, random)
+        step[:] = quantiles[random.view(np.uint16)[:n]]
+    return decode(rows, words), V, events
+
+
+def nest_spikes(network, J, g, contacts, V, events):
+    """Spikes, (step, sender) in order, of a NEST network with these connections, initial potentials and input."""
+    nest = load_nest()
+    nest.ResetKernel()
+    nest.resolution = network.dt_ms
+    neuron = {"tau_m": network.membrane_time_constant_ms, "C_m": network.capacitance_pF, "t_ref": network.refractory_ms}
+    neuron |= {"E_L": 0.0, "V_th": network.threshold_mV, "V_reset": network.reset_mV}
+    neurons = nest.Create("iaf_psc_delta", len(V), neuron)
+    # A generator's first spike arrives in the second step, so what comes in the first is part of the initial state.
+    neurons.V_m = V + J * events[0] * np.exp(network.dt_ms / network.membrane_time_constant_ms)
+    sources, targets = (np.repeat(index, contacts[contacts > 0]) for index in np.nonzero(contacts))
+    weights = np.where(sources < network.n_excitatory, J, -g * J)
+    synapses = {"weight": weights, "delay": np.full(len(weights), network.delay_ms)}
+    nest.Connect(sources + 1, targets + 1, "one_to_one", synapses)
+    external = nest.Create("spike_generator", len(V))
+    for generator, n_events in zip(external, events[1:].T, strict=True):
+        steps = np.flatnonzero(n_events)
+        generator.set(spike_times=np.round((steps + 1) * network.dt_ms, 6), spike_multiplicities=n_events[steps])
+    nest.Connect(external, neurons, "one_to_one", {"weight": J, "delay": network.dt_ms})
+    recorder = nest.Create("spike_recorder")
+    nest.Connect(neurons, recorder)
+    nest.Simulate(network.duration_ms)
+    times, senders = recorder.get("events", ("times", "senders")).values()
+    nest.ResetKernel()
+    return sorted(zip(np.rint(times / network.dt_ms).astype(int).tolist(), (senders - 1).tolist(), strict=True))
+
+
+@pytest.mark.parametrize(("delay_ms", "refractory_ms"), [(1.5, 2.0), (0.3, 0.5), (4.0, 1.0)])
+def test_every_spike_is_the_one_nest_fires(delay_ms, refractory_ms):
+    """Same update order, refractory period and delay: with everything random given, nothing is left to differ."""
+    timing = {"delay_ms": delay_ms, "refractory_ms": refractory_ms}
+    network = BrunelNetwork(order=50, duration_ms=200.0, transient_ms=0.0, **timing)
+    theta = np.array([0.4, 5.0, 2.0])
+    simulator = CompiledBrunel(network)
+    spikes = simulator.simulate_spikes(theta, np.random.default_rng(0))
+    compiled = sorted(zip(np.rint(spikes.times_ms / network.dt_ms).astype(int), spikes.senders, strict=True))
+    assert len(compiled) > 3000
+    assert compiled == nest_spikes(network, theta[0], theta[1], *replay(simulator, theta, seed=0))
+
+
+# --- the statistics and the test of agreement themselves ---
+
+
+def test_false_alarms_are_as_rare_as_stated_and_a_shift_or_a_wider_spread_is_found():
+    """Normal statistics of 1,000 pairs of programs: the same, shifted by six, or spread six times as widely."""
+    rng = np.random.default_rng(0)
+    pairs = rng.normal(size=(1000, 20, len(STATISTICS)))
+
+    def found(change):
+        return np.mean([disagreements(pair[:8], change(pair[8:]), 0.05) != [] for pair in pairs])
+
+    assert 0.02 < found(lambda other: other) < 0.06
+    assert found(lambda other: other + 6) == 1
+    assert found(lambda other: 6 * other) > 0.99
+    assert disagreements(pairs[0, :8], np.full((8, len(STATISTICS)), np.nan), 0.01)
+
+
+def test_interval_variation_of_a_clock_and_of_poisson_spikes(rng):
+    clock = np.arange(100.0)
+    assert interval_variation(Spikes(clock, np.zeros(100, int), {"all": (0, 1)}), 10.0) == pytest.approx(0)
+    times, senders = np.sort(rng.uniform(0, 1000, 200_000)), rng.integers(1000, size=200_000)
+    assert interval_variation(Spikes(times, senders, {"all": (0, 1000)}), 0.0) == pytest.approx(1, abs=0.02)
+    assert np.isnan(interval_variation(Spikes(times, np.arange(200_000), {"all": (0, 200_000)}), 0.0))
+
+
+def test_band_powers_find_a_rhythm_in_its_band_and_white_noise_in_all(rng):
+    time = np.arange(20_000) / 1000
+    rhythm = 100 * np.sin(2 * np.pi * 175 * time)
+    noise = rng.normal(size=(2, time.size))
+    recording = Recording(noise + np.stack([rhythm, 0 * rhythm]), 1000.0, "1", ("excitatory", "inhibitory"))
+    loud, flat = band_powers(recording)
+    assert loud.argmax() == 5
+    np.testing.assert_allclose(flat, np.log10(2 / 1000), atol=0.1)
+    with pytest.raises(ValueError, match="simulate longer"):
+        band_powers(recording.with_values(noise[:, :150]))
