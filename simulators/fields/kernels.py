@@ -31,7 +31,7 @@ from simulators.recording import Recording
 _DT_MS = 2.0**-4  # a power of two: LFPykernels counts steps by floor division
 _KERNEL_MS = 100.0  # twenty synaptic and five membrane time constants
 _DEPTH_SLABS = 10
-_REVERSAL_MV = 1e6
+_REVERSAL_MV = 1e9
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
@@ -214,8 +214,8 @@ def _slab_kernels(potential, target, depth, n_targets, cells, network, folder):
         multapseParameters=[{}] * 2,
         delayFunction=_FixedDelay,
         delayParameters=[dict(delay=network.delay_ms)] * 2,
-        # Two equal time constants make an alpha function, and a reversal potential far away makes it a current
-        # (relative error 1e-6): NEURON has no alpha current of its own, and compiling one needs a compiler.
+        # Two equal time constants make an alpha function, and a reversal potential far away makes it a current:
+        # NEURON has no alpha current of its own, and compiling one needs a compiler.
         synapseParameters=[dict(syntype="Exp2Syn", weight=weight, tau1=0.9999 * tau, tau2=tau, e=_REVERSAL_MV)] * 2,
         synapsePositionArguments=[
             _synapses(cell_arguments, morphology.sections, fractions, cells.layers_um, depth, potential.sigma_z)

@@ -1,0 +1,123 @@
+"""How well the kernel LFP stands for the full hybrid scheme, channel by channel, in two states of a small network.
+
+The network is scaled down and its synapses are strengthened, so that each neuron's input fluctuates as in the full
+one. Agreement grows with the network: what the kernels leave out is the part of a presynaptic neuron's LFP that is its
+own, and it averages out over targets and neurons. Takes minutes: each cell of the network is simulated in NEURON.
+
+    python scripts/evaluate_kernels.py --order 200 --figure kernels.png
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from rich.console import Console
+from rich.table import Table
+
+from simulators.brunel.compiled_network import CompiledBrunel
+from simulators.brunel.model import BrunelNetwork
+from simulators.fields.hybrid import hybrid_lfp
+from simulators.fields.kernels import KernelLFP
+from simulators.interface import Parameter, ParameterSpace
+from simulators.recording import Recording
+
+STATES = {"asynchronous irregular": (0.1, 5.0, 2.0), "synchronous": (0.1, 3.5, 1.0)}
+"""J (mV, for the full network of order 2500), g and eta of each state."""
+
+WIDE = ParameterSpace(
+    (Parameter("J", "mV", 0.01, 10.0), Parameter("g", "1", 0.0, 10.0), Parameter("eta", "1", 0.1, 10.0))
+)
+
+
+def fidelity(approximate: Recording, reference: Recording) -> dict[str, list[float]]:
+    """Explained variance R2 (1 - residual / variance) and ratio of standard deviations, per channel, means removed."""
+    a, b = (r.steady - r.steady.mean(1, keepdims=True) for r in (approximate, reference))
+    return {
+        "R2": (1 - ((a - b) ** 2).sum(1) / (b**2).sum(1)).tolist(),
+        "std_ratio": (a.std(1) / b.std(1)).tolist(),
+        "correlation": [float(np.corrcoef(x, y)[0, 1]) for x, y in zip(a, b, strict=True)],
+    }
+
+
+def evaluate(
+    theta: Float[np.ndarray, "3"], network: BrunelNetwork, n_cells: int | None, seed: int
+) -> tuple[dict, Recording, Recording]:
+    """Simulate the network once, take both LFPs of its spikes and compare them."""
+    network_rng, hybrid_rng = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(2))
+    spikes = CompiledBrunel(network, WIDE).simulate_spikes(theta, network_rng)
+    counts = network.count(spikes.times_ms, spikes.senders)
+    forward_model = KernelLFP(network=network, parameters=WIDE)
+    approximate = forward_model.observe(counts, theta)
+    start = time.perf_counter()
+    reference = hybrid_lfp(spikes, theta[0], theta[1], network, hybrid_rng, forward_model.probe, n_cells=n_cells)
+    total = counts.steady.sum(0, dtype=float)
+    neurons = network.n_excitatory + network.n_inhibitory
+    result = {
+        "J_mV": theta[0],
+        "g": theta[1],
+        "eta": theta[2],
+        "rate_Hz": 1e3 * total.sum() / neurons / counts.duration_ms,
+        "fano_factor": total.var() / total.mean(),
+        "hybrid_seconds": time.perf_counter() - start,
+        **fidelity(approximate, reference),
+    }
+    return result, approximate, reference
+
+
+def table(name: str, result: dict, channels: tuple[str, ...]) -> Table:
+    """One state's figures, a row a channel."""
+    title = f"{name}: {result['rate_Hz']:.1f} Hz, Fano factor {result['fano_factor']:.1f}"
+    rows = Table("channel", "R2", "std kernel / std hybrid", "correlation", title=title)
+    for i, channel in enumerate(channels):
+        rows.add_row(channel, *(f"{result[key][i]:.3f}" for key in ("R2", "std_ratio", "correlation")))
+    return rows
+
+
+def draw(path: Path, pairs: dict[str, tuple[Recording, Recording]]) -> None:
+    """Both LFPs of every state, each channel in units of the hybrid scheme's standard deviation."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(pairs), figsize=(6 * len(pairs), 5), squeeze=False, layout="constrained")
+    for axis, (name, (approximate, reference)) in zip(axes[0], pairs.items(), strict=True):
+        scale = reference.steady.std(1, keepdims=True)
+        offsets = -6.0 * np.arange(len(scale))
+        for recording, colour, label in ((reference, "0.5", "hybrid scheme"), (approximate, "C3", "kernels")):
+            centred = (recording.steady - recording.steady.mean(1, keepdims=True)) / scale
+            lines = axis.plot(recording.times_ms[recording.transient :], centred.T + offsets, colour, lw=0.8)
+            lines[0].set_label(label)
+        axis.set(title=name, xlabel="time (ms)", yticks=offsets, yticklabels=reference.channels)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.savefig(path, dpi=150)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--order", type=int, default=200, help="a fifth of the number of neurons (default 200)")
+    parser.add_argument("--duration", type=float, default=500.0, help="ms, of which 100 are dropped (default 500)")
+    parser.add_argument("--n-cells", type=int, help="postsynaptic cells to simulate; all by default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--figure", type=Path, help="file for a figure of both LFPs (.png)")
+    options = parser.parse_args(arguments)
+
+    network = BrunelNetwork(order=options.order, duration_ms=options.duration, transient_ms=100.0)
+    console = Console()
+    results: dict[str, dict] = {}
+    pairs: dict[str, tuple[Recording, Recording]] = {}
+    for name, (J, g, eta) in STATES.items():
+        theta = np.array([J * (2500 / options.order) ** 0.5, g, eta])
+        result, approximate, reference = evaluate(theta, network, options.n_cells, options.seed)
+        results[name], pairs[name] = result, (approximate, reference)
+        console.print(table(name, result, reference.channels))
+    if options.figure:
+        draw(options.figure, pairs)
+    print(
+        json.dumps({"order": options.order, "duration_ms": options.duration, "seed": options.seed, "states": results})
+    )
+
+
+if __name__ == "__main__":
+    main()
