@@ -20,7 +20,7 @@ from rich.table import Table
 
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
-from simulators.fields.hybrid import hybrid_lfp
+from simulators.fields.hybrid import fidelity, hybrid_lfp
 from simulators.fields.kernels import KernelLFP
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
@@ -31,16 +31,6 @@ STATES = {"asynchronous irregular": (0.1, 5.0, 2.0), "synchronous": (0.1, 3.5, 1
 WIDE = ParameterSpace(
     (Parameter("J", "mV", 0.01, 10.0), Parameter("g", "1", 0.0, 10.0), Parameter("eta", "1", 0.1, 10.0))
 )
-
-
-def fidelity(approximate: Recording, reference: Recording) -> dict[str, list[float]]:
-    """Explained variance R2 (1 - residual / variance) and ratio of standard deviations, per channel, means removed."""
-    a, b = (r.steady - r.steady.mean(1, keepdims=True) for r in (approximate, reference))
-    return {
-        "R2": (1 - ((a - b) ** 2).sum(1) / (b**2).sum(1)).tolist(),
-        "std_ratio": (a.std(1) / b.std(1)).tolist(),
-        "correlation": [float(np.corrcoef(x, y)[0, 1]) for x, y in zip(a, b, strict=True)],
-    }
 
 
 def evaluate(

@@ -59,6 +59,19 @@ def hybrid_lfp(
     return Recording(bins, 1e3 / network.bin_ms, "mV", probe.channels, transient)
 
 
+def fidelity(approximate: Recording, reference: Recording) -> dict[str, list[float]]:
+    """How well one LFP stands for another: a value a channel, means and transients removed.
+
+    R2 = 1 - residual / variance of the reference; std_ratio: approximate over reference; correlation.
+    """
+    a, b = (r.steady - r.steady.mean(1, keepdims=True) for r in (approximate, reference))
+    return {
+        "R2": (1 - ((a - b) ** 2).sum(1) / (b**2).sum(1)).tolist(),
+        "std_ratio": (a.std(1) / b.std(1)).tolist(),
+        "correlation": [float(np.corrcoef(x, y)[0, 1]) for x, y in zip(a, b, strict=True)],
+    }
+
+
 @dataclass(frozen=True, eq=False)
 class _Trains:
     """The spikes sorted by their neuron.

@@ -175,7 +175,8 @@ def _fine_kernels(
     """Kernels at ``_DT_MS``, summed over both target populations.
 
     Synapses are confined to layers that do not move with the soma. So each population is cut into slabs of soma depth,
-    each of them represented by a cell at its middle: within a slab soma and synapses are nearly independent.
+    each of them represented by a cell at its middle: within a slab soma and synapses are nearly independent. Sideways
+    the cells fill a disc a hundred times as wide as a contact, whose size therefore does not matter here.
     """
     low, high = cells.soma_depths_um
     thickness = (high - low) / _DEPTH_SLABS
