@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import NullFormatter
 
 from inference.estimate import Estimate
 from inference.features import SpectralFeatures
@@ -245,6 +246,8 @@ def _draw_spectra(
             ax.set_xlabel("frequency (Hz)", fontsize=9, color=_INK)
     axes[0, 0].set_xlim(features.frequencies[features.frequencies > 0][[0, -1]])
     axes[0, 0].xaxis.set_major_formatter("{x:g}")
+    axes[0, 0].xaxis.set_minor_formatter(NullFormatter())
+    axes[0, 0].yaxis.set_minor_formatter(NullFormatter())
     unit = "relative power" if features.relative else f"power ({recording.unit.replace('u', 'µ')}²/Hz)"
     figure.supylabel(unit, fontsize=10, color=_INK, parse_math=False)
     if band is not None:

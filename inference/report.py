@@ -116,7 +116,7 @@ def table_rows(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_param
 
 
 def share_inside(
-    observed: Float[np.ndarray, "channels frequencies"], predictive: Float[np.ndarray, "draws channels frequencies"]
+    observed: Float[np.ndarray, "channels frequencies"], predictive: Float[np.ndarray, "draws _channels _frequencies"]
 ) -> tuple[float, float]:
     """Share of the observed spectrum inside the band of the predictive ones; and the share expected of so few draws.
 
