@@ -22,7 +22,7 @@ from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 
 FORMAT = 1
-_OWN_FILES = {".lock", "zarr.json", "theta", "status", "reason", "values"}
+_OWN_FILES = {"zarr.json", "theta", "status", "reason", "values"}
 
 
 class CampaignError(RuntimeError):
@@ -144,7 +144,7 @@ class CampaignWriter(Campaign):
         """Rows still to be simulated, and those among them that were there but are damaged."""
         status = self.status
         there = np.flatnonzero((status == Status.OK) | (status == Status.SILENT))
-        damaged = [int(i) for i in there if self._is_damaged(i, status[i])]
+        damaged = [i for i in map(int, there) if self._is_damaged(i, Status(status[i]))]
         status[damaged] = Status.PENDING
         return np.flatnonzero(status == Status.PENDING), np.array(damaged, dtype=int)
 
@@ -162,7 +162,7 @@ class CampaignWriter(Campaign):
                 f"make room (or make it writable) and run the same command again"
             ) from error
 
-    def _is_damaged(self, row: int, status: int) -> bool:
+    def _is_damaged(self, row: int, status: Status) -> bool:
         if "values" not in self._group:
             return True
         try:
@@ -208,20 +208,24 @@ def writing(path: str | os.PathLike, about: dict[str, Any], theta: Float[np.ndar
         strangers = {p.name for p in path.iterdir()} - _OWN_FILES
         if strangers:
             raise CampaignError(f"{path} holds other things ({', '.join(sorted(strangers)[:3])}); name a new folder")
-        lock = open(path / ".lock", "w")  # noqa: SIM115
+        folder = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise CampaignError(f"cannot write to {path}: {error.strerror or error}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CampaignError(
-                f"another process is writing to {path}; wait for it, or give this campaign another --out"
-            ) from error
+    try:
+        # The folder itself is the lock: the system gives it back even when this process is killed.
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(folder)
+        raise CampaignError(
+            f"another process is writing to {path}; wait for it, or give this campaign another --out"
+        ) from error
+    try:
         _create_unless_there(path, about, theta)
         writer = CampaignWriter(path)
         _refuse_changes(path, writer.configuration, about)
         yield writer
+    finally:
+        os.close(folder)
 
 
 def _create_unless_there(path: Path, about: dict[str, Any], theta: np.ndarray) -> None:
