@@ -150,15 +150,17 @@ def test_nest_is_left_as_it_was_found_even_after_a_failure(monkeypatch, rng):
 
 
 def test_nest_is_silent_and_leaves_the_terminal_to_others():
-    """Everything that reaches the two descriptors, from Python and from C."""
+    """Nothing reaches the two descriptors, nor a sys.stdout that is something else, as in a notebook."""
     code = (
-        "import os, numpy as np\n"
+        "import io, os, sys, numpy as np\n"
         "from simulators.brunel.nest_network import BrunelNetwork, NestBrunel\n"
         "print('before', flush=True)\n"
+        "terminal, sys.stdout = sys.stdout, io.StringIO()\n"
         "NestBrunel(BrunelNetwork(order=10, duration_ms=20.0, transient_ms=0.0))"
         ".simulate(np.array([0.2, 5.0, 2.0]), np.random.default_rng(0))\n"
         "os.write(2, b'error')\n"
-        "print('after')\n"
+        "assert sys.stdout.getvalue() == ''\n"
+        "print('after', file=terminal)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == (f"before{os.linesep}after{os.linesep}", "error")

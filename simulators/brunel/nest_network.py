@@ -5,9 +5,9 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -61,8 +61,8 @@ class NestBrunel:
         order = np.lexsort((senders, times))
         return Spikes(times[order], senders[order].astype(np.int64) - first, self.network.populations)
 
-    def _build(self, nest: ModuleType, J: float, g: float, eta: float):
-        """Neurons, connections and devices; returns the neurons and the spike recorder."""
+    def _build(self, nest: Any, J: float, g: float, eta: float) -> tuple[Any, Any]:
+        """Make neurons, connections and devices; returns the neurons and the spike recorder."""
         network = self.network
         neurons = nest.Create(
             "iaf_psc_delta",
@@ -96,7 +96,7 @@ class NestBrunel:
         return neurons, recorder
 
 
-def load_nest() -> ModuleType:
+def load_nest() -> Any:
     """NEST, imported without its banner and told to print errors alone. Raises ImportError with what to install."""
     if "nest" not in sys.modules:
         with _silenced_terminal():
@@ -107,30 +107,27 @@ def load_nest() -> ModuleType:
                     f"NestBrunel needs NEST 3.10 ({error}): install it with 'pip install nest-simulator==3.10.0' "
                     "or 'conda install -c conda-forge nest-simulator', or use CompiledBrunel, which needs no NEST"
                 ) from error
-    nest = sys.modules["nest"]
+    nest: Any = sys.modules["nest"]
     nest.verbosity = nest.VerbosityLevel.ERROR
     return nest
 
 
 @contextmanager
 def _silenced_terminal() -> Iterator[None]:
-    """Send standard output and error of the whole process nowhere, C++ included, which never asks sys.stdout."""
+    """Send all output of the process nowhere: what Python writes to sys.stdout and what C++ writes past it."""
     flush_c = ctypes.CDLL(None).fflush
     sys.stdout.flush()
     sys.stderr.flush()
     flush_c(None)
     kept = [os.dup(1), os.dup(2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        yield
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            os.dup2(nowhere.fileno(), 1)
+            os.dup2(nowhere.fileno(), 2)
+            yield
     finally:
-        # Sent on now, or what C and Python still hold would come out after all.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # Emptied now, or what C still holds would come out after all.
         flush_c(None)
         for descriptor, copy in zip((1, 2), kept, strict=True):
             os.dup2(copy, descriptor)
             os.close(copy)
-        os.close(nowhere)

@@ -75,32 +75,50 @@ def describe(spikes: Spikes, network: BrunelNetwork) -> Float[np.ndarray, " stat
 
 
 def disagreements(
-    reference: Float[np.ndarray, "reference_seeds statistics"],
-    other: Float[np.ndarray, "other_seeds statistics"],
+    reference: Float[np.ndarray, "states reference_seeds statistics"],
+    other: Float[np.ndarray, "states other_seeds statistics"],
     false_alarm_rate: float,
 ) -> list[str]:
-    """Statistics on which two programs differ by more than their seeds do; empty where the programs agree.
+    """What two programs disagree on by more than their seeds do, one line each; empty where they agree.
 
-    Rows are what ``describe`` returns for several seeds. Each statistic is tested twice: for equal means (Student's t,
-    variance pooled over both programs) and, since pooling takes it for granted, for equal variances (F). Two
-    programs that are the same come out as different with a probability of at most ``false_alarm_rate`` (Bonferroni over
-    all tests). A statistic that is not a number in any row counts as different. Raises ValueError for fewer than two
-    seeds.
+    The last axis is what ``describe`` returns. Each statistic is tested in each state, and over all states together
+    (Stouffer's sum of normal scores), which finds a small difference that many states share. Two programs that are the
+    same are told apart with a probability of at most ``false_alarm_rate`` (Bonferroni over all tests); a statistic that
+    is not a number counts as a disagreement. Raises ValueError for fewer than two seeds.
     """
-    n, m = len(reference), len(other)
-    if min(n, m) < 2:
-        raise ValueError(f"{n} and {m} seeds; two or more of each are needed to know the spread between them")
-    means, variances = zip(*((x.mean(axis=0), x.var(axis=0, ddof=1)) for x in (reference, other)), strict=True)
-    pooled = ((n - 1) * variances[0] + (m - 1) * variances[1]) / (n + m - 2)
-    t = (means[1] - means[0]) / np.sqrt(pooled * (1 / n + 1 / m))
-    p_mean = 2 * stats.t.sf(np.abs(t), n + m - 2)
-    ratio = variances[1] / variances[0]
-    p_spread = 2 * np.minimum(stats.f.sf(ratio, m - 1, n - 1), stats.f.cdf(ratio, m - 1, n - 1))
+    if min(reference.shape[1], other.shape[1]) < 2:
+        raise ValueError(
+            f"{reference.shape[1]} and {other.shape[1]} seeds; it takes two or more of each to know the spread"
+        )
+    scores = normal_scores(reference, other)
+    together = scores.sum(axis=1, keepdims=True) / np.sqrt(scores.shape[1])
+    scores = np.concatenate([scores, together], axis=1)
     # The negation catches what is not a number.
-    different = ~(np.minimum(p_mean, p_spread) > false_alarm_rate / (2 * reference.shape[1]))
+    different = ~(np.abs(scores) < stats.norm.isf(false_alarm_rate / 2 / scores.size))
+    places = [*(f"state {k}" for k in range(len(reference))), "all states together"]
     return [
-        f"{STATISTICS[k]}: {means[0][k]:.4g} +- {variances[0][k] ** 0.5:.2g} in the reference, "
-        f"{means[1][k]:.4g} +- {variances[1][k] ** 0.5:.2g} in the other "
-        f"(equal means: p = {p_mean[k]:.1g}, equal spread: p = {p_spread[k]:.1g})"
-        for k in np.flatnonzero(different)
+        f"{places[state]}, {STATISTICS[statistic]}: {('mean', 'spread')[test]} differs by "
+        f"{scores[test, state, statistic]:.1f} standard normal deviations"
+        for test, state, statistic in np.argwhere(different)
     ]
+
+
+def normal_scores(
+    reference: Float[np.ndarray, "states reference_seeds statistics"],
+    other: Float[np.ndarray, "states other_seeds statistics"],
+) -> Float[np.ndarray, "2 states statistics"]:
+    """Differences of mean and of spread, as standard normal variables where the programs are the same.
+
+    Means are compared by Student's t with the variance pooled over both programs, variances by their ratio (F), for
+    statistics that are normal over seeds. Positive where ``other`` is the larger.
+    """
+    n, m = reference.shape[1], other.shape[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance, other_variance = reference.var(axis=1, ddof=1), other.var(axis=1, ddof=1)
+        pooled = ((n - 1) * variance + (m - 1) * other_variance) / (n + m - 2)
+        t = (other.mean(axis=1) - reference.mean(axis=1)) / np.sqrt(pooled * (1 / n + 1 / m))
+        ratio = other_variance / variance
+    of_mean = np.sign(t) * stats.norm.isf(stats.t.sf(np.abs(t), n + m - 2))
+    above, below = stats.f.sf(ratio, m - 1, n - 1), stats.f.cdf(ratio, m - 1, n - 1)
+    of_spread = np.where(above < below, stats.norm.isf(above), stats.norm.ppf(below))
+    return np.stack([of_mean, of_spread])
