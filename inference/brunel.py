@@ -1,6 +1,6 @@
 """The main job's data: shipped reference campaigns of the Brunel network, and estimators trained on a campaign."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from simulators.interface import ForwardModel, ParameterSpace
 from simulators.recording import Recording
 
 SHIPPED = Path(str(files("inference") / "shipped"))
-REFERENCE_SIMULATIONS = 3000
+REFERENCE_SIMULATIONS = 2500
 REFERENCE_SEEDS = {"ai": 1, "full": 2}
-TEST_SIMULATIONS = 500
-"""The last rows of a reference campaign are never trained on, nor chosen by: scripts/evaluate_brunel.py tests on them."""
+TEST_SIMULATIONS = 400
+"""The last rows of a reference campaign are neither trained on nor chosen by; they are for testing."""
 
 
 def range_of(name: str) -> ParameterSpace:
@@ -63,34 +63,43 @@ def train_for_probe(
     kinds: Sequence[str] = ("cnn", "npe"),
     seed: int = 0,
     test: int = TEST_SIMULATIONS,
+    progress: bool = True,
 ) -> Iterator[tuple[str, LearnedEstimator]]:
     """Train estimators on the LFP that ``probe`` sees of a campaign, all but its last ``test`` rows, one after another.
 
     Yields each with its kind: "cnn", "npe" or "poster-cnn" (which has the poster's features). Raises ValueError for
     another kind, or a campaign with nothing to train on.
     """
-    from inference.cnn import CNNRegressor, poster_regressor
-    from inference.posterior import NeuralPosterior
     from simulators.fields.kernels import KernelLFP
 
-    parameters = campaign.parameters
-    makers = {
-        "cnn": lambda: CNNRegressor(parameters, features, seed=seed, progress=True),
-        "npe": lambda: NeuralPosterior(parameters, features, seed=seed, progress=True),
-        "poster-cnn": lambda: poster_regressor(parameters, seed=seed, progress=True),
-    }
-    unknown = [k for k in kinds if k not in makers]
+    known = makers(campaign.parameters, features, seed, progress)
+    unknown = [k for k in kinds if k not in known]
     if unknown:
-        raise ValueError(f"there is no estimator '{unknown[0]}'; choose among {', '.join(makers)}")
+        raise ValueError(f"there is no estimator '{unknown[0]}'; choose among {', '.join(known)}")
     rows, _ = split_rows(campaign, test)
     if not rows.size:
         raise ValueError(f"{campaign.path} has no usable simulation to train on ({campaign.summary()})")
     network = campaign_network(campaign)
-    theta, recordings = observed(campaign, KernelLFP(probe, network, parameters=parameters), rows)
+    theta, recordings = observed(campaign, KernelLFP(probe, network, parameters=campaign.parameters), rows)
     for kind in kinds:
-        estimator = makers[kind]().fit(theta, recordings)
+        estimator = known[kind]().fit(theta, recordings)
         estimator.about |= {"probe": probe.to_json(), "campaign": campaign.configuration}
         yield kind, estimator
+
+
+def makers(
+    parameters: ParameterSpace, features: SpectralFeatures | None = None, seed: int = 0, progress: bool = False
+) -> dict[str, Callable[[], LearnedEstimator]]:
+    """Untrained estimators by name. The published CNN keeps its own features."""
+    from inference.cnn import CNNRegressor, poster_regressor
+    from inference.posterior import NeuralPosterior
+
+    features = features or SpectralFeatures()
+    return {
+        "cnn": lambda: CNNRegressor(parameters, features, seed=seed, progress=progress),
+        "npe": lambda: NeuralPosterior(parameters, features, seed=seed, progress=progress),
+        "poster-cnn": lambda: poster_regressor(parameters, seed=seed, progress=progress),
+    }
 
 
 def campaign_network(campaign: Campaign) -> BrunelNetwork:

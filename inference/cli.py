@@ -19,7 +19,10 @@ console = Console()
 RangeOption = Annotated[str, typer.Option("--range", help="Parameter range: ai or full.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 ProbeOption = Annotated[
-    str, typer.Option("--probe", help="Probe, e.g. 'depths=0,-100,-200,-300,-400,-500' (um; optional ';sigma=0.3;radius=5').")
+    str,
+    typer.Option(
+        "--probe", help="Probe, e.g. 'depths=0,-100,-200,-300,-400,-500' (um; optional ';sigma=0.3;radius=5')."
+    ),
 ]
 POSTER = "depths=0,-100,-200,-300,-400,-500"
 
@@ -82,8 +85,8 @@ def train(
 ) -> None:
     """Train estimators for a probe on a campaign."""
     with plain_errors():
-        from inference.features import SpectralFeatures
         from inference.brunel import reference_campaign, train_for_probe
+        from inference.features import SpectralFeatures
         from simulators.campaign_store import Campaign
 
         data = reference_campaign(range_name) if campaign is None else Campaign(campaign)
@@ -100,7 +103,9 @@ def train(
 @app.command()
 def infer(
     recording: Annotated[Path, typer.Argument(help="LFP recording: .npz, .npy or .csv.")],
-    model: Annotated[Path | None, typer.Option(help="Estimator file, or a folder of them; shipped ones by default.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Estimator file, or a folder of them; shipped ones by default.")
+    ] = None,
     range_name: RangeOption = "ai",
     sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
     unit: Annotated[str | None, typer.Option(help="mV, uV or V, where the file does not say.")] = None,

@@ -1,65 +1,68 @@
 """Point estimates by convolutional networks, with the spread of their errors on simulations kept aside."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from inference.estimate import Estimate
 from inference.features import POSTER_FEATURES, SpectralFeatures
-from inference.learned import LearnedEstimator, Split
+from inference.learned import LearnedEstimator
 from inference.networks import PosterCNN, SpectralCNN
-from inference.training import train
+from inference.training import Split, train
+from simulators.interface import ParameterSpace
 
-_NETWORKS: dict[str, Callable[[int, int, int], nn.Module]] = {"PosterCNN": PosterCNN, "SpectralCNN": SpectralCNN}
+_NETWORKS: dict[str, type[PosterCNN | SpectralCNN]] = {"PosterCNN": PosterCNN, "SpectralCNN": SpectralCNN}
+
+
+def _squared_error(net: Any, x: Tensor, u: Tensor) -> Tensor:
+    return (net(x) - u).square().mean(1)
 
 
 @dataclass(eq=False)
 class CNNRegressor(LearnedEstimator):
     """Mean of an ensemble of networks trained on squared error.
 
-    Its samples are the estimate plus the errors it made at the ``neighbours`` validation simulations whose estimates
-    lie nearest: an empirical error distribution, honest on average around there, not a posterior.
+    Its samples are the estimate plus the errors made at the ``neighbours`` held-out simulations whose estimates lie
+    nearest: an empirical error distribution, honest on average around there, not a posterior.
     """
 
     kind: ClassVar[str] = "cnn"
 
     features: SpectralFeatures = field(default_factory=SpectralFeatures)
-    network: type[nn.Module] = SpectralCNN
-    members: int = 4
+    network: type[PosterCNN | SpectralCNN] = SpectralCNN
     epochs: int = 60
     batch: int = 50
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     neighbours: int = 200
 
-    def _learn(self, data: Split) -> None:
-        self._nets = []
-        losses = []
-        for member in range(self.members):
-            torch.manual_seed(self.seed * 1000 + member)
-            net = self.network(*data.x.shape[1:], len(self.parameters))
+    def _learn(self, splits: list[Split]) -> None:
+        self._nets, points, errors, losses = [], [], [], []
+        for member, data in enumerate(splits):
+            torch.manual_seed(data.seed)
+            net = self.network(data.x.shape[1], data.x.shape[2], len(self.parameters))
             net.learn_scale(data.x)
             trained = train(
                 net,
-                lambda x, u, net=net: (net(x) - u).square().mean(1),
-                (data.x, data.u),
-                (data.x_validation, data.u_validation),
+                partial(_squared_error, net),
+                data,
                 epochs=self.epochs,
                 batch=self.batch,
                 learning_rate=self.learning_rate,
                 weight_decay=self.weight_decay,
-                seed=self.seed * 1000 + member,
                 label=f"CNN {member + 1} of {self.members}" if self.progress else None,
             )
             self._nets.append(net)
             losses.append(trained.loss)
-        self._points = self._predict(data.x_validation)
-        self._errors = data.u_validation - self._points
+            with torch.no_grad():
+                points.append(net(data.x_validation).clamp(0, 1))
+            errors.append(data.u_validation - points[-1])
+        self._points, self._errors = torch.cat(points), torch.cat(errors)
         self.about["validation_losses"] = losses
 
     def _predict(self, x: Float[Tensor, "rows channels frequencies"]) -> Float[Tensor, "rows n_parameters"]:
@@ -87,7 +90,6 @@ class CNNRegressor(LearnedEstimator):
         tensors |= {"points": self._points, "errors": self._errors}
         settings = {
             "network": self.network.__name__,
-            "members": len(self._nets),
             "neighbours": self.neighbours,
             "frequencies": len(self.features.frequencies),
         }
@@ -97,13 +99,13 @@ class CNNRegressor(LearnedEstimator):
         self.neighbours = int(settings["neighbours"])
         self._points, self._errors = tensors["points"], tensors["errors"]
         self._nets = []
-        for i in range(int(settings["members"])):
+        for i in range(self.members):
             net = _NETWORKS[settings["network"]](len(self.channels), settings["frequencies"], len(self.parameters))
             net.load_state_dict({k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")})
             self._nets.append(net.eval())
 
 
-def poster_regressor(parameters, **settings) -> CNNRegressor:
+def poster_regressor(parameters: ParameterSpace, **settings: Any) -> CNNRegressor:
     """The regressor as published: poster's features and network, one member, Adam-like training in batches of 100."""
-    published = {"features": POSTER_FEATURES, "network": PosterCNN, "members": 1, "batch": 100, "weight_decay": 0.0}
-    return CNNRegressor(parameters, **(published | settings))
+    published: dict[str, Any] = {"network": PosterCNN, "members": 1, "batch": 100, "weight_decay": 0.0}
+    return CNNRegressor(parameters, POSTER_FEATURES, **(published | settings))

@@ -68,7 +68,9 @@ def run_demo(console: Console, out: Path, range_name: str, seed: int, retrain: b
     )
     figure = summary_figure(lfp, features, estimates, truth=theta, predictive=predictive)
     figure.savefig(out / "summary.png")
-    console.print(f"report: {out / 'report.html'}   recording: {out / 'lfp.npz'}   ({time.perf_counter() - start:.0f} s)")
+    console.print(
+        f"report: {out / 'report.html'}   recording: {out / 'lfp.npz'}   ({time.perf_counter() - start:.0f} s)"
+    )
 
 
 def _retrained(console: Console, range_name: str) -> list[LearnedEstimator]:

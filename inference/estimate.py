@@ -60,7 +60,10 @@ class Estimate:
         tree = {"point": point}
         if self.samples is not None:
             tree["posterior"] = xarray.Dataset(
-                {n: (("chain", "draw"), self.samples[None, :, k], {"units": units[n]}) for k, n in enumerate(self.names)}
+                {
+                    n: (("chain", "draw"), self.samples[None, :, k], {"units": units[n]})
+                    for k, n in enumerate(self.names)
+                }
             )
         out = xarray.DataTree.from_dict(tree)
         out.attrs.update(method=self.method, warnings=list(self.warnings))

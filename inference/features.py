@@ -23,7 +23,7 @@ class SpectralFeatures:
     """
 
     sampling_rate: float = 1000.0
-    segment_ms: float = 150.0
+    segment_ms: float = 100.0
     band_hz: tuple[float, float] = (1.0, 500.0)
     relative: bool = False
 
@@ -32,7 +32,9 @@ class SpectralFeatures:
         if not 0 <= low < high <= self.sampling_rate / 2:
             raise ValueError(f"band {low:g} ... {high:g} Hz does not fit a sampling rate of {self.sampling_rate:g} Hz")
         if self.frequencies.size < 2:
-            raise ValueError(f"segments of {self.segment_ms:g} ms give fewer than two frequencies in {low:g} ... {high:g} Hz")
+            raise ValueError(
+                f"segments of {self.segment_ms:g} ms give fewer than two frequencies in {low:g} ... {high:g} Hz"
+            )
 
     @property
     def segment_samples(self) -> int:
@@ -62,13 +64,13 @@ class SpectralFeatures:
             )
         if abs(recording.sampling_rate / self.sampling_rate - 1) > _SAME_RATE:
             raise ValueError(
-                f"the recording is sampled at {recording.sampling_rate:g} Hz, these features need {self.sampling_rate:g} Hz; "
-                f"{'resample it' if recording.sampling_rate > self.sampling_rate else 'record it faster: it holds no such band'}"
+                f"the recording is sampled at {recording.sampling_rate:g} Hz, these features need "
+                f"{self.sampling_rate:g} Hz; resample it, or record it faster"
             )
         if x.shape[1] < self.segment_samples:
             raise ValueError(
-                f"the recording has {x.shape[1]} samples after its transient, one segment needs {self.segment_samples}; "
-                f"give at least {self.segment_ms:g} ms (a few seconds for a useful estimate)"
+                f"the recording has {x.shape[1]} samples after its transient, one segment needs "
+                f"{self.segment_samples}; give at least {self.segment_ms:g} ms (a few seconds for a useful estimate)"
             )
         frequencies, density = welch(x.astype(float), self.sampling_rate, nperseg=self.segment_samples, axis=1)
         density = density[:, self._inside(frequencies)]

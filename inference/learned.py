@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from inference.estimate import Estimate
 from inference.features import SpectralFeatures
 from inference.matching import matched
+from inference.training import Split
 from simulators.campaign import versions
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
@@ -26,21 +27,13 @@ from simulators.recording import Recording
 FORMAT = 1
 
 
-class Split(NamedTuple):
-    """Inputs (rows, channels, frequencies) and unit-cube targets (rows, parameters) to learn from and to choose by."""
-
-    x: Tensor
-    u: Tensor
-    x_validation: Tensor
-    u_validation: Tensor
-
-
 @dataclass(eq=False)
 class LearnedEstimator(ABC):
     """An estimator trained on simulated recordings.
 
-    parameters: the box it answers in; features: what it sees; seed: of the split, the initial weights and the batches;
-    validation_fraction: share of the simulations that choose checkpoints and are not learned from; progress: show bars.
+    parameters: the box it answers in; features: what it sees; seed: of the splits, the initial weights and the batches;
+    members: networks in the ensemble; validation_fraction: share of the simulations that choose a member's checkpoint
+    instead of teaching it, another share for each member; progress: show bars.
     ``about`` says, once trained, what made it. Channels and unit are those of the recordings it was trained on.
     """
 
@@ -49,6 +42,7 @@ class LearnedEstimator(ABC):
     parameters: ParameterSpace
     features: SpectralFeatures
     seed: int = 0
+    members: int = 4
     validation_fraction: float = 0.15
     progress: bool = False
     channels: tuple[str, ...] = field(default=(), init=False)
@@ -72,14 +66,14 @@ class LearnedEstimator(ABC):
             raise ValueError(f"{len(theta)} thetas and {len(spectra)} recordings; training needs 40 or more of both")
         outside = ~self.parameters.contains(theta)
         if outside.any():
-            raise ValueError(f"theta {theta[outside][0]} (simulation {np.argmax(outside)}) lies outside the parameter space")
+            raise ValueError(
+                f"theta {theta[outside][0]} (simulation {np.argmax(outside)}) lies outside the parameter space"
+            )
         if not np.isfinite(spectra).all():
             raise ValueError("some spectra are not finite; leave silent and failed simulations out")
         self.channels, self.unit = channels, unit
         x = torch.as_tensor(spectra, dtype=torch.float32)
         u = torch.as_tensor(self.parameters.to_unit(theta), dtype=torch.float32)
-        order = np.random.default_rng(self.seed).permutation(len(x))
-        held_out, kept = np.split(order, [max(10, round(self.validation_fraction * len(x)))])
         self.about = {
             "simulations": len(x),
             "reference_sd": self._typical_sd(spectra),
@@ -89,7 +83,7 @@ class LearnedEstimator(ABC):
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # more is slower for networks this small
         try:
-            self._learn(Split(x[kept], u[kept], x[held_out], u[held_out]))
+            self._learn(list(self._splits(x, u)))
         finally:
             torch.set_num_threads(threads)
         return self
@@ -106,6 +100,15 @@ class LearnedEstimator(ABC):
         sd = np.array(self.about["reference_sd"])
         return matched(recording, self.features, self.channels, self.unit, reference_sd=sd)
 
+    def _splits(self, x: Tensor, u: Tensor) -> Iterator[Split]:
+        """One split a member, each with another part of the simulations held out."""
+        order = np.random.default_rng(self.seed).permutation(len(x))
+        folds = np.array_split(order, max(2, round(1 / self.validation_fraction)))
+        for member in range(self.members):
+            held_out = folds[member % len(folds)]
+            kept = np.setdiff1d(order, held_out)
+            yield Split(x[kept], u[kept], x[held_out], u[held_out], 1000 * self.seed + member)
+
     def _typical_sd(self, spectra: Float[np.ndarray, "simulations channels frequencies"]) -> list[float]:
         """Median over the simulations of each channel's standard deviation within the band."""
         width = np.diff(self.features.frequencies[:2])[0]
@@ -113,7 +116,7 @@ class LearnedEstimator(ABC):
         return np.median(np.sqrt(variance), axis=0).tolist()
 
     @abstractmethod
-    def _learn(self, data: Split) -> None: ...
+    def _learn(self, splits: list[Split]) -> None: ...
 
     @abstractmethod
     def _answer(self, x: Float[Tensor, "1 channels frequencies"]) -> Estimate: ...
@@ -134,6 +137,7 @@ class LearnedEstimator(ABC):
             "parameters": self.parameters.to_json(),
             "features": self.features.to_json(),
             "seed": self.seed,
+            "members": self.members,
             "validation_fraction": self.validation_fraction,
             "channels": list(self.channels),
             "unit": self.unit,
@@ -168,8 +172,8 @@ def load_estimator(path: str | os.PathLike) -> LearnedEstimator:
     if header.get("format") != FORMAT:
         made_by = header.get("about", {}).get("versions", {}).get("circuitsbi", "another version")
         raise ValueError(
-            f"{path} has estimator format {header.get('format')}, this version reads {FORMAT} (it was made by {made_by}); "
-            f"train it again with 'circuitsbi train'"
+            f"{path} has estimator format {header.get('format')}, this version reads {FORMAT} (it was made by "
+            f"{made_by}); train it again with 'circuitsbi train'"
         )
     try:
         estimator_class = LearnedEstimator._kinds()[header["kind"]]
@@ -177,6 +181,7 @@ def load_estimator(path: str | os.PathLike) -> LearnedEstimator:
             ParameterSpace.from_json(header["parameters"]),
             SpectralFeatures.from_json(header["features"]),
             seed=header["seed"],
+            members=header["members"],
             validation_fraction=header["validation_fraction"],
         )
         estimator.channels, estimator.unit = tuple(header["channels"]), header["unit"]

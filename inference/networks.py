@@ -26,7 +26,7 @@ class Standardise(nn.Module):
 
 
 class PosterCNN(nn.Module):
-    """The network of Stasik et al.: three convolutions with 20 filters (kernels 12, 3, 3), pooled by 2, two dense 128."""
+    """The network of Stasik et al.: convolutions of 20 filters (kernels 12, 3, 3), pooled by 2, two dense 128."""
 
     def __init__(self, channels: int, frequencies: int, outputs: int) -> None:
         super().__init__()
@@ -66,12 +66,19 @@ class SpectralCNN(nn.Module):
         self.convolutions = nn.Sequential(
             nn.Conv1d(channels + 1, 32, 7, padding=3), nn.SiLU(),
             nn.Conv1d(32, 16, 5, stride=2, padding=2), nn.SiLU(),
-            nn.Flatten(), nn.Dropout(dropout),
+            nn.Flatten(),
         )  # fmt: skip
         n = self.convolutions(torch.zeros(1, channels + 1, frequencies)).shape[1]
         self.first = nn.Linear(n + (channels + 1) * frequencies, width)
-        self.second = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
-        self.last = nn.Sequential(nn.SiLU(), nn.Linear(width, outputs))
+        self.second = nn.Sequential(
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            nn.Linear(width, width),
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            nn.Linear(width, width),
+        )
+        self.last = nn.Sequential(nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, outputs))
 
     def learn_scale(self, x: Tensor) -> None:
         """Take the statistics of training spectra."""

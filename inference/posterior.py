@@ -2,18 +2,19 @@
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from inference.estimate import Estimate
 from inference.features import SpectralFeatures
-from inference.learned import LearnedEstimator, Split
+from inference.learned import LearnedEstimator
 from inference.networks import SpectralCNN
-from inference.training import train
+from inference.training import Split, train
 from simulators.interface import ParameterSpace
 
 _log = logging.getLogger(__name__)
@@ -28,6 +29,10 @@ def box_prior(parameters: ParameterSpace) -> "torch.distributions.Distribution":
     return BoxUniform(torch.zeros(len(parameters)), torch.ones(len(parameters)))
 
 
+def _negative_log_prob(flow: Any, x: Tensor, u: Tensor) -> Tensor:
+    return flow.loss(u, condition=x)
+
+
 @dataclass(eq=False)
 class NeuralPosterior(LearnedEstimator):
     """Amortised posterior p(theta | spectra): equal mixture of neural spline flows with CNN embeddings.
@@ -39,33 +44,31 @@ class NeuralPosterior(LearnedEstimator):
     kind: ClassVar[str] = "npe"
 
     features: SpectralFeatures = field(default_factory=SpectralFeatures)
-    members: int = 4
-    epochs: int = 40
-    batch: int = 50
-    learning_rate: float = 1e-3
+    epochs: int = 50
+    batch: int = 100
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     hidden_features: int = 50
-    transforms: int = 5
-    embedding: int = 32
+    transforms: int = 3
+    embedding: int = 16
+    dropout: float = 0.05
     draws: int = 2000
-    tolerance: float = 0.7
+    tolerance: float = 1.0
 
-    def _learn(self, data: Split) -> None:
+    def _learn(self, splits: list[Split]) -> None:
         flows, scores = [], []
-        for member in range(self.members):
-            torch.manual_seed(self.seed * 1000 + member)
-            flow = self._flow(*data.x.shape[1:])
+        for member, data in enumerate(splits):
+            torch.manual_seed(data.seed)
+            flow = self._flow(data.x.shape[1], data.x.shape[2])
             flow.net._embedding_net.learn_scale(data.x)
             trained = train(
                 flow,
-                lambda x, u, flow=flow: flow.loss(u, condition=x),
-                (data.x, data.u),
-                (data.x_validation, data.u_validation),
+                partial(_negative_log_prob, flow),
+                data,
                 epochs=self.epochs,
                 batch=self.batch,
                 learning_rate=self.learning_rate,
                 weight_decay=self.weight_decay,
-                seed=self.seed * 1000 + member,
                 label=f"posterior {member + 1} of {self.members}" if self.progress else None,
             )
             flows.append(flow)
@@ -76,7 +79,7 @@ class NeuralPosterior(LearnedEstimator):
         self._flows = [flows[i] for i in kept]
         self.about["validation_log_prob"] = scores
 
-    def _flow(self, channels: int, frequencies: int) -> nn.Module:
+    def _flow(self, channels: int, frequencies: int) -> Any:
         """An untrained flow over the unit cube. sbi shares an embedding between its builds, so each gets its own."""
         from sbi.neural_nets import posterior_nn
 
@@ -86,7 +89,7 @@ class NeuralPosterior(LearnedEstimator):
             z_score_x="none",
             hidden_features=self.hidden_features,
             num_transforms=self.transforms,
-            embedding_net=SpectralCNN(channels, frequencies, self.embedding),
+            embedding_net=SpectralCNN(channels, frequencies, self.embedding, dropout=self.dropout),
         )
         return build(torch.rand(2, len(self.parameters)), torch.randn(2, channels, frequencies))
 
@@ -95,8 +98,8 @@ class NeuralPosterior(LearnedEstimator):
         warnings = []
         if acceptance < _LOW_ACCEPTANCE:
             warnings.append(
-                f"{100 * (1 - acceptance):.0f} % of the posterior lies outside the parameter space: no parameters in it "
-                f"explain this recording well; do not trust the estimate"
+                f"{100 * (1 - acceptance):.0f} % of the posterior lies outside the parameter space: no parameters in "
+                f"it explain this recording well; do not trust the estimate"
             )
         if len(samples) < self.draws:
             warnings.append(f"sampling was cut short at {len(samples)} of {self.draws} draws")
@@ -142,7 +145,7 @@ class NeuralPosterior(LearnedEstimator):
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"{i}.{k}": v for i, flow in enumerate(self._flows) for k, v in flow.state_dict().items()}
         settings = {
-            "members": len(self._flows),
+            "flows": len(self._flows),
             "frequencies": len(self.features.frequencies),
             "hidden_features": self.hidden_features,
             "transforms": self.transforms,
@@ -155,7 +158,7 @@ class NeuralPosterior(LearnedEstimator):
         for name in ("hidden_features", "transforms", "embedding", "draws"):
             setattr(self, name, int(settings[name]))
         self._flows = []
-        for i in range(int(settings["members"])):
+        for i in range(int(settings["flows"])):
             flow = self._flow(len(self.channels), settings["frequencies"])
             flow.load_state_dict({k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")})
             self._flows.append(flow.eval())

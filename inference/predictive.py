@@ -1,14 +1,11 @@
 """Posterior predictive: what recordings would the estimated parameters give?"""
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-
 import numpy as np
 from jaxtyping import Float
 
 from inference.estimate import Estimate
 from inference.features import SpectralFeatures
-from simulators.campaign import simulate_rows
+from simulators.campaign import local_pool, simulate_rows
 from simulators.interface import ForwardModel, Simulator
 
 
@@ -30,12 +27,12 @@ def predictive_spectra(
     theta = estimate.samples[rng.integers(len(estimate.samples), size=draws)]
     seeds = np.random.SeedSequence(int(rng.integers(2**63))).spawn(draws)
     jobs = [[(i, theta[i], seeds[i])] for i in range(draws)]
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with local_pool(workers) as pool:
         rows = [row for done in pool.map(simulate_rows, [simulator] * draws, jobs) for row in done]
     spectra = []
     for row in rows:
         if row.recording is not None and not row.recording.is_silent():
-            spectra.append(features(forward_model.observe(row.recording, theta[row.index])))
+            spectra.append(features(forward_model.observe(row.recording, theta[row.number])))
     if not spectra:
         raise ValueError(f"none of {draws} posterior predictive simulations succeeded; the first: {rows[0].reason}")
     return np.stack(spectra)

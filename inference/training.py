@@ -8,6 +8,19 @@ from rich.progress import track
 from torch import Tensor, nn
 
 
+class Split(NamedTuple):
+    """Inputs (rows, channels, frequencies) and unit-cube targets (rows, parameters) to learn from and to choose by.
+
+    seed: of everything random in one member's training.
+    """
+
+    x: Tensor
+    u: Tensor
+    x_validation: Tensor
+    u_validation: Tensor
+    seed: int
+
+
 class Trained(NamedTuple):
     """Validation loss of the state that was kept, and the epoch it came from."""
 
@@ -18,23 +31,20 @@ class Trained(NamedTuple):
 def train(
     module: nn.Module,
     loss: Callable[[Tensor, Tensor], Tensor],
-    training: tuple[Tensor, Tensor],
-    validation: tuple[Tensor, Tensor],
+    data: Split,
     *,
     epochs: int,
     batch: int,
     learning_rate: float,
     weight_decay: float,
-    seed: int,
     label: str | None = None,
 ) -> Trained:
     """Minimise the mean of ``loss(x, u)`` (one value a row) and leave ``module`` in its best validation state.
 
-    training, validation: (x, u) of any shapes with rows first. ``label`` shows a progress bar. Raises RuntimeError if
-    no epoch has a finite validation loss.
+    ``label`` shows a progress bar. Raises RuntimeError if no epoch has a finite validation loss.
     """
-    x, u = training
-    generator = torch.Generator().manual_seed(seed)
+    x, u = data.x, data.u
+    generator = torch.Generator().manual_seed(data.seed)
     optimiser = torch.optim.AdamW(module.parameters(), learning_rate, weight_decay=weight_decay)
     batches = max(1, len(x) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=epochs * batches)
@@ -49,7 +59,7 @@ def train(
             schedule.step()
         module.eval()
         with torch.no_grad():
-            value = float(loss(*validation).mean())
+            value = float(loss(data.x_validation, data.u_validation).mean())
         if value < best.loss:
             best = Trained(value, epoch)
             best_state = {k: v.detach().clone() for k, v in module.state_dict().items()}

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -26,7 +28,7 @@ _LONGEST_REASON = 500
 class Row(NamedTuple):
     """One finished simulation."""
 
-    index: int
+    number: int
     status: Status
     reason: str
     recording: Recording | None
@@ -163,11 +165,27 @@ def _rows(simulator: Simulator, jobs: list, workers: int, scheduler: str | None)
                     suspects = [[job] for batch in running.values() for job in batch]
 
 
+def local_pool(workers: int) -> ProcessPoolExecutor:
+    """Fresh processes on this machine, which end when this one does, even if it is killed."""
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextmanager
 def _executor(workers: int, scheduler: str | None) -> Iterator[tuple[Executor, int]]:
     """An executor and its number of slots."""
     if scheduler is None:
-        pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+        pool = local_pool(workers)
         try:
             yield pool, workers
         finally:
@@ -180,11 +198,15 @@ def _executor(workers: int, scheduler: str | None) -> Iterator[tuple[Executor, i
     try:
         client = Client(scheduler, timeout="20s")
     except (OSError, TimeoutError, ValueError) as error:
-        raise CampaignError(f"no Dask scheduler answers at {scheduler} ({error}); start one with 'dask scheduler'") from error
+        raise CampaignError(
+            f"no Dask scheduler answers at {scheduler} ({error}); start one with 'dask scheduler'"
+        ) from error
     with client:
         threads = client.nthreads()
         if not threads:
-            raise CampaignError(f"the Dask scheduler at {scheduler} has no workers; start some with 'dask worker {scheduler}'")
+            raise CampaignError(
+                f"the Dask scheduler at {scheduler} has no workers; start some with 'dask worker {scheduler}'"
+            )
         if max(threads.values()) > 1:
             raise CampaignError("NEST and NEURON keep global state: start the Dask workers with --nthreads 1")
         yield client.get_executor(pure=False), len(threads)
@@ -202,4 +224,13 @@ def _bar(visible: bool) -> Iterator[Progress]:
         yield bar
 
 
-__all__ = ["Campaign", "CampaignError", "CampaignWriter", "Status", "describe", "run_campaign", "simulate_rows", "versions"]
+__all__ = [
+    "Campaign",
+    "CampaignError",
+    "CampaignWriter",
+    "Status",
+    "describe",
+    "run_campaign",
+    "simulate_rows",
+    "versions",
+]

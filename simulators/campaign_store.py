@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import zarr
 from jaxtyping import Float, Integer, Real
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from simulators.interface import ParameterSpace
+from simulators.packed_counts import Packed, pack, unpack
 from simulators.recording import Recording
 
 FORMAT = 1
@@ -88,25 +89,21 @@ class Campaign:
         return f"{len(status)} simulations: {', '.join(parts)}"
 
     def values(self, rows: Integer[np.ndarray, " rows"]) -> Real[np.ndarray, "rows channels samples"]:
-        """Values of some rows. Raises CampaignError for a damaged chunk, naming it."""
-        array = self._array("values")
-        per_chunk = array.chunks[0]
-        blocks: dict[int, np.ndarray] = {}
-        out = np.empty((len(rows), *array.shape[1:]), array.dtype)
-        for k, row in enumerate(np.asarray(rows)):
-            block = int(row) // per_chunk
-            if block not in blocks:
-                blocks = {block: self._read_values(slice(block * per_chunk, (block + 1) * per_chunk))}
-            out[k] = blocks[block][int(row) % per_chunk]
-        scale = array.attrs.get("scale")
-        return out if scale is None else out * np.asarray(scale)
+        """Values of some rows. Raises CampaignError for damaged values, naming them."""
+        rows = np.asarray(rows)
+        if "departures" in self._group:
+            fields = {name: self._read(name) for name in Packed._fields}
+            return unpack(Packed(**{name: array[rows] for name, array in fields.items()}))
+        return np.concatenate([self._read_values(slice(int(r), int(r) + 1)) for r in rows])
 
     def recordings(self, rows: Integer[np.ndarray, " rows"] | None = None) -> list[Recording]:
         """Recordings of some rows (of the usable ones by default)."""
         rows = self.usable if rows is None else np.asarray(rows)
-        about = dict(self._array("values").attrs)
+        about = dict(self._array("departures" if "departures" in self._group else "values").attrs)
         return [
-            Recording(v, float(about["sampling_rate"]), about["unit"], tuple(about["channels"]), int(about["transient"]))
+            Recording(
+                v, float(about["sampling_rate"]), about["unit"], tuple(about["channels"]), int(about["transient"])
+            )
             for v in self.values(rows)
         ]
 
@@ -123,7 +120,9 @@ class Campaign:
         try:
             return array[:]
         except Exception as error:  # zarr raises as many types as it has codecs
-            raise CampaignError(f"{self.path}: the array {name} is damaged ({error}); restore it from a copy") from error
+            raise CampaignError(
+                f"{self.path}: the array {name} is damaged ({error}); restore it from a copy"
+            ) from error
 
     def _read_values(self, rows: slice) -> np.ndarray:
         try:
@@ -135,6 +134,31 @@ class Campaign:
                 f"{self.path}: the values of simulation {rows.start} are damaged ({error}); "
                 f"run the same 'circuitsbi simulate' command again: it simulates damaged rows anew"
             ) from error
+
+
+def write_packed(campaign: Campaign, path: str | os.PathLike, n: int, noise: float, settling: int) -> Campaign:
+    """Write the first ``n`` rows of a finished campaign of spike counts in little space, as ``packed_counts`` says.
+
+    noise: error variance as a fraction of the mean count; settling: samples of the transient that are kept, at least as
+    many as the longest kernel the counts will be convolved with has lags. Raises CampaignError if a row is pending.
+    """
+    if (campaign.status[:n] == Status.PENDING).any():
+        raise CampaignError(f"{campaign.path} is not finished ({campaign.summary()}); run its command again first")
+    cut = campaign.recordings(campaign.usable[:1])[0].transient - settling
+    usable = campaign.usable[campaign.usable < n]
+    counts = np.zeros((n, *campaign.values(usable[:1]).shape[1:]), np.uint16)
+    counts[usable] = campaign.values(usable)
+    packed = pack(counts[:, :, cut:], noise)
+    group = zarr.open_group(path, mode="w")
+    reasons = campaign.reasons
+    arrays = {"theta": campaign.theta[:n], "status": campaign.status[:n], **packed._asdict()}
+    for name, array in arrays.items():
+        group.create_array(name, data=array, chunks=array.shape, compressors=[ZstdCodec(level=19), Crc32cCodec()])
+    reason = group.create_array("reason", shape=(n,), chunks=(n,), dtype="string")
+    reason[:] = np.array([reasons.get(i, "") for i in range(n)], dtype=object)
+    group["departures"].attrs.update(dict(campaign._array("values").attrs) | {"transient": settling})
+    group.attrs["campaign"] = campaign.configuration | {"n": n, "packed": {"noise": noise, "settling": settling}}
+    return Campaign(path)
 
 
 class CampaignWriter(Campaign):
@@ -196,7 +220,9 @@ class CampaignWriter(Campaign):
 
 
 @contextmanager
-def writing(path: str | os.PathLike, about: dict[str, Any], theta: Float[np.ndarray, "simulations p"]) -> Iterator[CampaignWriter]:
+def writing(
+    path: str | os.PathLike, about: dict[str, Any], theta: Float[np.ndarray, "simulations p"]
+) -> Iterator[CampaignWriter]:
     """Open a campaign for writing, making it if there is none; a lock keeps every other process out.
 
     Raises CampaignError where another process writes, the folder holds something else, or ``about`` differs from what
@@ -237,7 +263,9 @@ def _create_unless_there(path: Path, about: dict[str, Any], theta: np.ndarray) -
         names = ("simulation", "parameter")
         group.create_array("theta", data=theta, chunks=theta.shape, dimension_names=names, overwrite=True)
         for name, dtype in (("status", "int8"), ("reason", "string")):
-            group.create_array(name, shape=(n,), chunks=(1,), dtype=dtype, dimension_names=("simulation",), overwrite=True)
+            group.create_array(
+                name, shape=(n,), chunks=(1,), dtype=dtype, dimension_names=("simulation",), overwrite=True
+            )
         # Last, so that a campaign half made is made again.
         group.attrs["campaign"] = about
     except OSError as error:

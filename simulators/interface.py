@@ -71,7 +71,7 @@ class ParameterSpace:
 
     def contains(self, theta: Float[np.ndarray, "*batch n_parameters"]) -> np.ndarray:
         """Whether each theta lies in the box (edges included)."""
-        return ((theta >= self.low) & (theta <= self.high)).all(-1)
+        return np.asarray(((theta >= self.low) & (theta <= self.high)).all(-1))
 
     def check(self, theta: Sequence[float] | np.ndarray) -> Float[np.ndarray, " n_parameters"]:
         """Theta as an array of floats; raises ValueError naming the value that is missing, not finite or outside."""

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray
+from toy_simulators import BatchSimulator, NoiseSimulator
+
 from simulators.campaign import Campaign, CampaignError, Status, run_campaign
 from simulators.campaign_store import CampaignWriter
 from simulators.interface import Parameter, ParameterSpace
-from toy_simulators import BatchSimulator, NoiseSimulator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -138,6 +139,23 @@ def test_a_second_process_on_the_same_store_is_refused(tmp_path):
         process.wait()
 
 
+def test_workers_end_when_the_campaign_is_killed(tmp_path):
+    process = start(tmp_path, tmp_path / "c")
+    wait_for_rows(tmp_path / "c", 1, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if not children.exists():
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.skip("this system does not list the children of a process")
+    workers = [int(pid) for pid in children.read_text().split()]
+    assert len(workers) >= 2
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < end, "workers outlive the campaign"
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -165,7 +183,7 @@ def test_a_damaged_row_is_named_and_simulated_again(tmp_path, damage):
     if damage == "delete":
         chunk.unlink()
     else:
-        with pytest.raises(CampaignError, match="simulation 4 are damaged.*run the same"):
+        with pytest.raises(CampaignError, match=r"simulation 4 are damaged.*run the same"):
             Campaign(tmp_path / "c").values(np.arange(12))
     for a, b in zip(rows_of(run(NoiseSimulator(), tmp_path / "c")), undisturbed, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -180,7 +198,7 @@ def test_a_full_disk_stops_with_a_remedy_and_keeps_the_rows(tmp_path, monkeypatc
         return written(self, recording)
 
     monkeypatch.setattr(CampaignWriter, "_values_like", full_after_five)
-    with pytest.raises(CampaignError, match="No space left on device.*are kept.*same command"):
+    with pytest.raises(CampaignError, match=r"No space left on device.*are kept.*same command"):
         run(NoiseSimulator(), tmp_path / "c")
     assert np.sum(Campaign(tmp_path / "c").status == Status.OK) == 5
     monkeypatch.undo()

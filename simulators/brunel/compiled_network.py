@@ -20,7 +20,7 @@ class CompiledBrunel:
     """Simulator of a ``BrunelNetwork``: spike counts of both populations, for theta = (J, g, eta).
 
     Statistically the same as ``NestBrunel``, not spike by spike: random numbers differ. The Poisson input is drawn
-    from 65,536 quantiles. Raises ValueError for more than 65,536 neurons or a mean input of more than 150 events a step.
+    from 65,536 quantiles. Raises ValueError for more than 65,536 neurons or a mean input above 150 events a step.
     """
 
     network: BrunelNetwork = field(default_factory=BrunelNetwork)
@@ -49,7 +49,11 @@ class CompiledBrunel:
         # Zero is the one state that xorshift never leaves.
         state = rng.integers(1, 2**64 - 1, size=(2, event_loop.LANES), dtype=np.uint64)
         rows, words = event_loop.connect(
-            network.n_excitatory, network.n_inhibitory, network.in_degree_excitatory, network.in_degree_inhibitory, state
+            network.n_excitatory,
+            network.n_inhibitory,
+            network.in_degree_excitatory,
+            network.in_degree_inhibitory,
+            state,
         )
         n = network.n_excitatory + network.n_inhibitory
         V = np.full(64 * words, -np.inf, np.float32)
@@ -60,11 +64,13 @@ class CompiledBrunel:
         # Pages of these are taken only as spikes arrive.
         room = n * (steps // (refractory_steps + 1) + 1) if record else 0
         spike_steps, senders = np.empty(room, np.int32), np.empty(room, np.uint16)
+        decay = math.exp(-network.dt_ms / network.membrane_time_constant_ms)
+        poisson_table = _poisson_quantiles(network.external_rate_per_ms(J, eta) * network.dt_ms)
         total = event_loop.run(
-            rows, words, network.n_excitatory, V, np.float32(math.exp(-network.dt_ms / network.membrane_time_constant_ms)),
-            np.float32(network.threshold_mV), np.float32(network.reset_mV), refractory_steps, network.steps(network.delay_ms),
-            np.float32(J), np.float32(-g * J), _poisson_quantiles(network.external_rate_per_ms(J, eta) * network.dt_ms),
-            steps, network.steps(network.bin_ms), state, counts, record, spike_steps, senders,
+            rows, words, network.n_excitatory, V, np.float32(decay), np.float32(network.threshold_mV),
+            np.float32(network.reset_mV), refractory_steps, network.steps(network.delay_ms), np.float32(J),
+            np.float32(-g * J), poisson_table, steps, network.steps(network.bin_ms), state, counts, record,
+            spike_steps, senders,
         )  # fmt: skip
         return counts, spike_steps[:total], senders[:total]
 

@@ -31,7 +31,7 @@ def _carry_save_add(a, b, c):
 
 @_jit
 def random_words(state, out):
-    """Fill ``out`` (uint64, a multiple of LANES) from LANES xorshift128+ generators (Vigna 2017); advances ``state``."""
+    """Fill ``out`` (uint64, a multiple of LANES) from LANES xorshift128+ generators (Vigna 2017) and advance them."""
     for start in range(0, out.size, LANES):
         for lane in range(LANES):
             x = state[0, lane]
@@ -178,8 +178,8 @@ def _deliver(rows, sources, weight, planes, counts, drive):
 def run(
     rows, words, n_excitatory, V, decay, threshold, reset, refractory_steps, delay_steps, weight_excitatory,
     weight_inhibitory, poisson_table, steps, steps_per_bin, state, counts, record, spike_step, spike_sender,
-):
-    """Advance the network by ``steps``; fills ``counts`` (2, bins) and, if ``record``, the spike arrays. Returns spikes.
+):  # fmt: skip
+    """Advance the network by ``steps``; fill ``counts`` (2, bins) and, if ``record``, the spikes. Returns their number.
 
     V (mV) is padded to 64 W neurons; the padding is minus infinity and never fires.
     """

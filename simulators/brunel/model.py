@@ -98,7 +98,11 @@ class BrunelNetwork:
     def recording(self, counts: Integer[np.ndarray, "2 bins"]) -> Recording:
         """Spike counts of the two populations as a Recording."""
         return Recording(
-            counts.astype(np.uint16), 1e3 / self.bin_ms, "1", tuple(self.populations), round(self.transient_ms / self.bin_ms)
+            counts.astype(np.uint16),
+            1e3 / self.bin_ms,
+            "1",
+            tuple(self.populations),
+            round(self.transient_ms / self.bin_ms),
         )
 
     def count(self, times_ms: Float[np.ndarray, " spikes"], senders: Integer[np.ndarray, " spikes"]) -> Recording:
@@ -106,5 +110,10 @@ class BrunelNetwork:
         bins = round(self.duration_ms / self.bin_ms)
         index = (np.rint(times_ms / self.dt_ms).astype(np.int64) - 1) // self.steps(self.bin_ms)
         return self.recording(
-            np.stack([np.bincount(index[(senders >= a) & (senders < b)], minlength=bins) for a, b in self.populations.values()])
+            np.stack(
+                [
+                    np.bincount(index[(senders >= a) & (senders < b)], minlength=bins)
+                    for a, b in self.populations.values()
+                ]
+            )
         )

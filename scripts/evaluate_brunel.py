@@ -1,0 +1,186 @@
+"""Accuracy of the estimators of J, g and eta on simulations never used for training or choosing.
+
+    python scripts/evaluate_brunel.py                     the shipped estimators, both ranges
+    python scripts/evaluate_brunel.py --retrain           train them first, on the reference campaign
+    python scripts/evaluate_brunel.py --learning-curve    what more simulations would bring (about an hour)
+    python scripts/evaluate_brunel.py --figure maps.png   error over the parameter space
+
+The last line is one JSON object: for each range and estimator R2, mean absolute error (% of the range) and, for the
+posterior, the coverage of its 50 % and 90 % intervals.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from inference.brunel import (
+    TEST_SIMULATIONS,
+    campaign_network,
+    makers,
+    observed,
+    reference_campaign,
+    shipped_estimators,
+    split_rows,
+)
+from inference.estimate import Estimate
+from simulators.fields.kernels import KernelLFP
+from simulators.interface import ParameterSpace
+from simulators.recording import Recording
+
+console = Console()
+
+
+def accuracy(space: ParameterSpace, theta: np.ndarray, estimates: list[Estimate], with_coverage: bool) -> dict:
+    """R2, mean absolute error in % of the range, and coverage, by parameter name."""
+    points = np.stack([e.point for e in estimates])
+    error = points - theta
+    by_name: dict[str, np.ndarray] = {
+        "r2": 1 - np.sum(error**2, 0) / np.sum((theta - theta.mean(0)) ** 2, 0),
+        "error_percent": 100 * np.abs(error).mean(0) / (space.high - space.low),
+        "bias_percent": 100 * error.mean(0) / (space.high - space.low),
+    }
+    if with_coverage:
+        for mass in (50, 90):
+            intervals = np.stack([e.interval(mass / 100) for e in estimates])
+            by_name[f"coverage{mass}"] = np.mean((intervals[..., 0] <= theta) & (theta <= intervals[..., 1]), 0)
+    return {k: dict(zip(space.names, np.round(v, 4).tolist(), strict=True)) for k, v in by_name.items()}
+
+
+def network_state(counts: Recording, excitatory: int) -> str:
+    """One of the five states of the poster, by rate and synchrony of the excitatory counts.
+
+    Synchronous where the variance of 1 ms counts is more than ten times that of independent neurons; regular where
+    neurons fire above 100 Hz, close to what their refractory period allows; slow where the spectrum peaks below 60 Hz.
+    """
+    x = counts.steady[0].astype(float)
+    rate = x.mean() / excitatory * counts.sampling_rate
+    if rate > 100:
+        return "SR"
+    if x.var() > 10 * x.mean():
+        power = np.abs(np.fft.rfft(x - x.mean())) ** 2
+        peak = np.fft.rfftfreq(x.size, 1 / counts.sampling_rate)[power.argmax()]
+        return "SI fast" if peak > 60 else "SI slow"
+    return "AI, above 20 Hz" if rate > 20 else "AI, below 20 Hz"
+
+
+def by_state(space: ParameterSpace, theta: np.ndarray, estimates: list[Estimate], states: np.ndarray) -> dict:
+    """Mean absolute error in % of the range for each network state, and the number of simulations in it."""
+    error = 100 * np.abs(np.stack([e.point for e in estimates]) - theta) / (space.high - space.low)
+    return {
+        str(s): {"n": int(np.sum(states == s))}
+        | dict(zip(space.names, error[states == s].mean(0).round(2).tolist(), strict=True))
+        for s in np.unique(states)
+    }
+
+
+def evaluate(name: str, retrain: bool) -> tuple[dict, Callable[[Figure], None]]:
+    """All figures of one range, and a function that draws its maps."""
+    campaign = reference_campaign(name)
+    space, network = campaign.parameters, campaign_network(campaign)
+    rows, test_rows = split_rows(campaign, TEST_SIMULATIONS)
+    forward_model = KernelLFP(network=network, parameters=space)
+    if retrain:
+        theta, recordings = observed(campaign, forward_model, rows)
+        estimators = [makers(space)[kind]().fit(theta, recordings) for kind in ("cnn", "npe")]
+    else:
+        estimators = shipped_estimators(name)
+    theta, recordings = observed(campaign, forward_model, test_rows)
+    counts = campaign.recordings(test_rows)
+    states = np.array([network_state(c, network.n_excitatory) for c in counts])
+    result: dict = {"simulations": {"train": len(rows), "test": len(test_rows), "campaign": campaign.summary()}}
+    drawn = {}
+    for estimator in estimators:
+        start = time.perf_counter()
+        estimates = [estimator.estimate(r) for r in track(recordings, f"{name} {estimator.kind}", transient=True)]
+        result[estimator.kind] = accuracy(space, theta, estimates, estimator.kind == "npe")
+        result[estimator.kind]["seconds_per_recording"] = round((time.perf_counter() - start) / len(recordings), 4)
+        result[estimator.kind]["by_state"] = by_state(space, theta, estimates, states)
+        drawn[estimator.kind] = np.stack([e.point for e in estimates])
+    return result, lambda figure: draw_maps(figure, name, space, theta, drawn)
+
+
+def draw_maps(figure: Figure, name: str, space: ParameterSpace, theta: np.ndarray, points: dict) -> None:
+    """Absolute error of each parameter over the plane of g and eta, and truth against estimate."""
+    axes = figure.subplots(len(points), 2 * len(space), squeeze=False)
+    g, eta = theta[:, space.names.index("g")], theta[:, space.names.index("eta")]
+    for row, (kind, estimate) in zip(axes, points.items(), strict=True):
+        for k, parameter in enumerate(space):
+            error = 100 * np.abs(estimate[:, k] - theta[:, k]) / (parameter.high - parameter.low)
+            dots = row[2 * k].scatter(g, eta, c=error, s=9, cmap="viridis", vmin=0, vmax=np.quantile(error, 0.95))
+            figure.colorbar(dots, ax=row[2 * k])
+            row[2 * k].set(title=f"{kind}: error of {parameter.name} (%)", xlabel="g", ylabel="eta")
+            row[2 * k + 1].plot(theta[:, k], estimate[:, k], ".", ms=2)
+            row[2 * k + 1].axline((parameter.low, parameter.low), slope=1, color="k", lw=0.6)
+            row[2 * k + 1].set(title=f"{parameter.name}, range {name}", xlabel="truth", ylabel="estimate")
+
+
+def learning_curve(name: str) -> dict:
+    """Test error of both estimators trained on growing parts of the campaign."""
+    campaign = reference_campaign(name)
+    space = campaign.parameters
+    rows, test_rows = split_rows(campaign, TEST_SIMULATIONS)
+    forward_model = KernelLFP(network=campaign_network(campaign), parameters=space)
+    theta, recordings = observed(campaign, forward_model, rows)
+    test_theta, test_recordings = observed(campaign, forward_model, test_rows)
+    curve: dict = {}
+    for n in sorted({min(n, len(rows)) for n in (250, 500, 1000, 2000, len(rows))}):
+        for kind in ("poster-cnn", "cnn", "npe"):
+            estimator = makers(space)[kind]().fit(theta[:n], recordings[:n])
+            estimates = [estimator.estimate(r) for r in test_recordings]
+            figures = accuracy(space, test_theta, estimates, kind == "npe")
+            curve.setdefault(kind, {})[n] = figures
+            console.print(f"{name} {kind} {n}: error {figures['error_percent']}  R2 {figures['r2']}")
+    return curve
+
+
+def show(name: str, result: dict) -> None:
+    table = Table("estimator", "parameter", "R2", "error %", "bias %", "coverage 50 / 90 %", title=f"range {name}")
+    for kind in ("cnn", "npe"):
+        figures = result[kind]
+        for p in figures["r2"]:
+            covered = " / ".join(f"{100 * figures[c][p]:.0f}" for c in ("coverage50", "coverage90") if c in figures)
+            values = [
+                f"{figures['r2'][p]:.3f}",
+                f"{figures['error_percent'][p]:.2f}",
+                f"{figures['bias_percent'][p]:+.2f}",
+            ]
+            table.add_row(kind, p, *values, covered or "-")
+    console.print(table)
+    states = Table("estimator", "state", "n", "J", "g", "eta", title=f"range {name}: error % by network state")
+    for kind in ("cnn", "npe"):
+        for state, figures in result[kind]["by_state"].items():
+            states.add_row(kind, state, *(str(figures[c]) for c in ("n", "J", "g", "eta")))
+    console.print(states)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--range", choices=["ai", "full", "both"], default="both")
+    parser.add_argument("--retrain", action="store_true", help="train instead of loading the shipped estimators")
+    parser.add_argument("--learning-curve", action="store_true", help="also train on 250, 500, 1000, 2000 simulations")
+    parser.add_argument("--figure", help="PNG file for the maps")
+    arguments = parser.parse_args()
+    names = ["ai", "full"] if arguments.range == "both" else [arguments.range]
+    figure = Figure(figsize=(24, 7 * len(names)), layout="constrained")
+    panels = figure.subfigures(len(names), 1, squeeze=False)[:, 0]
+    out: dict = {}
+    for name, panel in zip(names, panels, strict=True):
+        out[name], draw = evaluate(name, arguments.retrain)
+        draw(panel)
+        show(name, out[name])
+        if arguments.learning_curve:
+            out[name]["learning_curve"] = learning_curve(name)
+    if arguments.figure:
+        figure.savefig(arguments.figure, dpi=80)
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Make what ships with the package: reference campaigns of the Brunel network and the estimators trained on them.
+
+    python scripts/make_reference.py --scratch FOLDER     both ranges, about two hours on two cores; can be resumed
+    python scripts/make_reference.py --scratch FOLDER --only estimators
+
+The campaigns are those of 'circuitsbi simulate --n 2500 --range ai --seed 1' and '... --range full --seed 2', whose
+counts are then packed. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from inference.brunel import (
+    REFERENCE_SEEDS,
+    REFERENCE_SIMULATIONS,
+    SHIPPED,
+    TEST_SIMULATIONS,
+    reference_campaign,
+    train_for_probe,
+)
+from inference.features import SpectralFeatures
+from simulators.brunel.compiled_network import CompiledBrunel
+from simulators.brunel.model import RANGES, BrunelNetwork
+from simulators.campaign import run_campaign
+from simulators.campaign_store import write_packed
+from simulators.fields.probes import POSTER_PROBE
+
+PACKING_NOISE = 0.03  # of the variance of Poisson neurons: 0.001 of a decade in the spectra of the LFP
+KERNEL_BINS = 100  # what an LFP kernel reaches back into the transient
+
+
+def size_MB(path: Path) -> float:
+    return round(sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) / 1e6, 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scratch", type=Path, required=True, help="folder for the whole campaigns (80 MB)")
+    parser.add_argument("--range", choices=list(RANGES), action="append", help="one range; both by default")
+    parser.add_argument("--only", choices=["campaigns", "estimators"])
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    SHIPPED.mkdir(exist_ok=True)
+    out: dict = {}
+    for name in arguments.range or list(RANGES):
+        store = SHIPPED / f"brunel_{name}.zarr"
+        if arguments.only != "estimators":
+            simulator = CompiledBrunel(BrunelNetwork(), RANGES[name])
+            whole = arguments.scratch / f"{name}.zarr"
+            campaign = run_campaign(simulator, REFERENCE_SIMULATIONS, REFERENCE_SEEDS[name], whole, arguments.workers)
+            packed = write_packed(campaign, store, REFERENCE_SIMULATIONS, PACKING_NOISE, KERNEL_BINS)
+            print(f"{store}: {packed.summary()}")
+        out[name] = {"campaign_MB": size_MB(store)}
+        if arguments.only != "campaigns":
+            start = time.perf_counter()
+            trained = train_for_probe(
+                reference_campaign(name), POSTER_PROBE, SpectralFeatures(), test=TEST_SIMULATIONS, progress=True
+            )
+            for kind, estimator in trained:
+                path = SHIPPED / f"brunel_{name}_{kind}.safetensors"
+                estimator.save(path)
+                out[name][f"{kind}_MB"] = round(path.stat().st_size / 1e6, 2)
+            out[name]["training_s"] = round(time.perf_counter() - start)
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()

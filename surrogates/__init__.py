@@ -1,0 +1,1 @@
+"""Fast differentiable stand-ins for simulators."""

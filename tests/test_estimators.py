@@ -1,0 +1,240 @@
+"""One conformance test over all estimators, and the neural posterior against a closed form."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from inference.cnn import CNNRegressor, poster_regressor
+from inference.features import SpectralFeatures
+from inference.learned import load_estimator
+from inference.posterior import NeuralPosterior
+from simulators.interface import Parameter, ParameterSpace
+from simulators.recording import Recording
+
+SPACE = ParameterSpace((Parameter("first", "log10 mV", -1.0, 1.0), Parameter("second", "log10 mV", 0.0, 1.0)))
+FEATURES = SpectralFeatures(segment_ms=100.0)
+SAMPLES = 1000
+CHANNELS = ("z = 0 um", "z = -100 um")
+
+ESTIMATORS = {
+    "cnn": lambda: CNNRegressor(SPACE, FEATURES, members=2, epochs=15),
+    "poster": lambda: poster_regressor(SPACE, epochs=25),
+    "npe": lambda: NeuralPosterior(SPACE, FEATURES, members=2, epochs=15, transforms=3, draws=1000),
+}
+
+
+def white_noise(theta, rng, samples=SAMPLES):
+    """Two channels of white noise; theta is the log10 of their standard deviations, so its posterior is closed form."""
+    values = 10.0 ** np.asarray(theta)[:, None] * rng.standard_normal((2, samples))
+    return Recording(values, 1000.0, "mV", CHANNELS)
+
+
+def exact_sd(samples=SAMPLES):
+    """Posterior standard deviation of log10 sd, for a flat prior and many samples: 1 / (ln 10 sqrt(2 n))."""
+    return 1 / (np.log(10) * np.sqrt(2 * samples))
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(1)
+    theta = SPACE.sample(700, rng)
+    return theta, [white_noise(t, rng) for t in theta]
+
+
+@pytest.fixture(scope="module", params=ESTIMATORS)
+def trained(request, data):
+    return ESTIMATORS[request.param]().fit(data[0][:600], data[1][:600])
+
+
+def test_estimates_are_near_the_truth_and_inside_the_box(trained, data):
+    theta, estimates = data[0][600:], [trained.estimate(r) for r in data[1][600:]]
+    points = np.stack([e.point for e in estimates])
+    assert trained.parameters.contains(points).all()
+    r2 = 1 - np.sum((points - theta) ** 2, 0) / np.sum((theta - theta.mean(0)) ** 2, 0)
+    assert (r2 > 0.95).all()
+    for estimate in estimates[:5]:
+        assert estimate.names == ("first", "second")
+        assert trained.parameters.contains(estimate.samples).all()
+        narrow, wide = estimate.interval(0.5), estimate.interval(0.95)
+        assert (wide[:, 0] <= narrow[:, 0]).all()
+        assert (narrow[:, 1] <= wide[:, 1]).all()
+        tree = estimate.to_xarray()
+        np.testing.assert_array_equal(tree["posterior"]["first"].values[0], estimate.samples[:, 0])
+        assert tree["posterior"]["first"].dims == ("chain", "draw")
+
+
+def test_intervals_cover_about_as_often_as_they_say(trained, data):
+    covered = np.mean(
+        [
+            (i[:, 0] <= t) & (t <= i[:, 1])
+            for t, i in (
+                (t, trained.estimate(r).interval(0.9)) for t, r in zip(data[0][600:], data[1][600:], strict=True)
+            )
+        ],
+        axis=0,
+    )
+    assert ((covered > 0.78) & (covered <= 1.0)).all()
+
+
+def test_the_same_seed_trains_the_same_estimator(data):
+    theta, recordings = data[0][:120], data[1][:120]
+    first, second, other = (
+        CNNRegressor(SPACE, FEATURES, seed=s, members=1, epochs=3).fit(theta, recordings).estimate(data[1][-1]).point
+        for s in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_a_reloaded_estimator_answers_the_same_in_a_fresh_process(trained, data, tmp_path):
+    path = tmp_path / "estimator.safetensors"
+    trained.save(path)
+    np.savez(tmp_path / "recording.npz", values=data[1][-1].values)
+    script = f"""
+import json, sys
+import numpy as np
+from inference.learned import load_estimator
+from simulators.recording import Recording
+r = Recording(np.load({str(tmp_path / "recording.npz")!r})["values"], 1000.0, "mV", {CHANNELS!r})
+e = load_estimator({str(path)!r}).estimate(r)
+print(json.dumps([e.point.tolist(), e.samples.tolist()]))
+"""
+    root = Path(__file__).resolve().parent.parent
+    out = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True).stdout
+    point, samples = json.loads(out.splitlines()[-1])
+    here = trained.estimate(data[1][-1])
+    np.testing.assert_array_equal(here.point, point)
+    np.testing.assert_array_equal(here.samples, samples)
+    assert load_estimator(path).about == json.loads(json.dumps(trained.about))
+
+
+def half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def other_version(path):
+    path.write_bytes(path.read_bytes().replace(b'\\"format\\": 1', b'\\"format\\": 9'))
+
+
+def noise(path):
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+
+
+def weights_alone(path):
+    save_file(load_file(path), path)
+
+
+def a_tensor_missing(path):
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    tensors.pop(next(k for k in tensors if k.startswith("0.")))
+    save_file(tensors, path, metadata)
+
+
+def pickled(path):
+    torch.save({"weights": torch.zeros(3)}, path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (half, "damaged or no estimator"),
+        (other_version, "format 9, this version reads 1"),
+        (noise, "damaged or no estimator"),
+        (weights_alone, "not those of a circuitsbi estimator"),
+        (a_tensor_missing, "does not fit together"),
+        (pickled, "damaged or no estimator"),
+        (Path.unlink, "there is no file"),
+    ],
+)
+def test_a_bad_file_is_an_error_that_names_it(trained, tmp_path, damage, words):
+    path = tmp_path / "estimator.safetensors"
+    trained.save(path)
+    damage(path)
+    with pytest.raises(ValueError, match=words) as error:
+        load_estimator(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("recording", "words"),
+    [
+        (Recording(np.ones((3, 500)), 1000.0, "mV", ("a", "b", "c")), "3 channels; this estimator was trained for 2"),
+        (Recording(np.full((2, 500), np.nan), 1000.0, "mV", CHANNELS), "not finite"),
+        (Recording(np.ones((2, 500)), 1000.0, "mV", CHANNELS), "flat|no power|never change"),
+    ],
+)
+def test_bad_recordings_are_refused(trained, recording, words):
+    with pytest.raises(ValueError, match=words):
+        trained.estimate(recording)
+
+
+@pytest.mark.parametrize("make", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_training_refuses_bad_data(make, data):
+    theta, recordings = data[0][:60].copy(), data[1][:60]
+    with pytest.raises(ValueError, match="40 or more"):
+        make().fit(theta[:10], recordings[:10])
+    theta[7, 0] = 99.0
+    with pytest.raises(ValueError, match=r"simulation 7.*outside"):
+        make().fit(theta, recordings)
+    with pytest.raises(ValueError, match="not trained yet"):
+        make().estimate(recordings[0])
+
+
+def test_the_neural_posterior_is_the_exact_one():
+    """Width and place of the posterior against the closed form: half or double the width would fail."""
+    rng = np.random.default_rng(2)
+    theta = SPACE.sample(2500, rng)
+    npe = NeuralPosterior(SPACE, FEATURES, members=2, epochs=25, transforms=3)
+    npe.fit(theta[:2400], [white_noise(t, rng) for t in theta[:2400]])
+    inside = theta[2400:]
+    inside = inside[(np.abs(SPACE.to_unit(inside) - 0.5) < 0.4).all(1)][:60]
+    recordings = [white_noise(t, rng) for t in inside]
+    estimates = [npe.estimate(r) for r in recordings]
+    exact = np.log10(np.stack([r.values.std(1) for r in recordings]))
+    # Welch's windows do not use every sample fully, so features tell a little less than the samples themselves.
+    width = np.stack([e.samples.std(0) for e in estimates]).mean(0) / exact_sd()
+    assert ((width > 0.85) & (width < 1.6)).all(), width
+    offset = (np.stack([e.point for e in estimates]) - exact) / exact_sd()
+    assert (np.sqrt((offset**2).mean(0)) < 1.3).all()
+
+
+def test_an_impossible_recording_is_answered_in_time_and_with_a_warning(data):
+    npe = NeuralPosterior(SPACE, FEATURES, members=1, epochs=8, transforms=3).fit(data[0][:300], data[1][:300])
+    rng = np.random.default_rng(3)
+    start = time.monotonic()
+    estimate = npe.estimate(white_noise([-2.5, 2.5], rng))
+    assert time.monotonic() - start < 20
+    assert any("outside the parameter space" in w for w in estimate.warnings)
+    assert SPACE.contains(estimate.samples).all()
+    assert not npe.estimate(white_noise([0.0, 0.5], rng)).warnings
+
+
+def test_a_flow_that_fell_behind_is_left_out(data, caplog, monkeypatch):
+    npe = NeuralPosterior(SPACE, FEATURES, members=2, epochs=6, transforms=2)
+    build = npe._flow
+    built = []
+
+    def second_one_is_blind(channels, frequencies):
+        flow = build(channels, frequencies)
+        built.append(flow)
+        if len(built) == 2:
+            for parameter in flow.net._embedding_net.parameters():
+                parameter.data.zero_()
+                parameter.requires_grad_(False)
+        return flow
+
+    monkeypatch.setattr(npe, "_flow", second_one_is_blind)
+    npe.fit(data[0][:300], data[1][:300])
+    assert npe._flows == built[:1]
+    assert "1 of 2 flows fell behind" in caplog.text
