@@ -42,7 +42,7 @@ class LearnedEstimator(ABC):
     parameters: ParameterSpace
     features: SpectralFeatures
     seed: int = 0
-    members: int = 4
+    members: int = 3
     validation_fraction: float = 0.15
     progress: bool = False
     channels: tuple[str, ...] = field(default=(), init=False)

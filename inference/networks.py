@@ -60,7 +60,7 @@ class SpectralCNN(nn.Module):
     standardised apart. Nothing is pooled: which frequency is which matters.
     """
 
-    def __init__(self, channels: int, frequencies: int, outputs: int, width: int = 128, dropout: float = 0.0) -> None:
+    def __init__(self, channels: int, frequencies: int, outputs: int, width: int = 64, dropout: float = 0.0) -> None:
         super().__init__()
         self.standardise = Standardise(channels + 1, frequencies)
         self.convolutions = nn.Sequential(

@@ -51,7 +51,7 @@ class NeuralPosterior(LearnedEstimator):
     hidden_features: int = 50
     transforms: int = 3
     embedding: int = 16
-    dropout: float = 0.05
+    dropout: float = 0.03
     draws: int = 2000
     tolerance: float = 1.0
 

@@ -32,7 +32,6 @@ from inference.brunel import (
 from inference.estimate import Estimate
 from simulators.fields.kernels import KernelLFP
 from simulators.interface import ParameterSpace
-from simulators.recording import Recording
 
 console = Console()
 
@@ -53,21 +52,18 @@ def accuracy(space: ParameterSpace, theta: np.ndarray, estimates: list[Estimate]
     return {k: dict(zip(space.names, np.round(v, 4).tolist(), strict=True)) for k, v in by_name.items()}
 
 
-def network_state(counts: Recording, excitatory: int) -> str:
-    """One of the five states of the poster, by rate and synchrony of the excitatory counts.
-
-    Synchronous where the variance of 1 ms counts is more than ten times that of independent neurons; regular where
-    neurons fire above 100 Hz, close to what their refractory period allows; slow where the spectrum peaks below 60 Hz.
-    """
-    x = counts.steady[0].astype(float)
-    rate = x.mean() / excitatory * counts.sampling_rate
-    if rate > 100:
-        return "SR"
-    if x.var() > 10 * x.mean():
-        power = np.abs(np.fft.rfft(x - x.mean())) ** 2
-        peak = np.fft.rfftfreq(x.size, 1 / counts.sampling_rate)[power.argmax()]
-        return "SI fast" if peak > 60 else "SI slow"
-    return "AI, above 20 Hz" if rate > 20 else "AI, below 20 Hz"
+def network_state(theta: np.ndarray, space: ParameterSpace) -> str:
+    """Region of the plane of g and eta, named by the state that the network is in there (Brunel 2000, fig. 2)."""
+    g, eta = theta[space.names.index("g")], theta[space.names.index("eta")]
+    if g < 4:
+        return "SR: g < 4"
+    if eta < 1:
+        return "SI slow: g > 4, eta < 1"
+    if eta > 3:
+        return "SI fast: g > 4, eta > 3"
+    if 4.5 <= g <= 6 and eta >= 1.5:
+        return "AI: g 4.5-6, eta 1.5-3"
+    return "AI, at its borders"
 
 
 def by_state(space: ParameterSpace, theta: np.ndarray, estimates: list[Estimate], states: np.ndarray) -> dict:
@@ -92,8 +88,7 @@ def evaluate(name: str, retrain: bool) -> tuple[dict, Callable[[Figure], None]]:
     else:
         estimators = shipped_estimators(name)
     theta, recordings = observed(campaign, forward_model, test_rows)
-    counts = campaign.recordings(test_rows)
-    states = np.array([network_state(c, network.n_excitatory) for c in counts])
+    states = np.array([network_state(t, space) for t in theta])
     result: dict = {"simulations": {"train": len(rows), "test": len(test_rows), "campaign": campaign.summary()}}
     drawn = {}
     for estimator in estimators:

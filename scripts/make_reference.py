@@ -27,7 +27,7 @@ from simulators.campaign import run_campaign
 from simulators.campaign_store import write_packed
 from simulators.fields.probes import POSTER_PROBE
 
-PACKING_NOISE = 0.03  # of the variance of Poisson neurons: 0.001 of a decade in the spectra of the LFP
+PACKING_NOISE = 0.05  # of the variance of Poisson neurons: about 0.002 of a decade in the spectra of the LFP
 KERNEL_BINS = 100  # what an LFP kernel reaches back into the transient
 
 

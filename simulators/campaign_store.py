@@ -153,7 +153,9 @@ def write_packed(campaign: Campaign, path: str | os.PathLike, n: int, noise: flo
     reasons = campaign.reasons
     arrays = {"theta": campaign.theta[:n], "status": campaign.status[:n], **packed._asdict()}
     for name, array in arrays.items():
-        group.create_array(name, data=array, chunks=array.shape, compressors=[ZstdCodec(level=19), Crc32cCodec()])
+        # Each population by itself: what is coded together should have one distribution.
+        chunks = (array.shape[0], 1, *array.shape[2:]) if name == "departures" else array.shape
+        group.create_array(name, data=array, chunks=chunks, compressors=[ZstdCodec(level=19), Crc32cCodec()])
     reason = group.create_array("reason", shape=(n,), chunks=(n,), dtype="string")
     reason[:] = np.array([reasons.get(i, "") for i in range(n)], dtype=object)
     group["departures"].attrs.update(dict(campaign._array("values").attrs) | {"transient": settling})

@@ -39,7 +39,7 @@ def pack(counts: Real[np.ndarray, "rows 2 samples"], noise: float) -> Packed:
     shared = ((centred[:, 0] * centred[:, 1]).mean(1) / variance).astype(np.float32)
     steps = np.maximum(1.0, np.sqrt(12 * noise * means)).astype(np.float32)
     own = np.stack([centred[:, 0], centred[:, 1] - shared[:, None] * centred[:, 0]], 1)
-    predictors = np.array([[_predictor(y) for y in row] for row in own], np.float32)
+    predictors = np.array([[_predictor(y) for y in row] for row in own], np.float16)
     packed = Packed(np.zeros(x.shape, np.int16), steps, means.astype(np.float32), predictors, shared)
     _run(packed, x)
     while (wide := np.abs(packed.departures).max((1, 2)) > _LARGEST).any():

@@ -1,0 +1,133 @@
+"""The command line from simulation to estimate on small networks, and its answers to bad input."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from inference.brunel import SHIPPED
+from inference.cli import app, parse_probe
+from inference.recordings import read_recording, write_recording
+from simulators.campaign import Campaign
+from simulators.recording import Recording
+
+run = CliRunner().invoke
+SIMULATE = ["simulate", "--order", "20", "--seed", "5", "--workers", "2"]
+shipped = pytest.mark.skipif(not (SHIPPED / "brunel_ai.zarr").exists(), reason="no reference campaign is shipped")
+
+
+def lfp(channels=6, samples=3000, rate=1000.0, unit="mV", scale=0.03):
+    values = scale * np.random.default_rng(0).standard_normal((channels, samples))
+    return Recording(values, rate, unit, tuple(f"z = {-100 * i:g} um" for i in range(channels)))
+
+
+def flat(result):
+    return " ".join(result.output.split())
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    path = tmp_path_factory.mktemp("campaign") / "small.zarr"
+    result = run(app, [*SIMULATE, "--n", "500", "--out", str(path)])
+    assert result.exit_code == 0, result.output
+    assert "500 simulations" in result.output
+    return path
+
+
+def test_simulate_again_does_nothing_and_changed_is_refused(campaign):
+    again = run(app, [*SIMULATE, "--n", "500", "--out", str(campaign)])
+    assert again.exit_code == 0
+    changed = run(app, [*SIMULATE, "--n", "500", "--order", "30", "--out", str(campaign)])
+    assert changed.exit_code == 2
+    assert "was made with another simulator" in flat(changed)
+
+
+def test_train_observe_infer(campaign, tmp_path):
+    models = tmp_path / "models"
+    probe = "depths=-100,-400"
+    trained = run(app, ["train", "--campaign", str(campaign), "--probe", probe, "--out", str(models)])
+    assert trained.exit_code == 0, trained.output
+    store = Campaign(campaign)
+    row = store.usable[-1]
+    np.savez(tmp_path / "counts.npz", counts=store.values(np.array([row]))[0])
+    J, g, _ = store.theta[row]
+    out = tmp_path / "lfp.npz"
+    observed = run(
+        app,
+        ["observe", str(tmp_path / "counts.npz"), "--J", str(J), "--g", str(g), "--probe", probe, "--out", str(out)],
+    )
+    assert observed.exit_code == 0, observed.output
+    assert read_recording(out).channels == ("z = -100 um", "z = -400 um")
+    report = tmp_path / "report.html"
+    inferred = run(app, ["infer", str(out), "--model", str(models), "--report", str(report)])
+    assert inferred.exit_code == 0, inferred.output
+    assert "neural posterior" in inferred.output
+    assert "eta" in inferred.output
+    assert report.stat().st_size > 10_000
+    wrong = run(app, ["infer", str(tmp_path / "counts.npz"), "--model", str(models)])
+    assert wrong.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--n", "0", "--out", "x.zarr"], "at least one simulation"),
+        (["--n", "3", "--out", "x.zarr", "--range", "half"], "no range 'half'"),
+        (["--n", "3", "--out", "x.zarr", "--network", "hopfield"], "no network 'hopfield'"),
+        (["--n", "3", "--out", "/proc/x.zarr"], "cannot write"),
+        (["--n", "3", "--out", "x.zarr", "--order", "1"], "without inhibitory inputs"),
+        (["--n", "3", "--out", "x.zarr", "--scheduler", "tcp://127.0.0.1:1"], "no Dask scheduler answers"),
+    ],
+)
+def test_bad_campaigns_end_with_one_message(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(app, ["simulate", *arguments])
+    assert result.exit_code == 2
+    assert words in flat(result)
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("probe", ["depths=0,deep", "0,-100", "depths=0;colour=red", "depths=0,0", "depths=", ""])
+def test_bad_probes_are_refused(probe):
+    with pytest.raises(ValueError, match=r"probe|distinct"):
+        parse_probe(probe)
+
+
+def test_a_probe_is_read():
+    probe = parse_probe("depths=0,-250.5; sigma=0.4; radius=7")
+    assert (probe.depths_um, probe.sigma_S_per_m, probe.contact_radius_um) == ((0.0, -250.5), 0.4, 7.0)
+
+
+@shipped
+@pytest.mark.parametrize(
+    ("recording", "words"),
+    [
+        (lfp(channels=1), "1 channel; this estimator was trained for 6"),
+        (lfp(rate=50.0), "sampled at 50 Hz"),
+        (lfp(samples=10), "samples"),
+        (lfp(unit="uV", scale=3e-8), "10^"),
+        (lfp().with_values(np.where(np.arange(3000) == 7, np.nan, lfp().values)), "not finite"),
+    ],
+)
+def test_bad_recordings_end_with_one_message(recording, words, tmp_path):
+    write_recording(recording, tmp_path / "lfp.npz")
+    result = run(app, ["infer", str(tmp_path / "lfp.npz")])
+    assert result.exit_code == 2
+    assert words in flat(result)
+
+
+@shipped
+def test_a_recording_that_no_network_explains_is_answered_with_a_warning(tmp_path):
+    write_recording(lfp(), tmp_path / "noise.npz")
+    result = run(app, ["infer", str(tmp_path / "noise.npz")])
+    assert result.exit_code == 0, result.output
+    assert "do not trust" in flat(result)
+
+
+@shipped
+@pytest.mark.slow
+def test_the_demo_draws_its_report(tmp_path):
+    result = run(app, ["demo", "--out", str(tmp_path / "demo"), "--order", "60"])
+    assert result.exit_code == 0, result.output
+    assert "seed 2026" in result.output
+    assert (tmp_path / "demo" / "report.html").stat().st_size > 100_000
+    assert read_recording(tmp_path / "demo" / "lfp.npz").values.shape == (6, 3000)
