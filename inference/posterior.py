@@ -1,6 +1,7 @@
 """The neural posterior: an ensemble of normalising flows given spectra (sbi's NPE), with bounded sampling."""
 
 import logging
+import warnings
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
@@ -16,6 +17,9 @@ from inference.learned import LearnedEstimator
 from inference.networks import SpectralCNN
 from inference.training import Split, train
 from simulators.interface import ParameterSpace
+
+# A deprecation inside nflows, which sbi pins; it says nothing to a user.
+warnings.filterwarnings("ignore", message="torch.triangular_solve is deprecated")
 
 _log = logging.getLogger(__name__)
 _MAX_ROUNDS = 20  # of sampling: an observation that puts less than 1/20 of the posterior in the box is cut short
@@ -95,19 +99,19 @@ class NeuralPosterior(LearnedEstimator):
 
     def _answer(self, x: Float[Tensor, "1 channels frequencies"]) -> Estimate:
         samples, acceptance = self._sample(x, self.draws)
-        warnings = []
+        cautions = []
         if acceptance < _LOW_ACCEPTANCE:
-            warnings.append(
+            cautions.append(
                 f"{100 * (1 - acceptance):.0f} % of the posterior lies outside the parameter space: no parameters in "
                 f"it explain this recording well; do not trust the estimate"
             )
         if len(samples) < self.draws:
-            warnings.append(f"sampling was cut short at {len(samples)} of {self.draws} draws")
+            cautions.append(f"sampling was cut short at {len(samples)} of {self.draws} draws")
         if not len(samples):
-            warnings.append("no draw fell into the parameter space: the samples are its centre, not a posterior")
+            cautions.append("no draw fell into the parameter space: the samples are its centre, not a posterior")
             samples = torch.full((1, len(self.parameters)), 0.5)
         draws = self.parameters.from_unit(samples.numpy().astype(float))
-        return Estimate(self.parameters, draws.mean(0), draws, "neural posterior", tuple(warnings))
+        return Estimate(self.parameters, draws.mean(0), draws, "neural posterior", tuple(cautions))
 
     def _sample(self, x: Tensor, draws: int) -> tuple[Float[Tensor, "accepted n_parameters"], float]:
         """Draws inside the unit cube, shared equally among the flows, and the share of all draws that fell inside."""
