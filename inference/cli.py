@@ -1,6 +1,5 @@
 """The ``circuitsbi`` command."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +31,6 @@ def plain_errors() -> Iterator[None]:
     """Errors a user can mend are one message and exit status 2, without a traceback."""
     from simulators.campaign_store import CampaignError
 
-    logging.getLogger("root").setLevel(logging.ERROR)
     try:
         yield
     except (ValueError, CampaignError, ImportError, OSError) as error:
@@ -144,14 +142,16 @@ def observe(
     J: Annotated[float, typer.Option("--J", help="mV")],
     g: Annotated[float, typer.Option("--g", help="relative strength of inhibition")],
     probe: ProbeOption = POSTER,
+    order: Annotated[int, typer.Option(help="4 x order excitatory and order inhibitory neurons.")] = 2500,
     out: Annotated[Path, typer.Option(help="Recording to write (.npz).")] = Path("lfp.npz"),
 ) -> None:
     """Turn population spike counts of a Brunel network into the LFP at a probe."""
     with plain_errors():
         from inference.recordings import read_counts, write_recording
+        from simulators.brunel.model import BrunelNetwork
         from simulators.fields.kernels import kernels
 
-        lfp = kernels(parse_probe(probe)).lfp(read_counts(counts), J, g)
+        lfp = kernels(parse_probe(probe), network=BrunelNetwork(order=order)).lfp(read_counts(counts), J, g)
         write_recording(lfp, out)
         console.print(f"{out}: {lfp.values.shape[0]} channels x {lfp.values.shape[1]} samples, {lfp.unit}")
 

@@ -138,7 +138,7 @@ def _agreed_rate(found: float | None, given: float | None) -> float:
         raise ValueError(f"it says {found:g} Hz, you say {given:g} Hz; correct one of them")
     rate = given if found is None else found
     if rate is None:
-        raise ValueError("it does not say its sampling rate; give sampling_rate in Hz")
+        raise ValueError("it does not say its sampling rate; give sampling_rate in Hz (--sampling-rate)")
     return float(rate)
 
 
@@ -147,7 +147,7 @@ def _agreed_unit(found: str | None, given: str | None) -> str:
         raise ValueError(f"it says its unit is '{found}', you say '{given}'; correct one of them")
     if unit := found or given:
         return unit
-    raise ValueError("it does not say its unit; give unit='mV', 'uV' or 'V'")
+    raise ValueError("it does not say its unit; give unit='mV', 'uV' or 'V' (--unit)")
 
 
 def _numbered(values: Real[np.ndarray, "channels samples"]) -> tuple[str, ...]:

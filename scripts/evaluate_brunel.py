@@ -2,7 +2,7 @@
 
     python scripts/evaluate_brunel.py                     the shipped estimators, both ranges
     python scripts/evaluate_brunel.py --retrain           train them first, on the reference campaign
-    python scripts/evaluate_brunel.py --learning-curve    what more simulations would bring (about an hour)
+    python scripts/evaluate_brunel.py --learning-curve    what more simulations would bring (20 minutes a range)
     python scripts/evaluate_brunel.py --figure maps.png   error over the parameter space
 
 The last line is one JSON object: for each range and estimator R2, mean absolute error (% of the range) and, for the
@@ -30,6 +30,7 @@ from inference.brunel import (
     split_rows,
 )
 from inference.estimate import Estimate
+from inference.posterior import NeuralPosterior
 from simulators.fields.kernels import KernelLFP
 from simulators.interface import ParameterSpace
 
@@ -128,6 +129,8 @@ def learning_curve(name: str) -> dict:
     for n in sorted({min(n, len(rows)) for n in (250, 500, 1000, 2000, len(rows))}):
         for kind in ("poster-cnn", "cnn", "npe"):
             estimator = makers(space)[kind]().fit(theta[:n], recordings[:n])
+            if isinstance(estimator, NeuralPosterior):
+                estimator.draws = 500  # enough for a mean and two intervals of 400 recordings
             estimates = [estimator.estimate(r) for r in test_recordings]
             figures = accuracy(space, test_theta, estimates, kind == "npe")
             curve.setdefault(kind, {})[n] = figures

@@ -150,19 +150,20 @@ def _rows(simulator: Simulator, jobs: list, workers: int, scheduler: str | None)
             try:
                 while queue or running:
                     while queue and len(running) < (1 if alone else 2 * slots):
-                        batch = queue.pop(0)
-                        running[executor.submit(simulate_rows, simulator, batch)] = batch
+                        future = executor.submit(simulate_rows, simulator, queue[0])
+                        running[future] = queue.pop(0)  # only now: a broken pool refuses the submission
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         rows = future.result()
                         del running[future]
                         yield from rows
             except BrokenProcessPool:
+                in_flight = [job for batch in running.values() for job in batch]
                 if alone:
-                    for i, _, _ in running.popitem()[1]:
+                    for i, _, _ in in_flight:
                         yield Row(i, Status.FAILED, "the process that simulated it died", None)
                 else:
-                    suspects = [[job] for batch in running.values() for job in batch]
+                    suspects = [[job] for job in in_flight]
 
 
 def local_pool(workers: int) -> ProcessPoolExecutor:

@@ -53,7 +53,20 @@ def test_train_observe_infer(campaign, tmp_path):
     out = tmp_path / "lfp.npz"
     observed = run(
         app,
-        ["observe", str(tmp_path / "counts.npz"), "--J", str(J), "--g", str(g), "--probe", probe, "--out", str(out)],
+        [
+            "observe",
+            str(tmp_path / "counts.npz"),
+            "--J",
+            str(J),
+            "--g",
+            str(g),
+            "--probe",
+            probe,
+            "--order",
+            "20",
+            "--out",
+            str(out),
+        ],
     )
     assert observed.exit_code == 0, observed.output
     assert read_recording(out).channels == ("z = -100 um", "z = -400 um")

@@ -10,7 +10,9 @@ from simulators.recording import Recording
 
 
 def recording(values, rate=1000.0, transient=0):
-    return Recording(np.atleast_2d(values), rate, "mV", tuple(f"c{i}" for i in range(len(np.atleast_2d(values)))), transient)
+    return Recording(
+        np.atleast_2d(values), rate, "mV", tuple(f"c{i}" for i in range(len(np.atleast_2d(values)))), transient
+    )
 
 
 def test_white_noise_has_the_density_of_its_variance(rng):
@@ -43,7 +45,9 @@ def test_relative_power_forgets_the_gain_and_absolute_power_does_not(gain, seed)
 def test_the_transient_is_not_analysed(rng):
     steady = rng.standard_normal((1, 400))
     loud = np.concatenate([1e3 * np.ones((1, 100)), steady], 1)
-    np.testing.assert_array_equal(SpectralFeatures()(recording(loud, transient=100)), SpectralFeatures()(recording(steady)))
+    np.testing.assert_array_equal(
+        SpectralFeatures()(recording(loud, transient=100)), SpectralFeatures()(recording(steady))
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from inference.features import SpectralFeatures
 from inference.recordings import matched, read_counts, read_recording, resampled, to_unit, write_recording
 from simulators.recording import Recording
 
-FEATURES = SpectralFeatures()
+FEATURES = SpectralFeatures(segment_ms=150.0)
 DEPTHS = tuple(f"z = {-100 * k} um" for k in range(6))
 LFP = np.random.default_rng(1).normal(size=(6, 1000))
 PLACE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
