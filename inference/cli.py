@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 app = typer.Typer(
     help="Which circuit could have produced this recording, and how sure can one be?",
@@ -34,7 +35,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, CampaignError, ImportError, OSError) as error:
-        console.print(f"[bold red]error:[/] {error}", soft_wrap=True, highlight=False)
+        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         console.print("stopped; what was finished is kept")
@@ -67,7 +68,7 @@ def simulate(
         campaign = run_campaign(simulator, n, seed, out, workers, scheduler)
         console.print(f"{out}: {campaign.summary()}")
         for row, reason in list(campaign.reasons.items())[:5]:
-            console.print(f"  simulation {row}: {reason}")
+            console.print(f"  simulation {row}: {reason}", markup=False)
 
 
 @app.command()
@@ -79,20 +80,28 @@ def train(
     relative: Annotated[bool, typer.Option(help="Relative power, for recordings of unknown gain.")] = False,
     segment_ms: Annotated[float, typer.Option(help="Length of Welch's segments.")] = 150.0,
     estimators: Annotated[str, typer.Option(help="Which to train: cnn, npe, poster-cnn.")] = "cnn,npe",
+    test: Annotated[
+        int | None,
+        typer.Option(min=0, help="Keep so many of the last simulations for testing: 400 of the shipped, else none."),
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Train estimators for a probe on a campaign."""
     with plain_errors():
-        from inference.brunel import reference_campaign, train_for_probe
+        from inference.brunel import TEST_SIMULATIONS, reference_campaign, train_for_probe
         from inference.features import SpectralFeatures
         from simulators.campaign_store import Campaign
 
         data = reference_campaign(range_name) if campaign is None else Campaign(campaign)
         console.print(data.summary() + ("" if data.usable.size == len(data) else "; only those that are ok are used"))
+        if test is None:
+            test = TEST_SIMULATIONS if campaign is None else 0
+        if test:
+            console.print(f"the last {test} are kept for testing")
         features = SpectralFeatures(segment_ms=segment_ms, relative=relative)
         out.mkdir(parents=True, exist_ok=True)
         for name, estimator in train_for_probe(
-            data, parse_probe(probe), features, [e.strip() for e in estimators.split(",")], seed
+            data, parse_probe(probe), features, [e.strip() for e in estimators.split(",")], seed, test
         ):
             estimator.save(out / f"{name}.safetensors")
             console.print(f"wrote {out / name}.safetensors  {_brief(estimator.about)}")
@@ -121,7 +130,7 @@ def infer(
         console.print(estimates_table(estimates))
         for estimate in estimates:
             for warning in estimate.warnings:
-                console.print(f"[bold yellow]{estimate.method}:[/] {warning}")
+                console.print(f"[bold yellow]{estimate.method}:[/] {escape(warning)}")
         if report is not None:
             from inference.report import write_report
 

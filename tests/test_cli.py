@@ -27,16 +27,16 @@ def flat(result):
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory):
     path = tmp_path_factory.mktemp("campaign") / "small.zarr"
-    result = run(app, [*SIMULATE, "--n", "500", "--out", str(path)])
+    result = run(app, [*SIMULATE, "--n", "150", "--out", str(path)])
     assert result.exit_code == 0, result.output
-    assert "500 simulations" in result.output
+    assert "150 simulations" in result.output
     return path
 
 
 def test_simulate_again_does_nothing_and_changed_is_refused(campaign):
-    again = run(app, [*SIMULATE, "--n", "500", "--out", str(campaign)])
+    again = run(app, [*SIMULATE, "--n", "150", "--out", str(campaign)])
     assert again.exit_code == 0
-    changed = run(app, [*SIMULATE, "--n", "500", "--order", "30", "--out", str(campaign)])
+    changed = run(app, [*SIMULATE, "--n", "150", "--order", "30", "--out", str(campaign)])
     assert changed.exit_code == 2
     assert "was made with another simulator" in flat(changed)
 
@@ -139,7 +139,7 @@ def test_a_recording_that_no_network_explains_is_answered_with_a_warning(tmp_pat
 @shipped
 @pytest.mark.slow
 def test_the_demo_draws_its_report(tmp_path):
-    result = run(app, ["demo", "--out", str(tmp_path / "demo"), "--order", "60"])
+    result = run(app, ["demo", "--out", str(tmp_path / "demo"), "--order", "1000"])
     assert result.exit_code == 0, result.output
     assert "seed 2026" in result.output
     assert (tmp_path / "demo" / "report.html").stat().st_size > 100_000
