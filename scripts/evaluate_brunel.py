@@ -2,6 +2,7 @@
 
     python scripts/evaluate_brunel.py                     the shipped estimators, both ranges
     python scripts/evaluate_brunel.py --retrain           train them first, on the reference campaign
+    python scripts/evaluate_brunel.py --fresh 300         on networks simulated now, with counts that were never packed
     python scripts/evaluate_brunel.py --learning-curve    what more simulations would bring (20 minutes a range)
     python scripts/evaluate_brunel.py --figure maps.png   error over the parameter space
 
@@ -11,8 +12,10 @@ posterior, the coverage of its 50 % and 90 % intervals.
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -31,10 +34,13 @@ from inference.brunel import (
 )
 from inference.estimate import Estimate
 from inference.posterior import NeuralPosterior
+from simulators.brunel.compiled_network import CompiledBrunel
+from simulators.campaign import run_campaign
 from simulators.fields.kernels import KernelLFP
 from simulators.interface import ParameterSpace
 
 console = Console()
+FRESH_SEED = 1000
 
 
 def accuracy(space: ParameterSpace, theta: np.ndarray, estimates: list[Estimate], with_coverage: bool) -> dict:
@@ -77,7 +83,7 @@ def by_state(space: ParameterSpace, theta: np.ndarray, estimates: list[Estimate]
     }
 
 
-def evaluate(name: str, retrain: bool) -> tuple[dict, Callable[[Figure], None]]:
+def evaluate(name: str, retrain: bool, fresh: int) -> tuple[dict, Callable[[Figure], None]]:
     """All figures of one range, and a function that draws its maps."""
     campaign = reference_campaign(name)
     space, network = campaign.parameters, campaign_network(campaign)
@@ -88,7 +94,14 @@ def evaluate(name: str, retrain: bool) -> tuple[dict, Callable[[Figure], None]]:
         estimators = [makers(space)[kind]().fit(theta, recordings) for kind in ("cnn", "npe")]
     else:
         estimators = shipped_estimators(name)
-    theta, recordings = observed(campaign, forward_model, test_rows)
+    with tempfile.TemporaryDirectory() as folder:
+        tested = campaign
+        if fresh:
+            tested = run_campaign(
+                CompiledBrunel(network, space), fresh, FRESH_SEED, Path(folder) / "fresh.zarr", workers=2
+            )
+            test_rows = tested.usable
+        theta, recordings = observed(tested, forward_model, test_rows)
     states = np.array([network_state(t, space) for t in theta])
     result: dict = {"simulations": {"train": len(rows), "test": len(test_rows), "campaign": campaign.summary()}}
     drawn = {}
@@ -162,6 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--range", choices=["ai", "full", "both"], default="both")
     parser.add_argument("--retrain", action="store_true", help="train instead of loading the shipped estimators")
+    parser.add_argument("--fresh", type=int, default=0, metavar="N", help="test on N networks simulated now")
     parser.add_argument("--learning-curve", action="store_true", help="also train on 250, 500, 1000, 2000 simulations")
     parser.add_argument("--figure", help="PNG file for the maps")
     arguments = parser.parse_args()
@@ -170,7 +184,7 @@ def main() -> None:
     panels = figure.subfigures(len(names), 1, squeeze=False)[:, 0]
     out: dict = {}
     for name, panel in zip(names, panels, strict=True):
-        out[name], draw = evaluate(name, arguments.retrain)
+        out[name], draw = evaluate(name, arguments.retrain, arguments.fresh)
         draw(panel)
         show(name, out[name])
         if arguments.learning_curve:
