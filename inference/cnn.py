@@ -106,6 +106,6 @@ class CNNRegressor(LearnedEstimator):
 
 
 def poster_regressor(parameters: ParameterSpace, **settings: Any) -> CNNRegressor:
-    """The regressor as published: poster's features and network, one member, Adam-like training in batches of 100."""
+    """Features, network, loss and batch of Stasik et al.; the learning rate follows one cycle, as everywhere here."""
     published: dict[str, Any] = {"network": PosterCNN, "members": 1, "batch": 100, "weight_decay": 0.0}
     return CNNRegressor(parameters, POSTER_FEATURES, **(published | settings))
