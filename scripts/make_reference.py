@@ -3,8 +3,9 @@
     python scripts/make_reference.py --scratch FOLDER     both ranges, about two hours on two cores; can be resumed
     python scripts/make_reference.py --scratch FOLDER --only estimators
 
-The campaigns are those of 'circuitsbi simulate --n 2500 --range ai --seed 1' and '... --range full --seed 2', whose
-counts are then packed. The last line is one JSON object.
+The campaigns are those of 'circuitsbi simulate --n 2500 --range ai --seed 1' and '--range full --seed 2'. What ships
+are their packed counts; the estimators learn from the counts before packing, whose noise would bias them by half a
+percent of the range. The last line is one JSON object.
 """
 
 import argparse
@@ -17,14 +18,13 @@ from inference.brunel import (
     REFERENCE_SIMULATIONS,
     SHIPPED,
     TEST_SIMULATIONS,
-    reference_campaign,
     train_for_probe,
 )
 from inference.features import SpectralFeatures
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import RANGES, BrunelNetwork
 from simulators.campaign import run_campaign
-from simulators.campaign_store import write_packed
+from simulators.campaign_store import Campaign, write_packed
 from simulators.fields.probes import POSTER_PROBE
 
 PACKING_NOISE = 0.05  # of the variance of Poisson neurons: about 0.002 of a decade in the spectra of the LFP
@@ -46,9 +46,9 @@ def main() -> None:
     out: dict = {}
     for name in arguments.range or list(RANGES):
         store = SHIPPED / f"brunel_{name}.zarr"
+        whole = arguments.scratch / f"{name}.zarr"
         if arguments.only != "estimators":
             simulator = CompiledBrunel(BrunelNetwork(), RANGES[name])
-            whole = arguments.scratch / f"{name}.zarr"
             campaign = run_campaign(simulator, REFERENCE_SIMULATIONS, REFERENCE_SEEDS[name], whole, arguments.workers)
             packed = write_packed(campaign, store, REFERENCE_SIMULATIONS, PACKING_NOISE, KERNEL_BINS)
             print(f"{store}: {packed.summary()}")
@@ -56,7 +56,7 @@ def main() -> None:
         if arguments.only != "campaigns":
             start = time.perf_counter()
             trained = train_for_probe(
-                reference_campaign(name), POSTER_PROBE, SpectralFeatures(), test=TEST_SIMULATIONS, progress=True
+                Campaign(whole), POSTER_PROBE, SpectralFeatures(), test=TEST_SIMULATIONS, progress=True
             )
             for kind, estimator in trained:
                 path = SHIPPED / f"brunel_{name}_{kind}.safetensors"
