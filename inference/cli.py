@@ -78,7 +78,7 @@ def train(
     range_name: RangeOption = "ai",
     probe: ProbeOption = POSTER,
     relative: Annotated[bool, typer.Option(help="Relative power, for recordings of unknown gain.")] = False,
-    segment_ms: Annotated[float, typer.Option(help="Length of Welch's segments.")] = 150.0,
+    segment_ms: Annotated[float, typer.Option(help="Length of Welch's segments.")] = 100.0,
     estimators: Annotated[str, typer.Option(help="Which to train: cnn, npe, poster-cnn.")] = "cnn,npe",
     test: Annotated[
         int | None,

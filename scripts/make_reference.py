@@ -4,8 +4,7 @@
     python scripts/make_reference.py --scratch FOLDER --only estimators
 
 The campaigns are those of 'circuitsbi simulate --n 2500 --range ai --seed 1' and '--range full --seed 2'. What ships
-are their packed counts; the estimators learn from the counts before packing, whose noise would bias them by half a
-percent of the range. The last line is one JSON object.
+are their packed counts, from which the estimators learn as anybody's would. The last line is one JSON object.
 """
 
 import argparse
@@ -27,7 +26,7 @@ from simulators.campaign import run_campaign
 from simulators.campaign_store import Campaign, write_packed
 from simulators.fields.probes import POSTER_PROBE
 
-PACKING_NOISE = 0.05  # of the variance of Poisson neurons: about 0.002 of a decade in the spectra of the LFP
+PACKING_STEP = 0.32  # standard deviations: .008 of a decade in single spectra of the counts, which scatter by .07
 KERNEL_BINS = 100  # what an LFP kernel reaches back into the transient
 
 
@@ -50,13 +49,13 @@ def main() -> None:
         if arguments.only != "estimators":
             simulator = CompiledBrunel(BrunelNetwork(), RANGES[name])
             campaign = run_campaign(simulator, REFERENCE_SIMULATIONS, REFERENCE_SEEDS[name], whole, arguments.workers)
-            packed = write_packed(campaign, store, REFERENCE_SIMULATIONS, PACKING_NOISE, KERNEL_BINS)
+            packed = write_packed(campaign, store, REFERENCE_SIMULATIONS, PACKING_STEP, KERNEL_BINS)
             print(f"{store}: {packed.summary()}")
         out[name] = {"campaign_MB": size_MB(store)}
         if arguments.only != "campaigns":
             start = time.perf_counter()
             trained = train_for_probe(
-                Campaign(whole), POSTER_PROBE, SpectralFeatures(), test=TEST_SIMULATIONS, progress=True
+                Campaign(store), POSTER_PROBE, SpectralFeatures(), test=TEST_SIMULATIONS, progress=True
             )
             for kind, estimator in trained:
                 path = SHIPPED / f"brunel_{name}_{kind}.safetensors"

@@ -136,11 +136,11 @@ class Campaign:
             ) from error
 
 
-def write_packed(campaign: Campaign, path: str | os.PathLike, n: int, noise: float, settling: int) -> Campaign:
+def write_packed(campaign: Campaign, path: str | os.PathLike, n: int, step: float, settling: int) -> Campaign:
     """Write the first ``n`` rows of a finished campaign of spike counts in little space, as ``packed_counts`` says.
 
-    noise: error variance as a fraction of the mean count; settling: samples of the transient that are kept, at least as
-    many as the longest kernel the counts will be convolved with has lags. Raises CampaignError if a row is pending.
+    step: as ``pack`` takes it; settling: samples of the transient that are kept, at least as many as the longest kernel
+    the counts will be convolved with has lags. Raises CampaignError if a row is pending.
     """
     if (campaign.status[:n] == Status.PENDING).any():
         raise CampaignError(f"{campaign.path} is not finished ({campaign.summary()}); run its command again first")
@@ -148,7 +148,7 @@ def write_packed(campaign: Campaign, path: str | os.PathLike, n: int, noise: flo
     usable = campaign.usable[campaign.usable < n]
     counts = np.zeros((n, *campaign.values(usable[:1]).shape[1:]), np.uint16)
     counts[usable] = campaign.values(usable)
-    packed = pack(counts[:, :, cut:], noise)
+    packed = pack(counts[:, :, cut:], step)
     group = zarr.open_group(path, mode="w")
     reasons = campaign.reasons
     arrays = {"theta": campaign.theta[:n], "status": campaign.status[:n], **packed._asdict()}
@@ -159,7 +159,7 @@ def write_packed(campaign: Campaign, path: str | os.PathLike, n: int, noise: flo
     reason = group.create_array("reason", shape=(n,), chunks=(n,), dtype="string")
     reason[:] = np.array([reasons.get(i, "") for i in range(n)], dtype=object)
     group["departures"].attrs.update(dict(campaign._array("values").attrs) | {"transient": settling})
-    group.attrs["campaign"] = campaign.configuration | {"n": n, "packed": {"noise": noise, "settling": settling}}
+    group.attrs["campaign"] = campaign.configuration | {"n": n, "packed": {"step": step, "settling": settling}}
     return Campaign(path)
 
 

@@ -41,3 +41,19 @@ hypothesis.settings.load_profile("reproducible")
 def rng() -> np.random.Generator:
     """The same random numbers in every run and every test."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory):
+    """A cache that is empty at the start, shared by one module's tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CIRCUITSBI_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def few_slabs(monkeypatch):
+    """Cheaper kernels, for questions that their accuracy does not touch."""
+    from simulators.fields import kernels as kernels_module
+
+    monkeypatch.setattr(kernels_module, "_DEPTH_SLABS", 2)

@@ -1,4 +1,4 @@
-"""The LFP of a Brunel network: probes, kernels and their cache, and the hybrid scheme that the kernels stand for."""
+"""The LFP of a Brunel network by kernels: probes, kernels, and their cache."""
 
 import json
 import os
@@ -10,32 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import AI_RANGE, BrunelNetwork
-from simulators.fields import hybrid
 from simulators.fields import kernels as kernels_module
-from simulators.fields.cells import CellModel, Morphology, neuron_session
-from simulators.fields.hybrid import fidelity, hybrid_lfp
+from simulators.fields.cells import CellModel, Morphology
 from simulators.fields.kernels import KernelLFP, bin_average, kernels
 from simulators.fields.probes import POSTER_PROBE, LaminarProbe
 from simulators.interface import ForwardModel, Parameter, ParameterSpace
-from simulators.recording import Recording, Spikes
+from simulators.recording import Recording
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 THETA = np.array([0.2, 5.0, 2.0])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory):
-    """A cache that is empty at the start, shared by this module's tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CIRCUITSBI_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture
-def few_slabs(monkeypatch):
-    """Cheaper kernels, for questions that their accuracy does not touch."""
-    monkeypatch.setattr(kernels_module, "_DEPTH_SLABS", 2)
 
 
 def counts(values, network=None):
@@ -271,104 +256,3 @@ def test_neuron_is_left_as_it_was_found(few_slabs, tmp_path, monkeypatch, capfd)
     assert not h.CVode().use_fast_imem()
     assert not list(h.allsec())
     assert capfd.readouterr().out == ""
-
-
-# ---- the hybrid scheme
-
-
-VOLLEYS = BrunelNetwork(order=60, duration_ms=200.0, transient_ms=0.0, dt_ms=0.25)
-
-
-@pytest.fixture(scope="module")
-def volleys():
-    """Volleys of one population at a time, which move all cells together, and the hybrid scheme's LFP of them."""
-    rng = np.random.default_rng(1)
-    times, senders = [], []
-    for start in rng.uniform(0, 180, 20):
-        first, end = VOLLEYS.populations[rng.choice(["excitatory", "inhibitory"])]
-        fired = np.flatnonzero(rng.random(end - first) < rng.random()) + first
-        senders.append(fired)
-        times.append(0.25 * np.ceil(rng.uniform(start, start + 4, fired.size) / 0.25))
-    times, senders = np.concatenate(times), np.concatenate(senders)
-    order = np.argsort(times)
-    spikes = Spikes(times[order], senders[order], VOLLEYS.populations)
-    return VOLLEYS.count(spikes.times_ms, spikes.senders), hybrid_lfp(spikes, 0.2, 5.0, VOLLEYS, rng)
-
-
-def agree(kernel_lfp, hybrid):
-    """R2 above 0.9 and standard deviations within 25 % in the upper layer.
-
-    The lower contacts lie among the somata, where a few cells dominate a network as small as this one.
-    """
-    figures = fidelity(kernel_lfp, hybrid)
-    return min(figures["R2"][:3]) > 0.9 and max(abs(np.log(figures["std_ratio"][:3]))) < np.log(1.25)
-
-
-def test_kernels_agree_with_the_hybrid_scheme(volleys):
-    source, reference = volleys
-    assert agree(KernelLFP(network=VOLLEYS).observe(source, THETA), reference)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        dict(network=replace(VOLLEYS, delay_ms=6.5)),
-        dict(cells=CellModel(excitatory=replace(CellModel().excitatory, excitation=(0.0, 1.0), inhibition=(1.0, 0.0)))),
-        dict(cells=CellModel(radius_um=400.0)),
-    ],
-    ids=["5 ms late", "layers swapped", "half the area"],
-)
-def test_wrong_kernels_disagree_with_the_hybrid_scheme(volleys, few_slabs, wrong):
-    source, reference = volleys
-    right = dict(network=VOLLEYS, cells=CellModel())
-    assert agree(KernelLFP(**right).observe(source, THETA), reference)
-    assert not agree(KernelLFP(**right | wrong).observe(source, THETA), reference)
-
-
-def test_membrane_currents_of_a_cell_add_up_to_zero(rng):
-    """Synaptic current that enters a cell must leave it elsewhere, or the cell would be a monopole."""
-    with neuron_session() as folder:
-        cable = hybrid._Cable(CellModel().excitatory, CellModel(), VOLLEYS, folder)
-        injected = np.zeros((cable.cell.totnsegs, cable.steps))
-        injected[5] = rng.random(cable.steps)
-        currents = cable.membrane_currents(injected)
-    assert currents.shape == injected.shape
-    assert abs(currents.sum(0)).max() < 1e-10 * abs(currents).max()
-    assert currents[5].mean() < 0 < currents[0].mean()
-
-
-def test_synaptic_current_is_an_alpha_function():
-    weights = np.zeros((1, 400))
-    weights[0, 10] = 2.0
-    t = np.arange(-10, 390) * 0.1
-    alpha = np.where(t > 0, 2 * 7.357e-3 * t / 5 * np.exp(1 - t / 5), 0)
-    np.testing.assert_allclose(hybrid._alpha_currents(weights, CellModel(), 0.1)[0], alpha, atol=1e-12)
-
-
-def test_hybrid_scheme_repeats_itself_and_refuses_too_many_cells(rng):
-    network = BrunelNetwork(order=20, duration_ms=50.0, transient_ms=10.0, dt_ms=0.25)
-    spikes = Spikes(np.array([5.0, 5.0, 20.0]), np.array([0, 90, 3]), network.populations)
-    first, second = (
-        hybrid_lfp(spikes, 0.2, 5.0, network, np.random.default_rng(3), LaminarProbe((-100.0,)), n_cells=10)
-        for _ in range(2)
-    )
-    np.testing.assert_array_equal(first.values, second.values)
-    assert first.values.shape == (1, 50)
-    assert first.transient == 10
-    assert first.unit == "mV"
-    assert not first.values[:, :6].any()
-    assert first.values[:, 8:].any()
-    with pytest.raises(ValueError, match="n_cells = 101"):
-        hybrid_lfp(spikes, 0.2, 5.0, network, rng, n_cells=101)
-
-
-@pytest.mark.slow
-def test_kernels_agree_with_the_hybrid_scheme_in_spontaneous_activity(rng):
-    """Synchronous activity of 500 neurons: each has its own spikes, which agreement with volleys does not test."""
-    network = BrunelNetwork(order=100, duration_ms=400.0, transient_ms=100.0)
-    theta = np.array([0.4, 3.5, 1.0])
-    spikes = CompiledBrunel(network).simulate_spikes(theta, rng)
-    approximate = KernelLFP(network=network).observe(network.count(spikes.times_ms, spikes.senders), theta)
-    figures = fidelity(approximate, hybrid_lfp(spikes, 0.4, 3.5, network, rng))
-    assert figures["R2"][0] > 0.8
-    assert abs(np.log(figures["std_ratio"][0])) < np.log(1.25)

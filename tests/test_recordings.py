@@ -1,8 +1,7 @@
-"""Files -> Recording: what is read, what is refused and how it is said; and what makes a recording fit an estimator."""
+"""Files -> Recording: what is read, what is refused and how it is said."""
 
 import io
 import zipfile
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +9,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jaxtyping import TypeCheckError
-from scipy.signal import welch
 
-from inference.features import SpectralFeatures
-from inference.recordings import matched, read_counts, read_recording, resampled, to_unit, write_recording
+from inference.recordings import read_counts, read_recording, write_recording
 from simulators.recording import Recording
 
-FEATURES = SpectralFeatures(segment_ms=150.0)
 DEPTHS = tuple(f"z = {-100 * k} um" for k in range(6))
 LFP = np.random.default_rng(1).normal(size=(6, 1000))
 PLACE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -292,114 +288,3 @@ def test_counts_that_are_none(arrays, says, tmp_path):
     with pytest.raises(ValueError, match=says) as error:
         read_counts(tmp_path / "c.npz")
     assert "c.npz" in str(error.value)
-
-
-# --- units and rates ---
-
-
-@pytest.mark.parametrize(("unit", "factor"), [("V", 1e3), ("mV", 1), ("uV", 1e-3), ("µV", 1e-3), ("μV", 1e-3)])
-def test_voltages_convert_to_mV(unit, factor):
-    converted = to_unit(lfp(unit=unit), "mV")
-    assert converted.unit == "mV"
-    np.testing.assert_allclose(converted.values, LFP * factor, rtol=1e-12)
-
-
-@pytest.mark.parametrize("unit", ["1", "a.u.", "pA"])
-def test_what_is_no_voltage_is_not_converted(unit):
-    assert f"'{unit}' is none of V, mV, uV, nV" in refused(to_unit, lfp(unit=unit), "mV")
-
-
-@pytest.mark.parametrize("rate", [1500.0, 2000.0, 20_000.0, 30_000.07])
-def test_resampling_keeps_the_band_and_lets_nothing_alias(rate, rng):
-    """A 100 Hz sine and an offset stay as they are; one at 800 Hz, above the new Nyquist frequency, goes."""
-    t = np.arange(int(3 * rate)) / rate
-    slow, fast = np.sin(2 * np.pi * 100 * t), np.sin(2 * np.pi * min(800, 0.45 * rate) * t)
-    out = resampled(lfp(np.stack([5 + slow, fast]), rate, transient=101), 1000)
-    assert out.sampling_rate == pytest.approx(1000, rel=1e-4)
-    assert out.times_ms[-1] == pytest.approx(1e3 * (3 - 101 / rate), abs=2.1)
-    inner = slice(100, -100)
-    steady_ms = out.times_ms + 101e3 / rate
-    start = out.transient * 1e3 / out.sampling_rate - 101e3 / rate
-    expected = 5 + np.sin(2 * np.pi * 0.1 * (steady_ms + start))
-    np.testing.assert_allclose(out.values[0, inner], expected[inner], atol=0.02)
-    assert np.abs(out.values[1, inner]).max() < 0.01
-
-
-def test_resampling_does_not_bend_the_spectrum(rng):
-    """White noise stays white up to 480 Hz."""
-    out = resampled(lfp(rng.normal(size=(1, 400_000)), 4000.0), 1000)
-    frequencies, density = welch(out.values[0], 1000, nperseg=500)
-    assert np.abs(np.log10(density[(frequencies > 2) & (frequencies < 480)] * 2000)).max() < 0.1
-
-
-def test_a_lower_rate_is_refused():
-    assert "holds nothing above 25 Hz" in refused(resampled, lfp(sampling_rate=50.0), 1000)
-
-
-# --- making a recording fit an estimator ---
-
-
-def matched_lfp(recording, features=FEATURES, **kwargs):
-    return matched(recording, features, DEPTHS, "mV", **kwargs)
-
-
-def spoiled(values):
-    """The recording with some values overwritten: {(channel, sample or slice): value}."""
-    out = LFP.copy()
-    for place, value in values.items():
-        out[place] = value
-    return lfp(out)
-
-
-REFUSED = {
-    "4 channels": (lfp(LFP[:4]), r"has 4 channels; .* for 6 \(z = 0 um ... z = -500 um\).*circuitsbi train --probe"),
-    "1 channel": (lfp(LFP[:1]), "has 1 channel; "),
-    "transposed": (lfp(LFP.T), r"\(1000, 6\) looks like samples x channels.*values\.T"),
-    "50 Hz": (lfp(sampling_rate=50.0), "sampled at 50 Hz .* 1000 Hz are needed: record"),
-    "10 samples": (lfp(LFP[:, :10]), r"10 samples \(10 ms\).* one segment needs 150; give at least 150 ms"),
-    "short after resampling": (lfp(sampling_rate=10_000.0), "100 samples"),
-    "short after transient": (lfp(transient=900), r"100 samples \(100 ms\)"),
-    "gaps": (
-        spoiled({(1, 7): np.nan, (1, 9): np.inf, (4, 100): np.nan}),
-        r"3 values .*: ch1 \(2, .* 7 ms\), ch4 \(1, .* 100 ms\)",
-    ),
-    "flat": (spoiled({2: 0.3, 5: 0.0}), "channel ch2, ch5 never changes"),
-    "no voltage": (lfp(unit="a.u."), "cannot convert 'a.u.' to 'mV'"),
-}
-
-
-@pytest.mark.parametrize(("recording", "says"), REFUSED.values(), ids=REFUSED)
-def test_recordings_that_no_estimator_can_use(recording, says):
-    with pytest.raises(ValueError, match=says):
-        matched_lfp(recording)
-
-
-@pytest.mark.parametrize(
-    ("factor", "suspect"), [(1e3, r"larger by 10\^3"), (1e-3, r"smaller by 10\^3"), (1e6, r"10\^6")]
-)
-def test_amplitudes_off_by_a_unit_are_named(factor, suspect):
-    with pytest.raises(ValueError, match=suspect):
-        matched_lfp(lfp(LFP * factor), reference_sd=np.ones(6))
-
-
-@pytest.mark.parametrize("factor", [0.05, 1.0, 20.0])
-def test_amplitudes_within_a_prior_pass(factor):
-    np.testing.assert_array_equal(matched_lfp(lfp(LFP * factor), reference_sd=np.ones(6)).values, LFP * factor)
-
-
-def test_relative_features_need_neither_unit_nor_amplitude():
-    recording = lfp(LFP * 1e6, unit="a.u.")
-    relative = replace(FEATURES, relative=True)
-    assert matched_lfp(recording, relative, reference_sd=np.ones(6)) is recording
-
-
-def test_channels_of_the_same_names_are_put_in_order():
-    shuffled = lfp(LFP[::-1], channels=DEPTHS[::-1])
-    assert_same(matched_lfp(shuffled), lfp(channels=DEPTHS))
-    assert matched_lfp(lfp()).channels == lfp().channels
-
-
-def test_rate_and_unit_are_brought_to_the_estimators(rng):
-    out = matched_lfp(lfp(rng.normal(size=(6, 8000)), 4000.0, "uV"), reference_sd=np.full(6, 1e-3))
-    assert (out.sampling_rate, out.unit, out.values.shape) == (1000, "mV", (6, 2000))
-    assert FEATURES(out).shape == (6, FEATURES.frequencies.size)

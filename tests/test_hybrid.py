@@ -1,0 +1,157 @@
+"""The full hybrid scheme, and the kernels' agreement with it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from simulators.brunel.compiled_network import CompiledBrunel
+from simulators.brunel.model import BrunelNetwork
+from simulators.fields import hybrid
+from simulators.fields.cells import CellModel, neuron_session
+from simulators.fields.hybrid import fidelity, hybrid_lfp
+from simulators.fields.kernels import KernelLFP
+from simulators.fields.probes import LaminarProbe
+from simulators.recording import Spikes
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+THETA = np.array([0.2, 5.0, 2.0])
+
+
+VOLLEYS = BrunelNetwork(order=60, duration_ms=200.0, transient_ms=0.0, dt_ms=0.25)
+
+
+@pytest.fixture(scope="module")
+def volleys():
+    """Volleys of one population at a time, which move all cells together, and the hybrid scheme's LFP of them."""
+    rng = np.random.default_rng(1)
+    times, senders = [], []
+    for start in rng.uniform(0, 180, 20):
+        first, end = VOLLEYS.populations[rng.choice(["excitatory", "inhibitory"])]
+        fired = np.flatnonzero(rng.random(end - first) < rng.random()) + first
+        senders.append(fired)
+        times.append(0.25 * np.ceil(rng.uniform(start, start + 4, fired.size) / 0.25))
+    times, senders = np.concatenate(times), np.concatenate(senders)
+    order = np.argsort(times)
+    spikes = Spikes(times[order], senders[order], VOLLEYS.populations)
+    return VOLLEYS.count(spikes.times_ms, spikes.senders), hybrid_lfp(spikes, 0.2, 5.0, VOLLEYS, rng)
+
+
+def agree(kernel_lfp, hybrid):
+    """R2 above 0.9 and standard deviations within 25 % in the upper layer.
+
+    The lower contacts lie among the somata, where a few cells dominate a network as small as this one.
+    """
+    figures = fidelity(kernel_lfp, hybrid)
+    return min(figures["R2"][:3]) > 0.9 and max(abs(np.log(figures["std_ratio"][:3]))) < np.log(1.25)
+
+
+def test_kernels_agree_with_the_hybrid_scheme(volleys):
+    source, reference = volleys
+    assert agree(KernelLFP(network=VOLLEYS).observe(source, THETA), reference)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(network=replace(VOLLEYS, delay_ms=6.5)),
+        dict(cells=CellModel(excitatory=replace(CellModel().excitatory, excitation=(0.0, 1.0), inhibition=(1.0, 0.0)))),
+        dict(cells=CellModel(radius_um=400.0)),
+    ],
+    ids=["5 ms late", "layers swapped", "half the area"],
+)
+def test_wrong_kernels_disagree_with_the_hybrid_scheme(volleys, few_slabs, wrong):
+    source, reference = volleys
+    right = dict(network=VOLLEYS, cells=CellModel())
+    assert agree(KernelLFP(**right).observe(source, THETA), reference)
+    assert not agree(KernelLFP(**right | wrong).observe(source, THETA), reference)
+
+
+def test_membrane_currents_of_a_cell_add_up_to_zero(rng):
+    """Synaptic current that enters a cell must leave it elsewhere, or the cell would be a monopole."""
+    with neuron_session() as folder:
+        cable = hybrid._Cable(CellModel().excitatory, CellModel(), VOLLEYS, folder)
+        injected = np.zeros((cable.cell.totnsegs, cable.steps))
+        injected[5] = rng.random(cable.steps)
+        currents = cable.membrane_currents(injected)
+    assert currents.shape == injected.shape
+    assert abs(currents.sum(0)).max() < 1e-10 * abs(currents).max()
+    assert currents[5].mean() < 0 < currents[0].mean()
+
+
+def test_synaptic_current_is_an_alpha_function():
+    weights = np.zeros((1, 400))
+    weights[0, 10] = 2.0
+    t = np.arange(-10, 390) * 0.1
+    alpha = np.where(t > 0, 2 * 7.357e-3 * t / 5 * np.exp(1 - t / 5), 0)
+    np.testing.assert_allclose(hybrid._alpha_currents(weights, CellModel(), 0.1)[0], alpha, atol=1e-12)
+
+
+def test_hybrid_scheme_repeats_itself_and_refuses_too_many_cells(rng):
+    network = BrunelNetwork(order=20, duration_ms=50.0, transient_ms=10.0, dt_ms=0.25)
+    spikes = Spikes(np.array([5.0, 5.0, 20.0]), np.array([0, 90, 3]), network.populations)
+    first, second = (
+        hybrid_lfp(spikes, 0.2, 5.0, network, np.random.default_rng(3), LaminarProbe((-100.0,)), n_cells=10)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first.values, second.values)
+    assert first.values.shape == (1, 50)
+    assert first.transient == 10
+    assert first.unit == "mV"
+    assert not first.values[:, :6].any()
+    assert first.values[:, 8:].any()
+    with pytest.raises(ValueError, match="n_cells = 101"):
+        hybrid_lfp(spikes, 0.2, 5.0, network, rng, n_cells=101)
+
+
+@pytest.mark.slow
+def test_kernels_agree_with_the_hybrid_scheme_in_spontaneous_activity(rng):
+    """Synchronous activity of 500 neurons: each has its own spikes, which agreement with volleys does not test."""
+    network = BrunelNetwork(order=100, duration_ms=400.0, transient_ms=100.0)
+    theta = np.array([0.4, 3.5, 1.0])
+    spikes = CompiledBrunel(network).simulate_spikes(theta, rng)
+    approximate = KernelLFP(network=network).observe(network.count(spikes.times_ms, spikes.senders), theta)
+    figures = fidelity(approximate, hybrid_lfp(spikes, 0.4, 3.5, network, rng))
+    assert figures["R2"][0] > 0.8
+    assert abs(np.log(figures["std_ratio"][0])) < np.log(1.25)
+
+
+def branched_swc(path):
+    """A cell as reconstructions give it: a soma contour of three points, tapering branches, dendrites of both kinds."""
+    points = [(1, 1, 0, 0, 0, 9.5, -1), (2, 1, 0, -9.5, 0, 9.5, 1), (3, 1, 0, 9.5, 0, 9.5, 1)]
+
+    def branch(kind, parent, start, end, radii):
+        for i, at in enumerate(np.linspace(0.0, 1.0, 6)[1:]):
+            x, y, z = (1 - at) * np.array(start) + at * np.array(end)
+            radius = (1 - at) * radii[0] + at * radii[1]
+            points.append((len(points) + 1, kind, x, y, z, radius, parent if i == 0 else len(points)))
+        return len(points)
+
+    fork = branch(4, 1, (0, 0, 10), (5, -5, 180), (1.6, 0.9))
+    for end in ((60, 20, 330), (-40, -30, 360)):
+        branch(4, fork, (5, -5, 180), end, (0.7, 0.3))
+    for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        fork = branch(3, 1, (8 * x, 8 * y, -4), (50 * x, 50 * y, -50), (1.0, 0.6))
+        for side in (-1, 1):
+            branch(3, fork, (50 * x, 50 * y, -50), (110 * x - 40 * side * y, 110 * y + 40 * side * x, -90), (0.5, 0.3))
+    path.write_text("# branched cell\n" + "".join("{} {} {:g} {:g} {:g} {:g} {}\n".format(*p) for p in points))
+    return path
+
+
+def test_a_branched_swc_morphology_agrees_with_the_hybrid_scheme_of_the_same_cells(tmp_path, few_slabs):
+    file = str(branched_swc(tmp_path / "cell.swc"))
+    cells = CellModel(excitatory=replace(CellModel().excitatory, file=file))
+    network = BrunelNetwork(order=40, duration_ms=120.0, transient_ms=20.0)
+    rng = np.random.default_rng(1)
+    fired = np.flatnonzero(rng.random(network.n_excitatory) < 0.8)
+    times = 0.25 * np.ceil(rng.uniform(25, 29, fired.size) / 0.25)
+    order = np.argsort(times)
+    spikes = Spikes(times[order], fired[order], network.populations)
+    source = network.count(spikes.times_ms, spikes.senders)
+    reference = hybrid_lfp(spikes, 0.2, 5.0, network, rng, cells=cells)
+    right = KernelLFP(network=network, cells=cells).observe(source, THETA)
+    sticks = KernelLFP(network=network).observe(source, THETA)
+    assert agree(right, reference)
+    off, off_sticks = (np.square(lfp.steady - reference.steady)[:3].sum() for lfp in (right, sticks))
+    assert off < off_sticks / 2
