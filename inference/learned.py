@@ -24,7 +24,7 @@ from simulators.campaign import versions
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(eq=False)
@@ -76,7 +76,7 @@ class LearnedEstimator(ABC):
         u = torch.as_tensor(self.parameters.to_unit(theta), dtype=torch.float32)
         self.about = {
             "simulations": len(x),
-            "reference_sd": self._typical_sd(spectra),
+            "trained_sd": self._sd_range(spectra),
             "data_hash": hashlib.sha256(x.numpy().tobytes() + u.numpy().tobytes()).hexdigest()[:16],
             "versions": versions(),
         }
@@ -97,8 +97,8 @@ class LearnedEstimator(ABC):
         """The recording in the channel order, unit and sampling rate of training. Raises ValueError as ``matched``."""
         if not self.channels:
             raise ValueError(f"this {type(self).__name__} is not trained yet; call fit, or load a trained one")
-        sd = np.array(self.about["reference_sd"])
-        return matched(recording, self.features, self.channels, self.unit, reference_sd=sd)
+        sd = np.array(self.about["trained_sd"])
+        return matched(recording, self.features, self.channels, self.unit, trained_sd=sd)
 
     def _splits(self, x: Tensor, u: Tensor) -> Iterator[Split]:
         """One split a member, each with another part of the simulations held out."""
@@ -109,11 +109,11 @@ class LearnedEstimator(ABC):
             kept = np.setdiff1d(order, held_out)
             yield Split(x[kept], u[kept], x[held_out], u[held_out], 1000 * self.seed + member)
 
-    def _typical_sd(self, spectra: Float[np.ndarray, "simulations channels frequencies"]) -> list[float]:
-        """Median over the simulations of each channel's standard deviation within the band."""
+    def _sd_range(self, spectra: Float[np.ndarray, "simulations channels frequencies"]) -> list[list[float]]:
+        """Lowest and highest standard deviation within the band, of each channel."""
         width = np.diff(self.features.frequencies[:2])[0]
-        variance = np.sum(10.0 ** spectra.astype(float), axis=2) * width
-        return np.median(np.sqrt(variance), axis=0).tolist()
+        sd = np.sqrt(np.sum(10.0 ** spectra.astype(float), axis=2) * width)
+        return [sd.min(0).tolist(), sd.max(0).tolist()]
 
     @abstractmethod
     def _learn(self, splits: list[Split]) -> None: ...

@@ -19,7 +19,7 @@ SAME_RATE = 1e-3
 """Relative difference of two sampling rates that counts as none."""
 
 _FILTER_REACH = 100  # samples of the new rate on either side: the response falls within 2 % of its Nyquist frequency
-_UNIT_MISTAKE = 2.0  # orders of magnitude; within a prior amplitudes differ by less, a wrong unit makes three or six
+_UNIT_MISTAKE = 1.5  # orders of magnitude beyond all of training; a wrong unit makes three or six
 
 
 def to_unit(recording: Recording, unit: str) -> Recording:
@@ -63,13 +63,13 @@ def matched(
     channels: Sequence[str],
     unit: str,
     *,
-    reference_sd: Float[np.ndarray, " channels"] | None = None,
+    trained_sd: Float[np.ndarray, "2 channels"] | None = None,
 ) -> Recording:
     """A recording made ready for an estimator trained with ``features`` on ``channels`` in ``unit``.
 
     It is put into the estimator's order of channels where the names are the same, converted to its unit, and resampled
-    to its rate if it has a higher one. Relative features need no unit. reference_sd: (channels,), typical standard
-    deviations in training, in ``unit``; an amplitude a hundred times larger or smaller is taken for a wrong unit.
+    to its rate if it has a higher one. Relative features need no unit. trained_sd: (2, channels), lowest and highest
+    standard deviation in training, in ``unit``; an amplitude thirty times beyond them is taken for a wrong unit.
 
     Raises ValueError, each saying what to do, for another number of channels, gaps, flat channels, a lower sampling
     rate, fewer samples than one segment, an unknown unit, or an amplitude off by a factor such as 1,000.
@@ -82,8 +82,8 @@ def matched(
     if features.relative:
         return recording
     recording = to_unit(recording, unit)
-    if reference_sd is not None:
-        _check_amplitude(recording, reference_sd)
+    if trained_sd is not None:
+        _check_amplitude(recording, trained_sd)
     return recording
 
 
@@ -137,15 +137,17 @@ def _check_length(recording: Recording, features: SpectralFeatures) -> None:
         )
 
 
-def _check_amplitude(recording: Recording, reference_sd: Float[np.ndarray, " channels"]) -> None:
-    ratio = float(np.median(recording.steady.std(axis=1) / reference_sd))
+def _check_amplitude(recording: Recording, trained_sd: Float[np.ndarray, "2 channels"]) -> None:
+    sd = recording.steady.std(axis=1)
+    ratio = float(np.median(sd / np.clip(sd, *trained_sd)))
     orders = math.log10(ratio)
     if abs(orders) >= _UNIT_MISTAKE:
         suspect = 3 * max(1, round(abs(orders) / 3))
+        size, end = ("larger", "largest") if orders > 0 else ("smaller", "smallest")
         raise ValueError(
-            f"the recording's amplitude is {ratio:.2g} times that of the training simulations, as if it were "
-            f"{'larger' if orders > 0 else 'smaller'} by 10^{suspect} than '{recording.unit}' says; check its unit (V, "
-            f"mV, uV) and the amplifier's gain. If the gain is unknown, use an estimator with relative features"
+            f"the recording's amplitude is {ratio:.2g} times the {end} of the training simulations, as if it were "
+            f"{size} by 10^{suspect} than '{recording.unit}' says; check its unit (V, mV, uV) and the amplifier's "
+            f"gain. If the gain is unknown, use an estimator with relative features"
         )
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
+from inference.brunel import observed, reference_campaign, shipped_estimators
 from inference.features import SpectralFeatures
 from inference.matching import matched, resampled, to_unit
+from simulators.fields.kernels import KernelLFP
 from simulators.recording import Recording
 
 FEATURES = SpectralFeatures(segment_ms=150.0)
@@ -107,18 +109,19 @@ def test_recordings_that_no_estimator_can_use(recording, says):
 )
 def test_amplitudes_off_by_a_unit_are_named(factor, suspect):
     with pytest.raises(ValueError, match=suspect):
-        matched_lfp(lfp(LFP * factor), reference_sd=np.ones(6))
+        matched_lfp(lfp(LFP * factor), trained_sd=np.ones((2, 6)))
 
 
-@pytest.mark.parametrize("factor", [0.05, 1.0, 20.0])
-def test_amplitudes_within_a_prior_pass(factor):
-    np.testing.assert_array_equal(matched_lfp(lfp(LFP * factor), reference_sd=np.ones(6)).values, LFP * factor)
+@pytest.mark.parametrize("factor", [1e-4, 0.05, 1.0, 20.0, 1e3])
+def test_amplitudes_near_those_of_training_pass(factor):
+    trained = np.array([[1e-3] * 6, [100.0] * 6])
+    np.testing.assert_array_equal(matched_lfp(lfp(LFP * factor), trained_sd=trained).values, LFP * factor)
 
 
 def test_relative_features_need_neither_unit_nor_amplitude():
     recording = lfp(LFP * 1e6, unit="a.u.")
     relative = replace(FEATURES, relative=True)
-    assert matched_lfp(recording, relative, reference_sd=np.ones(6)) is recording
+    assert matched_lfp(recording, relative, trained_sd=np.ones((2, 6))) is recording
 
 
 def test_channels_of_the_same_names_are_put_in_order():
@@ -130,6 +133,22 @@ def test_channels_of_the_same_names_are_put_in_order():
 
 
 def test_rate_and_unit_are_brought_to_the_estimators(rng):
-    out = matched_lfp(lfp(rng.normal(size=(6, 8000)), 4000.0, "uV"), reference_sd=np.full(6, 1e-3))
+    out = matched_lfp(lfp(rng.normal(size=(6, 8000)), 4000.0, "uV"), trained_sd=np.full((2, 6), 1e-3))
     assert (out.sampling_rate, out.unit, out.values.shape) == (1000, "mV", (6, 2000))
     assert FEATURES(out).shape == (6, FEATURES.frequencies.size)
+
+
+@pytest.mark.parametrize("name", ["ai", "full"])
+def test_shipped_estimators_take_the_quietest_and_the_loudest_of_their_range(name):
+    """Amplitudes of the full range span five orders of magnitude, and none of them is a wrong unit."""
+    campaign = reference_campaign(name)
+    rows = campaign.usable
+    variance = campaign.values(rows)[:, 0].var(1)
+    extremes = rows[[variance.argmin(), variance.argmax()]]
+    _, recordings = observed(campaign, KernelLFP(parameters=campaign.parameters), extremes)
+    estimator = shipped_estimators(name)[0]
+    for recording in recordings:
+        assert estimator.ready(recording) is recording
+    loud = recordings[1].with_values(recordings[1].values * 1e3)
+    with pytest.raises(ValueError, match=r"10\^3"):
+        estimator.ready(loud)
