@@ -91,7 +91,7 @@ class Campaign:
     def values(self, rows: Integer[np.ndarray, " rows"]) -> Real[np.ndarray, "rows channels samples"]:
         """Values of some rows. Raises CampaignError for damaged values, naming them."""
         rows = np.asarray(rows)
-        if "departures" in self._group:
+        if "news" in self._group:
             fields = {name: self._read(name) for name in Packed._fields}
             return unpack(Packed(**{name: array[rows] for name, array in fields.items()}))
         return np.concatenate([self._read_values(slice(int(r), int(r) + 1)) for r in rows])
@@ -99,7 +99,7 @@ class Campaign:
     def recordings(self, rows: Integer[np.ndarray, " rows"] | None = None) -> list[Recording]:
         """Recordings of some rows (of the usable ones by default)."""
         rows = self.usable if rows is None else np.asarray(rows)
-        about = dict(self._array("departures" if "departures" in self._group else "values").attrs)
+        about = dict(self._array("news" if "news" in self._group else "values").attrs)
         return [
             Recording(
                 v, float(about["sampling_rate"]), about["unit"], tuple(about["channels"]), int(about["transient"])
@@ -154,11 +154,11 @@ def write_packed(campaign: Campaign, path: str | os.PathLike, n: int, step: floa
     arrays = {"theta": campaign.theta[:n], "status": campaign.status[:n], **packed._asdict()}
     for name, array in arrays.items():
         # Each population by itself: what is coded together should have one distribution.
-        chunks = (array.shape[0], 1, *array.shape[2:]) if name == "departures" else array.shape
+        chunks = (array.shape[0], 1, *array.shape[2:]) if name == "news" else array.shape
         group.create_array(name, data=array, chunks=chunks, compressors=[ZstdCodec(level=19), Crc32cCodec()])
     reason = group.create_array("reason", shape=(n,), chunks=(n,), dtype="string")
     reason[:] = np.array([reasons.get(i, "") for i in range(n)], dtype=object)
-    group["departures"].attrs.update(dict(campaign._array("values").attrs) | {"transient": settling})
+    group["news"].attrs.update(dict(campaign._array("values").attrs) | {"transient": settling})
     group.attrs["campaign"] = campaign.configuration | {"n": n, "packed": {"step": step, "settling": settling}}
     return Campaign(path)
 
