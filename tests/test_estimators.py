@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from inference.cnn import CNNRegressor, poster_regressor
 from inference.features import SpectralFeatures
-from inference.learned import load_estimator
+from inference.learned import FORMAT, load_estimator
 from inference.posterior import NeuralPosterior
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
@@ -120,7 +120,8 @@ def half(path):
 
 
 def other_version(path):
-    path.write_bytes(path.read_bytes().replace(b'\\"format\\": 1', b'\\"format\\": 9'))
+    this = rf"\"format\": {FORMAT}".encode()
+    path.write_bytes(path.read_bytes().replace(this, this[:-1] + b"9"))
 
 
 def noise(path):
@@ -149,7 +150,7 @@ def pickled(path):
     ("damage", "words"),
     [
         (half, "damaged or no estimator"),
-        (other_version, "format 9, this version reads 1"),
+        (other_version, f"format 9, this version reads {FORMAT}"),
         (noise, "damaged or no estimator"),
         (weights_alone, "not those of a circuitsbi estimator"),
         (a_tensor_missing, "does not fit together"),
