@@ -8,18 +8,24 @@ import numpy as np
 from jaxtyping import Float
 
 from inference.features import SpectralFeatures
-from inference.learned import LearnedEstimator, load_estimator
+from inference.stored import StoredEstimator, load_estimator
 from simulators.brunel.model import RANGES, BrunelNetwork
 from simulators.campaign_store import Campaign
+from simulators.fields.linear import LinearView
 from simulators.fields.probes import LaminarProbe
 from simulators.interface import ForwardModel, ParameterSpace
 from simulators.recording import Recording
+from surrogates.observation import SpectralModel
+from surrogates.spectrum import SpectralEmulator
 
 SHIPPED = Path(str(files("inference") / "shipped"))
 REFERENCE_SIMULATIONS = 2500
 REFERENCE_SEEDS = {"ai": 1, "full": 2}
 TEST_SIMULATIONS = 400
 """The last rows of a reference campaign are neither trained on nor chosen by; they are for testing."""
+
+
+KINDS = ("cnn", "npe", "gradient")
 
 
 def range_of(name: str) -> ParameterSpace:
@@ -35,10 +41,10 @@ def reference_campaign(name: str) -> Campaign:
     return Campaign(SHIPPED / f"brunel_{name}.zarr")
 
 
-def shipped_estimators(name: str) -> list[LearnedEstimator]:
-    """The shipped CNN and neural posterior for the poster's probe over the range "ai" or "full"."""
+def shipped_estimators(name: str) -> list[StoredEstimator]:
+    """The shipped CNN, neural posterior and gradient fit for the poster's probe over the range "ai" or "full"."""
     range_of(name)
-    return [load_estimator(SHIPPED / f"brunel_{name}_{kind}.safetensors") for kind in ("cnn", "npe")]
+    return [load_estimator(SHIPPED / f"brunel_{name}_{kind}.safetensors") for kind in KINDS]
 
 
 def observed(
@@ -60,46 +66,76 @@ def train_for_probe(
     campaign: Campaign,
     probe: LaminarProbe,
     features: SpectralFeatures,
-    kinds: Sequence[str] = ("cnn", "npe"),
+    kinds: Sequence[str] = KINDS,
     seed: int = 0,
     test: int = TEST_SIMULATIONS,
     progress: bool = True,
-) -> Iterator[tuple[str, LearnedEstimator]]:
+) -> Iterator[tuple[str, StoredEstimator]]:
     """Train estimators on the LFP that ``probe`` sees of a campaign, all but its last ``test`` rows, one after another.
 
-    Yields each with its kind: "cnn", "npe" or "poster-cnn" (which has the poster's features). Raises ValueError for
-    another kind, or a campaign with nothing to train on.
+    Yields each with its kind: "cnn", "npe", "gradient" or "poster-cnn" (which has the poster's features). Raises
+    ValueError for another kind, or a campaign with nothing to train on.
     """
     from simulators.fields.kernels import KernelLFP
 
-    known = makers(campaign.parameters, features, seed, progress)
-    unknown = [k for k in kinds if k not in known]
-    if unknown:
-        raise ValueError(f"there is no estimator '{unknown[0]}'; choose among {', '.join(known)}")
     rows, _ = split_rows(campaign, test)
     if not rows.size:
         raise ValueError(f"{campaign.path} has no usable simulation to train on ({campaign.summary()})")
-    network = campaign_network(campaign)
-    theta, recordings = observed(campaign, KernelLFP(probe, network, parameters=campaign.parameters), rows)
+    forward_model = KernelLFP(probe, campaign_network(campaign), parameters=campaign.parameters)
+    known = makers(campaign.parameters, features, seed, progress, forward_model.view, _emulator(campaign, test, seed))
+    unknown = [k for k in kinds if k not in known]
+    if unknown:
+        raise ValueError(f"there is no estimator '{unknown[0]}'; choose among {', '.join(known)}")
+    theta, sources = campaign.theta[rows], campaign.recordings(rows)
+    recordings = [forward_model.observe(r, t) for r, t in zip(sources, theta, strict=True)]
     for kind in kinds:
-        estimator = known[kind]().fit(theta, recordings)
+        estimator = known[kind]().fit(theta, sources if kind == "gradient" else recordings)
         estimator.about |= {"probe": probe.to_json(), "campaign": campaign.configuration}
         yield kind, estimator
 
 
 def makers(
-    parameters: ParameterSpace, features: SpectralFeatures | None = None, seed: int = 0, progress: bool = False
-) -> dict[str, Callable[[], LearnedEstimator]]:
-    """Untrained estimators by name. The published CNN keeps its own features."""
+    parameters: ParameterSpace,
+    features: SpectralFeatures | None = None,
+    seed: int = 0,
+    progress: bool = False,
+    view: LinearView | None = None,
+    emulator: SpectralEmulator | None = None,
+) -> dict[str, Callable[[], StoredEstimator]]:
+    """Untrained estimators by name. The published CNN keeps its own features.
+
+    view: what the gradient fit sees its sources through; emulator: one that is trained already, for its model.
+    """
     from inference.cnn import CNNRegressor, poster_regressor
+    from inference.gradient import GradientFit
     from inference.posterior import NeuralPosterior
 
     features = features or SpectralFeatures()
+
+    def gradient() -> GradientFit:
+        untrained = SpectralEmulator(parameters, seed=seed, progress=progress)
+        return GradientFit(SpectralModel(emulator or untrained, view, gain=features.relative), features, seed=seed)
+
     return {
         "cnn": lambda: CNNRegressor(parameters, features, seed=seed, progress=progress),
         "npe": lambda: NeuralPosterior(parameters, features, seed=seed, progress=progress),
+        "gradient": gradient,
         "poster-cnn": lambda: poster_regressor(parameters, seed=seed, progress=progress),
     }
+
+
+def _emulator(campaign: Campaign, test: int, seed: int) -> SpectralEmulator | None:
+    """The shipped emulator, if it is what training on these rows of the campaign would give; it knows no probe."""
+    from inference.gradient import GradientFit
+
+    for name in REFERENCE_SEEDS:
+        path = SHIPPED / f"brunel_{name}_gradient.safetensors"
+        same = campaign.path == SHIPPED / f"brunel_{name}.zarr" and test == TEST_SIMULATIONS and seed == 0
+        if same and path.is_file():
+            shipped = load_estimator(path)
+            assert isinstance(shipped, GradientFit)
+            return shipped.model.emulator
+    return None
 
 
 def campaign_network(campaign: Campaign) -> BrunelNetwork:

@@ -79,7 +79,7 @@ def train(
     probe: ProbeOption = POSTER,
     relative: Annotated[bool, typer.Option(help="Relative power, for recordings of unknown gain.")] = False,
     segment_ms: Annotated[float, typer.Option(help="Length of Welch's segments.")] = 100.0,
-    estimators: Annotated[str, typer.Option(help="Which to train: cnn, npe, poster-cnn.")] = "cnn,npe",
+    estimators: Annotated[str, typer.Option(help="cnn, npe, gradient or poster-cnn.")] = "cnn,npe,gradient",
     test: Annotated[
         int | None,
         typer.Option(min=0, help="Keep so many of the last simulations for testing: 400 of the shipped, else none."),
@@ -160,7 +160,8 @@ def observe(
         from simulators.brunel.model import BrunelNetwork
         from simulators.fields.kernels import kernels
 
-        lfp = kernels(parse_probe(probe), network=BrunelNetwork(order=order)).lfp(read_counts(counts), J, g)
+        view = kernels(parse_probe(probe), network=BrunelNetwork(order=order)).view
+        lfp = view.observe(read_counts(counts), {"J": J, "g": g})
         write_recording(lfp, out)
         console.print(f"{out}: {lfp.values.shape[0]} channels x {lfp.values.shape[1]} samples, {lfp.unit}")
 
@@ -202,7 +203,7 @@ def parse_probe(text: str) -> Any:
 
 def load_models(path: Path) -> list[Any]:
     """Estimators from a file or a folder of files."""
-    from inference.learned import load_estimator
+    from inference.stored import load_estimator
 
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if not files:

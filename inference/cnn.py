@@ -85,7 +85,7 @@ class CNNRegressor(LearnedEstimator):
         unit = self._predict(torch.as_tensor(spectra, dtype=torch.float32))
         return self.parameters.from_unit(unit.numpy().astype(float))
 
-    def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _settings(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"{i}.{k}": v for i, net in enumerate(self._nets) for k, v in net.state_dict().items()}
         tensors |= {"points": self._points, "errors": self._errors}
         settings = {

@@ -9,10 +9,10 @@ from rich.console import Console
 from inference.brunel import range_of, reference_campaign, shipped_estimators, train_for_probe
 from inference.features import SpectralFeatures
 from inference.figures import summary_figure
-from inference.learned import LearnedEstimator
 from inference.predictive import predictive_spectra
 from inference.recordings import write_recording
 from inference.report import write_report
+from inference.stored import StoredEstimator
 from inference.tables import estimates_table
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
@@ -73,7 +73,7 @@ def run_demo(console: Console, out: Path, range_name: str, seed: int, retrain: b
     )
 
 
-def _retrained(console: Console, range_name: str) -> list[LearnedEstimator]:
+def _retrained(console: Console, range_name: str) -> list[StoredEstimator]:
     campaign = reference_campaign(range_name)
     console.print(f"training on {campaign.summary()}")
     return [e for _, e in train_for_probe(campaign, POSTER_PROBE, SpectralFeatures())]

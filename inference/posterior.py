@@ -203,7 +203,7 @@ class NeuralPosterior(LearnedEstimator):
 
         return [DirectPosterior(flow, box_prior(self.parameters)) for flow in self._flows]
 
-    def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    def _settings(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"{i}.{k}": v for i, flow in enumerate(self._flows) for k, v in flow.state_dict().items()}
         settings = {
             "flows": len(self._flows),

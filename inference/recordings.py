@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, Real
 
 from inference.matching import SAME_RATE, matched, resampled, to_unit, transposed
+from simulators.brunel.model import POPULATIONS
 from simulators.recording import Recording
 
 __all__ = ["READERS", "matched", "read_counts", "read_recording", "resampled", "to_unit", "write_recording"]
@@ -114,8 +115,8 @@ def read_counts(path: str | Path) -> Recording:
         bin_ms = 1.0 if bin_ms is None else bin_ms
         if not bin_ms > 0:
             raise ValueError(f"bin_ms is {bin_ms:g}; it must be positive")
-        rate, populations = 1e3 / bin_ms, ("excitatory", "inhibitory")
-        return Recording(counts.astype(np.int64), rate, "1", populations, _transient(arrays))
+        rate = 1e3 / bin_ms
+        return Recording(counts.astype(np.int64), rate, "1", POPULATIONS, _transient(arrays))
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from jaxtyping import Float
 
 from simulators.recording import Recording
 
+LEAST_SIMULATIONS = 40
+"""Fewer are refused for training anything."""
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -85,6 +88,18 @@ class ParameterSpace:
                     f"choose a value inside, or build the simulator with a wider ParameterSpace"
                 )
         return array
+
+    def check_simulations(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: int) -> None:
+        """Raises ValueError unless there are as many recordings as thetas, enough to learn from, and all in the box."""
+        if len(theta) != recordings or recordings < LEAST_SIMULATIONS:
+            raise ValueError(
+                f"{len(theta)} thetas and {recordings} recordings; training needs {LEAST_SIMULATIONS} or more of both"
+            )
+        outside = ~self.contains(theta)
+        if outside.any():
+            raise ValueError(
+                f"theta {theta[outside][0]} (simulation {np.argmax(outside)}) lies outside the parameter space"
+            )
 
     def to_json(self) -> list[dict[str, Any]]:
         """As plain lists and dictionaries, for JSON."""

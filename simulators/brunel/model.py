@@ -22,6 +22,8 @@ AI_RANGE = ParameterSpace(
 )
 """Asynchronous irregular activity, the state most like cortex (Skaar et al. 2020)."""
 
+POPULATIONS = ("excitatory", "inhibitory")
+
 RANGES = {"ai": AI_RANGE, "full": FULL_RANGE}
 
 
@@ -85,7 +87,7 @@ class BrunelNetwork:
     def populations(self) -> dict[str, tuple[int, int]]:
         """First and past-the-last neuron of each population."""
         n = self.n_excitatory
-        return {"excitatory": (0, n), "inhibitory": (n, n + self.n_inhibitory)}
+        return dict(zip(POPULATIONS, ((0, n), (n, n + self.n_inhibitory)), strict=True))
 
     def steps(self, duration_ms: float) -> int:
         """Time steps in a duration."""

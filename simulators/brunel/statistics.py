@@ -7,20 +7,19 @@ from jaxtyping import Float
 from scipy import stats
 from scipy.signal import welch
 
-from simulators.brunel.model import BrunelNetwork
+from simulators.brunel.model import POPULATIONS, BrunelNetwork
 from simulators.recording import Recording, Spikes
 
 BAND_EDGES_HZ = np.array([5.0, 15.0, 30.0, *np.arange(50.0, 501.0, 50.0)])
 """Bands over which spectra of counts in 1 ms bins are averaged; the last edge belongs to the last band."""
 
 _SEGMENT_MS = 200.0
-_POPULATIONS = ("excitatory", "inhibitory")
 _BANDS = tuple(f"{low:g}-{high:g} Hz" for low, high in pairwise(BAND_EDGES_HZ))
 
 STATISTICS = (
-    *(f"{population} rate (Hz)" for population in _POPULATIONS),
+    *(f"{population} rate (Hz)" for population in POPULATIONS),
     "coefficient of variation of the intervals",
-    *(f"log10 power of {population} counts, {band}" for population in _POPULATIONS for band in _BANDS),
+    *(f"log10 power of {population} counts, {band}" for population in POPULATIONS for band in _BANDS),
 )
 """Names of what ``describe`` returns, in its order."""
 

@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.signal import fftconvolve
 
-from simulators.brunel.model import FULL_RANGE, BrunelNetwork
+from simulators.brunel.model import FULL_RANGE, POPULATIONS, BrunelNetwork
 from simulators.fields.cells import CellModel, neuron_session, template_cell
+from simulators.fields.linear import LinearView, Weight
 from simulators.fields.probes import POSTER_PROBE, LaminarProbe
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
@@ -48,26 +48,11 @@ class LFPKernels:
     bin_ms: float
     probe: LaminarProbe
 
-    def lfp(self, counts: Recording, J: float, g: float) -> Recording:
-        """LFP = J k_E * nu_E - g J k_I * nu_I, in mV (Skaar et al. 2020); * is a causal convolution.
-
-        counts: spike counts of the excitatory and the inhibitory population. Raises ValueError for any other recording.
-        """
-        expected = ("excitatory", "inhibitory")
-        if counts.channels != expected or counts.unit != "1":
-            raise ValueError(
-                f"the source has channels {counts.channels} in unit {counts.unit!r}; an LFP is computed from spike "
-                f"counts (unit '1') of {expected}: pass what the network simulator returned"
-            )
-        if abs(counts.sampling_rate * self.bin_ms - 1e3) > 1e-6:
-            raise ValueError(
-                f"the counts are sampled at {counts.sampling_rate:g} Hz, the kernels at {1e3 / self.bin_ms:g} Hz; "
-                f"compute kernels for the network with its own bin_ms"
-            )
-        weighted = counts.values * np.array([[J], [-g * J]])
-        samples = counts.values.shape[1]
-        values = fftconvolve(weighted[:, None], self.values, axes=-1)[..., :samples].sum(0)
-        return Recording(values, counts.sampling_rate, "mV", self.probe.channels, counts.transient)
+    @property
+    def view(self) -> LinearView:
+        """LFP = J k_E * nu_E - g J k_I * nu_I, in mV (Skaar et al. 2020); * is a causal convolution."""
+        weights = (Weight(1.0, ("J",)), Weight(-1.0, ("J", "g")))
+        return LinearView(self.values, 1e3 / self.bin_ms, "mV", self.probe.channels, POPULATIONS, weights)
 
 
 @dataclass(frozen=True)
@@ -91,10 +76,14 @@ class KernelLFP:
     def kernels(self) -> LFPKernels:
         return kernels(self.probe, self.cells, self.network)
 
+    @cached_property
+    def view(self) -> LinearView:
+        return self.kernels.view
+
     def observe(self, source: Recording, theta: Float[np.ndarray, " n_parameters"]) -> Recording:
         """LFP at the probe in mV, (channels, bins), from spike counts (2, bins)."""
         values = dict(zip(self.parameters.names, self.parameters.check(theta), strict=True))
-        return self.kernels.lfp(source, values["J"], values["g"])
+        return self.view.observe(source, values)
 
 
 def kernels(

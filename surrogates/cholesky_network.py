@@ -1,0 +1,165 @@
+"""A network whose outputs are positive definite: Cholesky factors of cross-spectral matrices, and what to do with them.
+
+A factor is L = diag(exp(a)) (1 + c), c strictly lower triangular, so that L L^H is Hermitian and positive definite for
+every real a and complex c. Loops run over channels, of which there are few; batches and bands are vectorised.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor, nn
+
+_SPREAD_ITERATIONS = 400
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+class CholeskyNetwork(nn.Module):
+    """Perceptron from the unit cube to Cholesky factors, one a band, and the mean of every channel.
+
+    Outputs are standardised by the training data's.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, n_parameters: int, bands: int, channels: int, width: int) -> None:
+        super().__init__()
+        self.bands, self.channels = bands, channels
+        self.below = np.tril_indices(channels, -1)
+        outputs = bands * channels**2 + channels
+        self.register_buffer("mean", torch.zeros(outputs))
+        self.register_buffer("scale", torch.ones(outputs))
+        self.body = nn.Sequential(
+            nn.Linear(n_parameters, width), nn.SiLU(),
+            nn.Linear(width, width), nn.SiLU(),
+            nn.Linear(width, width), nn.SiLU(),
+            nn.Linear(width, outputs),
+        )  # fmt: skip
+
+    def learn_scale(
+        self, factors: Complex[Tensor, "rows bands channels channels"], means: Float[Tensor, "rows channels"]
+    ) -> None:
+        """Take the statistics of the Cholesky factors of training spectra, and of the channels' means."""
+        diagonal = factors.diagonal(dim1=-2, dim2=-1).real
+        below = (factors / diagonal[..., None])[..., self.below[0], self.below[1]]
+        flat = torch.cat([torch.cat([diagonal.log(), below.real, below.imag], -1).flatten(1), means], 1).float()
+        self.mean.copy_(flat.mean(0))
+        self.scale.copy_(flat.std(0).clamp(min=1e-6))
+
+    def forward(
+        self, u: Float[Tensor, "batch n_parameters"]
+    ) -> tuple[Complex[Tensor, "batch bands channels channels"], Float[Tensor, "batch channels"]]:
+        """Cholesky factors, and means."""
+        out = self.body(2 * u - 1) * self.scale + self.mean
+        factors, means = out[:, : -self.channels].view(len(u), self.bands, -1), out[:, -self.channels :]
+        n = len(self.below[0])
+        a, real, imaginary = factors.split([self.channels, n, n], -1)
+        return torch.exp(a)[..., None] * lower_triangular(torch.ones_like(a), torch.complex(real, imaginary)), means
+
+
+class SpreadNetwork(nn.Module):
+    """Perceptron from the unit cube to positive numbers, one an output, that are ``first`` before training."""
+
+    def __init__(self, n_parameters: int, first: Float[Tensor, " outputs"], width: int = 32) -> None:
+        super().__init__()
+        last = nn.Linear(width, len(first))
+        nn.init.zeros_(last.weight)
+        with torch.no_grad():
+            last.bias.copy_(first.log())
+        self.body = nn.Sequential(nn.Linear(n_parameters, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), last)
+
+    def forward(self, u: Float[Tensor, "batch n_parameters"]) -> Float[Tensor, "batch outputs"]:
+        return torch.exp(self.body(2 * u - 1))
+
+
+def fit_spread(
+    u: Float[Tensor, "rows n_parameters"],
+    first: Float[Tensor, " outputs"],
+    loss: Callable[[Float[Tensor, "rows outputs"]], Float[Tensor, " rows"]],
+    seed: int,
+) -> SpreadNetwork:
+    """A SpreadNetwork trained on all rows at once, from ``first``. Its weights have half precision, as files do."""
+    torch.manual_seed(seed)
+    net = SpreadNetwork(u.shape[1], first)
+    optimiser = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=0.1)
+    for _ in range(_SPREAD_ITERATIONS):
+        optimiser.zero_grad()
+        loss(net(u)).mean().backward()
+        optimiser.step()
+    return net.half().float().eval()
+
+
+def loaded(net: Net, prefix: str, tensors: dict[str, Tensor]) -> Net:
+    """The network with the weights whose names begin with ``prefix``. Raises RuntimeError where they do not fit."""
+    net.load_state_dict({k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)})
+    return net.eval()
+
+
+def lower_triangular(
+    diagonal: Float[Tensor, "*batch channels"], below: Complex[Tensor, "*batch entries"]
+) -> Complex[Tensor, "*batch channels channels"]:
+    """A matrix from its diagonal and what lies below it, row by row."""
+    matrix = torch.diag_embed(diagonal.to(below.dtype))
+    rows, columns = np.tril_indices(diagonal.shape[-1], -1)
+    matrix[..., rows, columns] = below
+    return matrix
+
+
+def cholesky(
+    matrices: Complex[Tensor, "*batch channels channels"],
+) -> Complex[Tensor, "*batch channels channels"]:
+    """Cholesky factors. torch's own calls LAPACK for every single one of these small matrices."""
+    n = matrices.shape[-1]
+    columns: list[Tensor] = []
+    for j in range(n):
+        rest = matrices[..., j:, j]
+        for column in columns:
+            rest = rest - column[..., j:] * column[..., j, None].conj()
+        column = rest / rest[..., :1].real.sqrt()
+        columns.append(nn.functional.pad(column, (j, 0)))
+    return torch.stack(columns, -1)
+
+
+def whitened(
+    factors: Complex[Tensor, "*#batch channels channels"], x: Complex[Tensor, "*#batch channels k"]
+) -> Complex[Tensor, "*batch channels k"]:
+    """L^-1 x."""
+    rows: list[Tensor] = []
+    for i in range(factors.shape[-1]):
+        rest = x[..., i, :]
+        for j, row in enumerate(rows):
+            rest = rest - factors[..., i, j, None] * row
+        rows.append(rest / factors[..., i, i, None])
+    return torch.stack(rows, -2)
+
+
+def wishart_loss(
+    factors: Complex[Tensor, "*batch bands channels channels"],
+    data: Complex[Tensor, "*#batch bands channels channels"],
+    samples: Float[Tensor, "*#batch bands"],
+) -> Float[Tensor, " *batch"]:
+    """Negative log density (nats, up to a constant of the data) of band averages with Cholesky factors ``data``.
+
+    Each is the mean of ``samples`` independent complex Gaussian samples: a complex Wishart distribution (Goodman 1963),
+    for long recordings that of Whittle (1953). Bands without samples do not count.
+    """
+    used = samples > 0
+    n = torch.where(used, samples, 100.0)
+    channels = factors.shape[-1]
+    power = whitened(factors, data).abs().square().sum((-1, -2))
+    own = data.diagonal(dim1=-2, dim2=-1).abs()
+    ratio = factors.diagonal(dim1=-2, dim2=-1).abs().log() - torch.where(used[..., None], own, 1.0).log()
+    scale = sum(torch.lgamma(n - i) for i in range(channels)) - channels * n * n.log()
+    return torch.where(used, n * (2 * ratio.sum(-1) + power) + scale, 0.0).sum(-1)
+
+
+def expected_wishart_loss(channels: int, samples: Float[Tensor, "*batch bands"]) -> Float[Tensor, " *batch"]:
+    """Mean of ``wishart_loss`` where the factors are those that the data were drawn from (Goodman 1963)."""
+    used = samples > 0
+    n = torch.where(used, samples, 100.0)
+    scale = sum(torch.lgamma(n - i) - n * torch.digamma(n - i) for i in range(channels))
+    return torch.where(used, n * channels + scale, 0.0).sum(-1)

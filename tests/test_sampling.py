@@ -1,0 +1,50 @@
+"""Draws from densities whose moments are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from inference.sampling import curvature, importance_samples, nuts_samples
+
+MEAN = torch.tensor([0.5, 0.45, 2.0])
+ROOT = torch.tensor([[0.05, 0.0, 0.0], [0.02, 0.03, 0.0], [0.3, -0.2, 0.5]])
+
+
+def normal(w):
+    """Two variables well inside the unit cube and one that is free."""
+    return torch.linalg.solve_triangular(ROOT, (w - MEAN).T, upper=False).square().sum(0) / 2
+
+
+def test_the_curvature_of_a_normal_is_its_precision():
+    expected = torch.linalg.inv(ROOT @ ROOT.T)
+    np.testing.assert_allclose(curvature(normal, MEAN), expected, rtol=1e-3, atol=0.5)
+
+
+@pytest.mark.parametrize("sample", [importance_samples, nuts_samples])
+def test_draws_from_a_normal_have_its_moments(sample):
+    drawn = sample(normal, MEAN[None], 2, 1000, 0)
+    assert drawn.samples.shape == (1000, 3)
+    assert drawn.effective > 150
+    covariance = (ROOT @ ROOT.T).numpy()
+    np.testing.assert_allclose(drawn.samples.mean(0), MEAN, atol=0.2 * np.sqrt(covariance.diagonal()).min() + 0.05)
+    np.testing.assert_allclose(np.cov(drawn.samples.T), covariance, rtol=0.25, atol=0.002)
+
+
+@pytest.mark.parametrize("sample", [importance_samples, nuts_samples])
+def test_draws_stay_in_the_box_where_the_density_is_cut_off(sample):
+    """An exponential that falls from the edge: mean 0.1, where a normal at the mode would be far off."""
+    drawn = sample(lambda w: 10 * w[:, 0], torch.tensor([[0.01]]), 1, 2000, 0)
+    assert ((drawn.samples >= 0) & (drawn.samples <= 1)).all()
+    np.testing.assert_allclose(float(drawn.samples.mean()), 0.1, rtol=0.15)
+
+
+def two_modes(w):
+    each = torch.stack([(w[:, 0] - 0.2) / 0.03, (w[:, 0] - 0.8) / 0.03]).square() / -2
+    return -torch.logsumexp(each + torch.tensor([[np.log(0.25)], [np.log(0.75)]]).float(), 0)
+
+
+def test_modes_are_weighted_by_their_mass():
+    drawn = importance_samples(two_modes, torch.tensor([[0.2], [0.8]]), 1, 2000, 0)
+    assert float((drawn.samples > 0.5).float().mean()) == pytest.approx(0.75, abs=0.05)
+    one = importance_samples(two_modes, torch.tensor([[0.2]]), 1, 2000, 0)
+    assert float((one.samples > 0.5).float().mean()) < 0.05  # what was not found by the fit is not in the draws
