@@ -1,16 +1,23 @@
 """The main job's data: shipped reference campaigns of the Brunel network, and estimators trained on a campaign."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from inference.compare import Score, compare, error_limit
+from inference.diagnosis import STRANGE, estimated, misspecification_finding, posterior_findings, predictive_finding
+from inference.diagnostics import Finding
 from inference.features import SpectralFeatures
+from inference.gradient import GradientFit
 from inference.stored import StoredEstimator, load_estimator
+from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import RANGES, BrunelNetwork
 from simulators.campaign_store import Campaign
+from simulators.fields.kernels import KernelLFP
 from simulators.fields.linear import LinearView
 from simulators.fields.probes import LaminarProbe
 from simulators.interface import ForwardModel, ParameterSpace
@@ -73,11 +80,9 @@ def train_for_probe(
 ) -> Iterator[tuple[str, StoredEstimator]]:
     """Train estimators on the LFP that ``probe`` sees of a campaign, all but its last ``test`` rows, one after another.
 
-    Yields each with its kind: "cnn", "npe", "gradient" or "poster-cnn" (which has the poster's features). Raises
-    ValueError for another kind, or a campaign with nothing to train on.
+    Yields each with its kind: "cnn", "npe", "gradient", "nearest" or "poster-cnn" (which has the poster's features).
+    Raises ValueError for another kind, or a campaign with nothing to train on.
     """
-    from simulators.fields.kernels import KernelLFP
-
     rows, _ = split_rows(campaign, test)
     if not rows.size:
         raise ValueError(f"{campaign.path} has no usable simulation to train on ({campaign.summary()})")
@@ -107,7 +112,7 @@ def makers(
     view: what the gradient fit sees its sources through; emulator: one that is trained already, for its model.
     """
     from inference.cnn import CNNRegressor, poster_regressor
-    from inference.gradient import GradientFit
+    from inference.nearest import NearestSimulations
     from inference.posterior import NeuralPosterior
 
     features = features or SpectralFeatures()
@@ -120,14 +125,13 @@ def makers(
         "cnn": lambda: CNNRegressor(parameters, features, seed=seed, progress=progress),
         "npe": lambda: NeuralPosterior(parameters, features, seed=seed, progress=progress),
         "gradient": gradient,
+        "nearest": lambda: NearestSimulations(parameters, features, seed=seed),
         "poster-cnn": lambda: poster_regressor(parameters, seed=seed, progress=progress),
     }
 
 
 def _emulator(campaign: Campaign, test: int, seed: int) -> SpectralEmulator | None:
     """The shipped emulator, if it is what training on these rows of the campaign would give; it knows no probe."""
-    from inference.gradient import GradientFit
-
     for name in REFERENCE_SEEDS:
         path = SHIPPED / f"brunel_{name}_gradient.safetensors"
         same = campaign.path == SHIPPED / f"brunel_{name}.zarr" and test == TEST_SIMULATIONS and seed == 0
@@ -136,6 +140,68 @@ def _emulator(campaign: Campaign, test: int, seed: int) -> SpectralEmulator | No
             assert isinstance(shipped, GradientFit)
             return shipped.model.emulator
     return None
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Estimators of one probe, and simulations that none of them has seen, as that probe sees them."""
+
+    estimators: list[StoredEstimator]
+    theta: Float[np.ndarray, "recordings n_parameters"]
+    recordings: list[Recording]
+    forward_model: KernelLFP
+    campaign: Campaign
+
+
+def trial(name: str, estimators: Sequence[StoredEstimator] | None, campaign: Campaign | None, n: int) -> Trial:
+    """Estimators, and the last ``n`` usable simulations of a campaign to try them on.
+
+    By default the shipped estimators of range ``name``, with the nearest simulations as a baseline, and the last
+    simulations of the shipped campaign, which nothing was trained on. Raises ValueError for estimators of different
+    probes.
+    """
+    tested = campaign or reference_campaign(name)
+    rows = tested.usable[-n:] if campaign else split_rows(tested, TEST_SIMULATIONS)[1][-n:]
+    chosen = list(estimators or shipped_estimators(name))
+    probes = [e.about.get("probe") for e in chosen]
+    if probes[0] is None or any(p != probes[0] for p in probes):
+        raise ValueError("the estimators were not all trained for one probe; take those of one 'circuitsbi train'")
+    probe = LaminarProbe.from_json(probes[0])
+    if estimators is None:
+        known = train_for_probe(reference_campaign(name), probe, chosen[0].features, ["nearest"], progress=False)
+        chosen += [e for _, e in known]
+    forward_model = KernelLFP(probe, campaign_network(tested), parameters=tested.parameters)
+    theta, recordings = observed(tested, forward_model, rows)
+    return Trial(chosen, theta, recordings, forward_model, tested)
+
+
+def compared(tried: Trial) -> tuple[dict[str, Score], Float[np.ndarray, " n_parameters"] | None]:
+    """Scores of a trial's estimators by kind, and the limit of their error if there is a gradient fit to compute it."""
+    scores = compare({e.kind: e for e in tried.estimators}, tried.theta, tried.recordings)
+    fits = [e for e in tried.estimators if isinstance(e, GradientFit)]
+    return scores, error_limit(fits[0], tried.theta, tried.recordings[0]) if fits else None
+
+
+def diagnosed(tried: Trial, checks: int = 1) -> dict[str, list[Finding]]:
+    """Findings of all diagnostics for each of a trial's estimators, by kind.
+
+    checks: recordings for the posterior predictive check, which simulates networks (half a minute each); 0 for none.
+    """
+    found = {}
+    strange: dict[SpectralFeatures, Finding] = {}
+    for estimator in tried.estimators:
+        features = estimator.features
+        spectra = np.stack([features(estimator.ready(r)).ravel() for r in tried.recordings])
+        estimates = estimated(estimator, tried.recordings)
+        found[estimator.kind] = posterior_findings(estimator.parameters, tried.theta, estimates, spectra)
+        if features not in strange:
+            strange[features] = misspecification_finding(spectra[STRANGE:], spectra[:STRANGE])
+        found[estimator.kind].append(strange[features])
+        answered = [(e, r) for e, r in zip(estimates, tried.recordings, strict=True) if e is not None][:checks]
+        if answered:
+            simulator = CompiledBrunel(tried.forward_model.network, tried.campaign.parameters)
+            found[estimator.kind].append(predictive_finding(answered, estimator, simulator, tried.forward_model))
+    return found
 
 
 def campaign_network(campaign: Campaign) -> BrunelNetwork:

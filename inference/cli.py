@@ -79,7 +79,7 @@ def train(
     probe: ProbeOption = POSTER,
     relative: Annotated[bool, typer.Option(help="Relative power, for recordings of unknown gain.")] = False,
     segment_ms: Annotated[float, typer.Option(help="Length of Welch's segments.")] = 100.0,
-    estimators: Annotated[str, typer.Option(help="cnn, npe, gradient or poster-cnn.")] = "cnn,npe,gradient",
+    estimators: Annotated[str, typer.Option(help="cnn, npe, gradient, nearest, poster-cnn.")] = "cnn,npe,gradient",
     test: Annotated[
         int | None,
         typer.Option(min=0, help="Keep so many of the last simulations for testing: 400 of the shipped, else none."),
@@ -143,6 +143,58 @@ def infer(
                 provenance={"recording": str(recording), **estimators[-1].about},
             )
             console.print(f"report: {report}")
+
+
+@app.command()
+def compare(
+    model: Annotated[Path | None, typer.Option(help="Folder of estimators; the shipped ones by default.")] = None,
+    campaign: Annotated[Path | None, typer.Option(help="Simulations to test on; by default shipped ones.")] = None,
+    range_name: RangeOption = "ai",
+    n: Annotated[int, typer.Option("--n", min=1, help="Recordings to test on: the last of the campaign.")] = 100,
+    figure: Annotated[Path | None, typer.Option(help="Figure to draw (.png, .pdf, .svg).")] = None,
+) -> None:
+    """Lay estimators side by side on simulations they have not seen, beside the best accuracy that is possible."""
+    with plain_errors():
+        from inference.brunel import compared, trial
+        from inference.compare import compare_figure, compare_tables
+        from simulators.campaign_store import Campaign
+
+        estimators = None if model is None else load_models(model)
+        tested = None if campaign is None else Campaign(campaign)
+        scores, limit = compared(trial(range_name, estimators, tested, n))
+        console.print(*compare_tables(scores, limit))
+        if limit is not None:
+            named = zip(next(iter(scores.values())).parameters.names, limit, strict=True)
+            console.print("Cramér-Rao limit of the error: " + ", ".join(f"{p} {100 * v:.2f} %" for p, v in named))
+        if figure is not None:
+            compare_figure(scores, limit).savefig(figure)
+            console.print(f"figure: {figure}")
+
+
+@app.command()
+def diagnose(
+    model: Annotated[Path | None, typer.Option(help="Folder of estimators; the shipped ones by default.")] = None,
+    campaign: Annotated[Path | None, typer.Option(help="Simulations to test on; by default shipped ones.")] = None,
+    range_name: RangeOption = "ai",
+    n: Annotated[int, typer.Option("--n", min=100, help="Recordings to test on: the last of the campaign.")] = 300,
+    checks: Annotated[int, typer.Option(min=0, help="Recordings for the posterior predictive check.")] = 1,
+    out: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("diagnosis.html"),
+) -> None:
+    """Hold posteriors against the truth: calibration, coverage, bias, misspecification; a verdict for each."""
+    with plain_errors():
+        from inference.brunel import diagnosed, trial
+        from inference.diagnosis import write_diagnosis
+        from inference.tables import findings_table
+        from simulators.campaign_store import Campaign
+
+        estimators = None if model is None else load_models(model)
+        tried = trial(range_name, estimators, None if campaign is None else Campaign(campaign), n)
+        found = diagnosed(tried, checks)
+        console.print(findings_table(found))
+        space = tried.estimators[0].parameters
+        about = {e.kind: e.about for e in tried.estimators}
+        write_diagnosis(out, "How far to trust these estimators", len(tried.recordings), found, space, about)
+        console.print(f"report: {out}")
 
 
 @app.command()

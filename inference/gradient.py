@@ -101,6 +101,7 @@ class GradientFit(StoredEstimator):
             self.model.emulator.fit(theta[kept], [recordings[i] for i in kept])
         self._ready()
         self.about["trained_sd"] = self.model.sd_range(theta)
+        self.about["simulations"] = len(theta)
         self._calibrate(theta[held], [recordings[i] for i in held])
         return self
 
@@ -136,9 +137,7 @@ class GradientFit(StoredEstimator):
     def _ready(self) -> None:
         source = self.model.view or self.model.emulator
         self.channels, self.unit = source.channels, source.unit
-        self.about = dict(self.model.emulator.about) | {
-            k: v for k, v in self.about.items() if k not in self.model.emulator.about
-        }
+        self.about = dict(self.model.emulator.about)
 
     def estimate(self, recording: Recording) -> Estimate:
         """Parameters of a recording. Raises ValueError if it cannot be made to match the model's channels."""

@@ -65,21 +65,15 @@ def write_report(
     """
     inside = None if predictive is None else share_inside(features(recording), predictive)
     figures = {
-        "recording": _embedded(traces_figure(recording)),
-        "spectra": _embedded(spectra_figure(recording, features, predictive)),
+        "recording": embedded(traces_figure(recording)),
+        "spectra": embedded(spectra_figure(recording, features, predictive)),
     }
     if spikes is not None or counts is not None:
-        figures["activity"] = _embedded(activity_figure(spikes, counts))
+        figures["activity"] = embedded(activity_figure(spikes, counts))
     if any(e.samples is not None for e in estimates):
-        figures["posterior"] = _embedded(posterior_figure(estimates, truth))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.jinja").render(
+        figures["posterior"] = embedded(posterior_figure(estimates, truth))
+    page = rendered(
+        "report.html.jinja",
         title=title,
         warnings=_warnings(estimates, notes, inside),
         estimates=estimates,
@@ -91,9 +85,21 @@ def write_report(
         inside=inside,
         draws=0 if predictive is None else len(predictive),
         figures=figures,
-        provenance=list(_flat(provenance or {})),
+        provenance=list(flat(provenance or {})),
     )
     Path(path).write_text(page, encoding="utf-8")
+
+
+def rendered(template: str, **values: Any) -> str:
+    """A page from one of this folder's templates; everything put into it is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
 
 
 def table_rows(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_parameters"] | None = None) -> list[Row]:
@@ -174,19 +180,19 @@ def _edge(estimate: Estimate, k: int) -> str:
     )
 
 
-def _embedded(figure: Figure) -> str:
+def embedded(figure: Figure) -> str:
     """A figure as a data URI."""
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
-def _flat(provenance: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flat(provenance: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Names and values of nested mappings; long values are cut."""
     rows: list[tuple[str, str]] = []
     for name, value in provenance.items():
         if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{name}: ")
+            rows += flat(value, f"{prefix}{name}: ")
         else:
             text = str(value)
             rows.append((f"{prefix}{name}", text if len(text) <= _LONGEST else text[:_LONGEST] + " …"))

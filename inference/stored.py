@@ -79,7 +79,7 @@ class StoredEstimator(ABC):
 
 def load_estimator(path: str | os.PathLike) -> StoredEstimator:
     """Open a saved estimator; no code in the file is run. Raises ValueError where it is no (whole) estimator file."""
-    from inference import cnn, gradient, posterior  # noqa: F401  (they register their kinds)
+    from inference import cnn, gradient, nearest, posterior  # noqa: F401  (they register their kinds)
 
     header, tensors = read_weights(path, "estimator", FORMAT, _REMEDY)
     try:

@@ -1,11 +1,12 @@
 """Estimates side by side, for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 from rich.table import Table
 
+from inference.diagnostics import Finding
 from inference.estimate import Estimate
 
 
@@ -27,4 +28,14 @@ def estimates_table(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_
                 cell += f"  [{low:.4g}, {high:.4g}]" + (" *" if missed else "")
             row.append(cell)
         table.add_row(*row)
+    return table
+
+
+def findings_table(found: Mapping[str, Sequence[Finding]]) -> Table:
+    """One row for each estimator and diagnostic: the verdict and what it means."""
+    table = Table("estimator", "diagnostic", "verdict", "in plain words")
+    for name, findings in found.items():
+        for i, f in enumerate(findings):
+            verdict = f.verdict if f.good else f"[bold yellow]{f.verdict}[/]"
+            table.add_row(name if i == 0 else "", f.diagnostic, verdict, f.text, end_section=i == len(findings) - 1)
     return table

@@ -32,6 +32,7 @@ from inference.brunel import (
     shipped_estimators,
     split_rows,
 )
+from inference.compare import score
 from inference.estimate import Estimate
 from inference.posterior import NeuralPosterior
 from simulators.brunel.compiled_network import CompiledBrunel
@@ -41,22 +42,6 @@ from simulators.interface import ParameterSpace
 
 console = Console()
 FRESH_SEED = 1000
-
-
-def accuracy(space: ParameterSpace, theta: np.ndarray, estimates: list[Estimate], with_coverage: bool) -> dict:
-    """R2, mean absolute error in % of the range, and coverage, by parameter name."""
-    points = np.stack([e.point for e in estimates])
-    error = points - theta
-    by_name: dict[str, np.ndarray] = {
-        "r2": 1 - np.sum(error**2, 0) / np.sum((theta - theta.mean(0)) ** 2, 0),
-        "error_percent": 100 * np.abs(error).mean(0) / (space.high - space.low),
-        "bias_percent": 100 * error.mean(0) / (space.high - space.low),
-    }
-    if with_coverage:
-        for mass in (50, 90):
-            intervals = np.stack([e.interval(mass / 100) for e in estimates])
-            by_name[f"coverage{mass}"] = np.mean((intervals[..., 0] <= theta) & (theta <= intervals[..., 1]), 0)
-    return {k: dict(zip(space.names, np.round(v, 4).tolist(), strict=True)) for k, v in by_name.items()}
 
 
 def network_state(theta: np.ndarray, space: ParameterSpace) -> str:
@@ -108,7 +93,7 @@ def evaluate(name: str, retrain: bool, fresh: int) -> tuple[dict, Callable[[Figu
     for estimator in estimators:
         start = time.perf_counter()
         estimates = [estimator.estimate(r) for r in track(recordings, f"{name} {estimator.kind}", transient=True)]
-        result[estimator.kind] = accuracy(space, theta, estimates, estimator.kind == "npe")
+        result[estimator.kind] = score(theta, estimates).to_json()
         result[estimator.kind]["seconds_per_recording"] = round((time.perf_counter() - start) / len(recordings), 4)
         result[estimator.kind]["by_state"] = by_state(space, theta, estimates, states)
         drawn[estimator.kind] = np.stack([e.point for e in estimates])
@@ -145,7 +130,7 @@ def learning_curve(name: str) -> dict:
             if isinstance(estimator, NeuralPosterior):
                 estimator.draws = 500  # enough for a mean and two intervals of 400 recordings
             estimates = [estimator.estimate(r) for r in test_recordings]
-            figures = accuracy(space, test_theta, estimates, kind == "npe")
+            figures = score(test_theta, estimates).to_json()
             curve.setdefault(kind, {})[n] = figures
             console.print(f"{name} {kind} {n}: error {figures['error_percent']}  R2 {figures['r2']}")
     return curve

@@ -1,0 +1,186 @@
+"""All diagnostics of some estimators on one set of simulated recordings, and a page that says what they found."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from rich.progress import track
+from scipy import stats
+
+from inference.diagnostics import (
+    Finding,
+    Misspecification,
+    expected_coverage,
+    local_agreement,
+    rank_calibration,
+    recovery,
+)
+from inference.estimate import Estimate
+from inference.predictive import predictive_spectra
+from inference.report import embedded, flat, rendered, share_inside
+from inference.stored import StoredEstimator
+from simulators.interface import ForwardModel, ParameterSpace, Simulator
+from simulators.recording import Recording
+
+_DRAWS = 200  # of each posterior: enough to rank a truth among
+_LOCAL = 15  # recordings at which the posterior is tested locally
+STRANGE = 40
+"""Recordings to which the test for misspecification is put."""
+
+_SIGNIFICANT = 0.05
+_COMPONENTS = 8
+
+
+def estimated(
+    estimator: StoredEstimator, recordings: Sequence[Recording], progress: bool = True
+) -> list[Estimate | None]:
+    """The estimate of every recording; None where the estimator refused it."""
+
+    def answer(recording: Recording) -> Estimate | None:
+        try:
+            return estimator.estimate(recording)
+        except ValueError:
+            return None
+
+    return [answer(r) for r in track(recordings, estimator.kind, disable=not progress, transient=True)]
+
+
+def posterior_findings(
+    space: ParameterSpace,
+    theta: Float[np.ndarray, "recordings n_parameters"],
+    estimates: Sequence[Estimate | None],
+    spectra: Float[np.ndarray, "recordings features"],
+    seed: int = 0,
+) -> list[Finding]:
+    """Ranks, coverage, local agreement and recovery. spectra: one row a recording, for the local test."""
+    rng = np.random.default_rng(seed)
+    samples = np.full((len(theta), _DRAWS, len(space)), np.nan)
+    points = np.full(theta.shape, np.nan)
+    for i, estimate in enumerate(estimates):
+        if estimate is not None and estimate.samples is not None:
+            samples[i] = estimate.samples[rng.integers(len(estimate.samples), size=_DRAWS)]
+            points[i] = estimate.point
+    asked = rng.choice(len(theta), min(_LOCAL, len(theta) // 4), replace=False).tolist()
+    return [
+        rank_calibration(space, theta, samples),
+        expected_coverage(space, theta, samples, seed),
+        local_agreement(space, theta, samples, principal(spectra), asked),
+        recovery(space, theta, points),
+    ]
+
+
+def principal(x: Float[np.ndarray, "rows features"]) -> Float[np.ndarray, "rows components"]:
+    """Principal components of the rows that are finite; the others stay without."""
+    from sklearn.decomposition import PCA
+
+    keep = np.isfinite(x).all(1)
+    n = min(_COMPONENTS, keep.sum(), x.shape[1])
+    out = np.full((len(x), n), np.nan)
+    out[keep] = PCA(n, whiten=True, random_state=0).fit_transform(x[keep])
+    return out
+
+
+def misspecification_finding(
+    simulated: Float[np.ndarray, "simulations features"], recorded: Float[np.ndarray, "recordings features"]
+) -> Finding:
+    """Does the test for recordings of another kind leave those of this kind alone?"""
+    test = Misspecification(simulated)
+    asked = recorded[np.isfinite(recorded).all(1)]
+    flagged = float(np.mean([test.p_value(x) < _SIGNIFICANT for x in asked]))
+    allowed = stats.binom.ppf(0.999, len(asked), _SIGNIFICANT) / len(asked)
+    good = bool(flagged <= allowed)
+    text = f"{flagged:.0%} of {len(asked)} recordings are called unlike the simulations (chance: up to {allowed:.0%})"
+    return Finding("misspecification", "quiet" if good else "raises its hand", good, text, {"flagged": flagged})
+
+
+def predictive_finding(
+    answered: Sequence[tuple[Estimate, Recording]],
+    estimator: StoredEstimator,
+    simulator: Simulator,
+    forward_model: ForwardModel,
+    draws: int = 24,
+    seed: int = 0,
+) -> Finding:
+    """Posterior predictive check: do networks drawn from the posterior give spectra like the recording's?"""
+    rng = np.random.default_rng(seed)
+    shares = []
+    for estimate, recording in answered:
+        predicted = predictive_spectra(estimate, simulator, forward_model, estimator.features, draws, rng)
+        shares.append(share_inside(estimator.features(estimator.ready(recording)), predicted))
+    inside, expected = np.mean(shares, axis=0)
+    good = bool(inside > expected - 0.15)
+    text = (
+        f"{inside:.0%} of the spectra of {len(shares)} recordings lie in the band of networks drawn from their "
+        f"posteriors, {expected:.0%} would be expected"
+    )
+    verdict = "explains" if good else "does not explain"
+    return Finding("posterior predictive check", verdict, good, text, {"inside": float(inside)})
+
+
+def diagnosis_figure(space: ParameterSpace, findings: Sequence[Finding]) -> Figure:
+    """Ranks, coverage of joint and single posteriors, recovery and bias, a column a parameter."""
+    by_name = {f.diagnostic: f.values for f in findings}
+    ranks, coverage, found = (
+        by_name[name] for name in ("simulation-based calibration", "expected coverage", "recovery")
+    )
+    n = len(space)
+    figure = Figure(figsize=(3.4 * (n + 1), 9), layout="constrained")
+    axes = figure.subplots(3, n + 1)
+    rows = len(ranks["ranks"])
+    bins = 15
+    low, high = stats.binom.ppf([0.005, 0.995], rows, 1 / bins)
+    for k, p in enumerate(space):
+        top, middle, bottom = axes[:, k]
+        top.axhspan(low, high, color="#e5e7eb")
+        top.hist(ranks["ranks"][:, k] / ranks["draws"], bins=bins, range=(0, 1), color="#0072B2")
+        top.set(title=f"rank of {p.name}", xlabel="share of draws below the truth", ylabel="recordings")
+        middle.plot(found["truths"][:, k], found["points"][:, k], ".", ms=3, color="#0072B2")
+        middle.axline((p.low, p.low), slope=1, color="k", lw=0.7)
+        middle.set(title=f"{p.name}: estimate and truth", xlabel="truth", ylabel="estimate")
+        image = bottom.imshow(100 * found["bias"][:, :, k], cmap="RdBu", vmin=-3, vmax=3, aspect="auto")
+        parts = found["bias"].shape[1]
+        bottom.set_yticks(range(n), space.names)
+        bottom.set_xticks(range(parts), ["low", *["middle"] * (parts - 2), "high"])
+        bottom.set(title=f"bias of {p.name} (% of range)", xlabel="part of the range of ...")
+        figure.colorbar(image, ax=bottom)
+    joint, single, empty = axes[:, n]
+    joint.plot(coverage["levels"], coverage["curve"], color="#0072B2")
+    joint.axline((0, 0), slope=1, color="k", lw=0.7)
+    joint.set(title="joint coverage (TARP)", xlabel="region's content", ylabel="share of truths inside", xlim=(0, 1))
+    places = np.arange(n)
+    for offset, mass in ((-0.2, 50), (0.2, 90)):
+        single.bar(places + offset, 100 * coverage[f"coverage{mass}"], 0.36, label=f"{mass} % intervals")
+        single.axhline(mass, color="k", lw=0.7)
+    single.set_xticks(places, space.names)
+    single.set(title="truth inside intervals", ylabel="% of recordings", ylim=(0, 100))
+    single.legend(fontsize=8, loc="lower right")
+    empty.axis("off")
+    return figure
+
+
+def write_diagnosis(
+    path: str | Path,
+    title: str,
+    recordings: int,
+    found: Mapping[str, Sequence[Finding]],
+    space: ParameterSpace,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the page: first what is wrong, then every estimator's findings and figure."""
+    doubts = [f"{name}, {f.diagnostic}: {f.text}" for name, findings in found.items() for f in findings if not f.good]
+    estimators = [
+        {"name": name, "findings": findings, "figure": embedded(diagnosis_figure(space, findings))}
+        for name, findings in found.items()
+    ]
+    page = rendered(
+        "diagnosis.html.jinja",
+        title=title,
+        recordings=recordings,
+        doubts=doubts,
+        estimators=estimators,
+        provenance=list(flat(provenance or {})),
+    )
+    Path(path).write_text(page, encoding="utf-8")

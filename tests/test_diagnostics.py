@@ -1,0 +1,108 @@
+"""Every diagnostic with posteriors known to be exact, too narrow, too wide or shifted."""
+
+import numpy as np
+import pytest
+
+from inference.diagnostics import Misspecification, expected_coverage, local_agreement, rank_calibration, recovery
+from simulators.interface import Parameter, ParameterSpace
+
+SPACE = ParameterSpace((Parameter("first", "1", -4.0, 4.0), Parameter("second", "mV", 0.0, 80.0)))
+SD = np.array([0.03, 0.3])  # small beside the range, so that its edges cut no posterior off
+
+
+def posteriors(width=1.0, shift=0.0, n=800, draws=200, seed=0):
+    """Truths; what was measured, the truth and normal noise; and draws around it, exact for width 1 and shift 0."""
+    rng = np.random.default_rng(seed)
+    truths = SPACE.from_unit(0.25 + 0.5 * rng.random((n, 2)))
+    measured = truths + SD * rng.standard_normal((n, 2))
+    samples = measured[:, None] + SD * (shift + width * rng.standard_normal((n, draws, 2)))
+    return truths, measured, samples
+
+
+every_fault = pytest.mark.parametrize(
+    ("fault", "verdict"),
+    [
+        ({}, "calibrated"),
+        ({"width": 0.6}, "overconfident"),
+        ({"width": 1.7}, "underconfident"),
+        ({"shift": 1.0}, "biased"),
+    ],
+)
+
+
+@every_fault
+def test_ranks_tell_honest_posteriors_from_others(fault, verdict):
+    truths, _, samples = posteriors(**fault)
+    finding = rank_calibration(SPACE, truths, samples)
+    assert finding.verdict == verdict
+    assert finding.good == (verdict == "calibrated")
+    assert finding.values["ranks"].shape == truths.shape
+
+
+@every_fault
+def test_expected_coverage_tells_honest_posteriors_from_others(fault, verdict):
+    truths, _, samples = posteriors(**fault)
+    finding = expected_coverage(SPACE, truths, samples)
+    assert finding.verdict == ("overconfident" if verdict == "biased" else verdict)
+    if verdict == "calibrated":
+        np.testing.assert_allclose(finding.values["coverage90"], 0.9, atol=0.06)
+
+
+def test_honest_posteriors_rarely_raise_an_alarm():
+    findings = [rank_calibration(SPACE, *posteriors(seed=s, n=300, draws=100)[::2]) for s in range(60)]
+    findings += [expected_coverage(SPACE, *posteriors(seed=s, n=300, draws=100)[::2]) for s in range(60)]
+    assert sum(not f.good for f in findings) <= 2
+
+
+def test_failed_simulations_are_left_out_and_counted():
+    truths, _, samples = posteriors()
+    truths[3], samples[5, 0] = np.nan, np.inf
+    for diagnostic in (rank_calibration, expected_coverage):
+        finding = diagnostic(SPACE, truths, samples)
+        assert finding.verdict == "calibrated"
+        assert "2 left out as failed" in finding.text
+    assert recovery(SPACE, truths, samples[:, 1]).good
+    local = local_agreement(SPACE, truths[:80], samples[:80], truths[:80], at=range(3, 6), trials=2)
+    assert len(local.values["p"]) == 1  # rows 3 and 5 failed
+    truths[:] = np.nan
+    with pytest.raises(ValueError, match="0 of 800 recordings have finite"):
+        rank_calibration(SPACE, truths, samples)
+
+
+@pytest.mark.parametrize(("fault", "good"), [({}, True), ({"shift": 1.5}, False)])
+def test_local_agreement(fault, good):
+    truths, measured, samples = posteriors(**fault, n=400)
+    finding = local_agreement(SPACE, truths, samples, measured, at=range(15))
+    assert finding.good == good
+
+
+def test_recovery_names_where_estimates_are_biased():
+    truths, measured, _ = posteriors(n=900)
+    assert recovery(SPACE, truths, measured).good
+    bent = measured + np.where(truths[:, :1] > 1.34, [[0.0, 3.0]], 0.0)  # the upper third of the first parameter
+    finding = recovery(SPACE, truths, bent)
+    assert not finding.good
+    assert "second" in finding.text
+    assert "for first 1.33-4" in finding.text
+
+
+@pytest.fixture(scope="module")
+def strange():
+    """Spectra of a one-parameter model, and the test for others."""
+    rng = np.random.default_rng(0)
+
+    def spectra(n, slope=1.0, line=0.0):
+        level = rng.uniform(-1, 1, (n, 1))
+        frequencies = np.linspace(0, 1, 40)
+        x = level - slope * frequencies + 0.05 * rng.standard_normal((n, 40))
+        x[:, 20] += line
+        return x
+
+    return spectra, Misspecification(spectra(600), components=4)
+
+
+def test_misspecification_is_found_where_it_is_and_only_there(strange):
+    spectra, test = strange
+    assert np.mean([test.p_value(x) < 0.05 for x in spectra(40)]) <= 0.1
+    assert np.mean([test.p_value(x) < 0.05 for x in spectra(10, slope=2.0)]) >= 0.9
+    assert np.mean([test.p_value(x) < 0.05 for x in spectra(10, line=0.6)]) >= 0.9
