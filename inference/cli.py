@@ -109,40 +109,77 @@ def train(
 
 @app.command()
 def infer(
-    recording: Annotated[Path, typer.Argument(help="LFP recording: .npz, .npy or .csv.")],
+    recordings: Annotated[list[Path], typer.Argument(help="LFP recordings: .npz, .npy or .csv.")],
     model: Annotated[
         Path | None, typer.Option(help="Estimator file, or a folder of them; shipped ones by default.")
     ] = None,
     range_name: RangeOption = "ai",
     sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
     unit: Annotated[str | None, typer.Option(help="mV, uV or V, where the file does not say.")] = None,
-    report: Annotated[Path | None, typer.Option(help="HTML report to write.")] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML report to write, of one recording.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Table to write (.csv): a row a recording, window, method.")] = None,
+    posteriors: Annotated[Path | None, typer.Option(help="All samples to write (.zarr, .nc).")] = None,
+    window_s: Annotated[float | None, typer.Option("--window", help="Cut recordings into windows (s).")] = None,
 ) -> None:
-    """Estimate J, g and eta from a recording."""
+    """Estimate J, g and eta from one recording, or from many into a table."""
     with plain_errors():
         from inference.brunel import shipped_estimators
-        from inference.recordings import read_recording
-        from inference.tables import estimates_table
 
         estimators = shipped_estimators(range_name) if model is None else load_models(model)
-        measured = read_recording(recording, sampling_rate=sampling_rate, unit=unit)
-        estimates = [estimator.estimate(measured) for estimator in estimators]
-        console.print(estimates_table(estimates))
-        for estimate in estimates:
-            for warning in estimate.warnings:
-                console.print(f"[bold yellow]{estimate.method}:[/] {escape(warning)}")
-        if report is not None:
-            from inference.report import write_report
+        reading = {"sampling_rate": sampling_rate, "unit": unit}
+        if out is not None or posteriors is not None or window_s is not None or len(recordings) > 1:
+            if report is not None:
+                raise ValueError("a report is of one whole recording; leave --report out, or give one recording alone")
+            _infer_many(recordings, estimators, out, posteriors, window_s, reading)
+        else:
+            _infer_one(recordings[0], estimators, report, reading)
 
-            write_report(
-                report,
-                title=f"circuitsbi: {recording.name}",
-                recording=estimators[-1].ready(measured),
-                features=estimators[-1].features,
-                estimates=estimates,
-                provenance={"recording": str(recording), **estimators[-1].about},
-            )
-            console.print(f"report: {report}")
+
+def _infer_many(
+    recordings: list[Path],
+    estimators: list[Any],
+    out: Path | None,
+    posteriors: Path | None,
+    window_s: float | None,
+    reading: dict[str, Any],
+) -> None:
+    from inference.batch import infer_all, write_posteriors, write_table
+
+    out = out or Path("estimates.csv")
+    if posteriors is not None and posteriors.suffix not in (".zarr", ".nc"):
+        raise ValueError(f"posteriors are written as .zarr or .nc, not as '{posteriors.suffix}'; rename {posteriors}")
+    answers = infer_all(recordings, estimators, window_s, **reading)
+    failures, kept = write_table(out, answers, estimators[0].parameters)
+    console.print(f"{out}: {len(kept)} rows, {failures} of them failures")
+    for answer in [a for a in kept if a.estimate is None][:5]:
+        console.print(f"  {answer.recording}: {answer.reason}", markup=False, soft_wrap=True)
+    if posteriors is not None:
+        write_posteriors(posteriors, kept)
+        console.print(f"samples: {posteriors}")
+
+
+def _infer_one(recording: Path, estimators: list[Any], report: Path | None, reading: dict[str, Any]) -> None:
+    from inference.recordings import read_recording
+    from inference.tables import estimates_table
+
+    measured = read_recording(recording, **reading)
+    estimates = [estimator.estimate(measured) for estimator in estimators]
+    for estimate in estimates:
+        for warning in estimate.warnings:
+            console.print(f"[bold yellow]{estimate.method}:[/] {escape(warning)}")
+    console.print(estimates_table(estimates))
+    if report is not None:
+        from inference.report import write_report
+
+        write_report(
+            report,
+            title=f"circuitsbi: {recording.name}",
+            recording=estimators[-1].ready(measured),
+            features=estimators[-1].features,
+            estimates=estimates,
+            provenance={"recording": str(recording), **estimators[-1].about},
+        )
+        console.print(f"report: {report}")
 
 
 @app.command()

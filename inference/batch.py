@@ -1,0 +1,154 @@
+"""Many recordings at once: one row for each recording, window and method; what failed is a row that says why."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import track
+
+from inference.estimate import Estimate
+from inference.recordings import read_recording
+from inference.stored import StoredEstimator
+from simulators.interface import ParameterSpace
+from simulators.recording import Recording
+
+if TYPE_CHECKING:
+    import xarray
+
+MASS = 0.95
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """One method's answer to one window of a recording; ``estimate`` None where there is none, for ``reason``."""
+
+    recording: str
+    window: int
+    start_s: float
+    method: str
+    estimate: Estimate | None
+    reason: str = ""
+
+
+def infer_all(
+    paths: Sequence[Path],
+    estimators: Sequence[StoredEstimator],
+    window_s: float | None = None,
+    progress: bool = True,
+    **reading: Any,
+) -> Iterator[Answer]:
+    """Answers of every estimator for every window of every file; ``reading`` goes to ``read_recording``.
+
+    window_s: length of windows that follow each other; None takes a recording as one. Raises ValueError for a window
+    that is not positive; whatever is wrong with a file or a window is its answer's reason.
+    """
+    if window_s is not None and not window_s > 0:
+        raise ValueError(f"windows of {window_s:g} s hold nothing; give a positive length")
+    for path in track(paths, "recordings", disable=not progress, transient=True):
+        try:
+            pieces = list(windows(read_recording(path, **reading), window_s))
+        except (ValueError, ImportError, OSError) as error:
+            yield Answer(str(path), 0, 0.0, "", None, str(error))
+            continue
+        for number, (start_s, piece) in enumerate(pieces):
+            for estimator in estimators:
+                estimate, reason = None, ""
+                try:
+                    estimate = estimator.estimate(piece)
+                except ValueError as error:
+                    reason = str(error)
+                yield Answer(str(path), number, start_s, estimator.kind, estimate, reason)
+
+
+def windows(recording: Recording, window_s: float | None) -> Iterator[tuple[float, Recording]]:
+    """Start (s) and recording of each whole window after the transient. Raises ValueError where not one fits."""
+    if window_s is None:
+        yield 0.0, recording
+        return
+    samples = round(window_s * recording.sampling_rate)
+    whole = recording.steady.shape[1] // samples if samples else 0
+    if not whole:
+        raise ValueError(
+            f"no window of {window_s:g} s fits into the recording of {recording.duration_ms / 1e3:g} s; "
+            f"give a shorter one"
+        )
+    for i in range(whole):
+        values = recording.steady[:, i * samples : (i + 1) * samples]
+        yield i * samples / recording.sampling_rate, replace(recording, values=values, transient=0)
+
+
+def write_table(path: Path, answers: Iterator[Answer], parameters: ParameterSpace) -> tuple[int, list[Answer]]:
+    """Write a CSV file, each row as soon as it is there; gives back the number of failures and all answers.
+
+    Columns: recording, window, start_s, method, status, then of every parameter the point and its 95 % interval, then
+    warnings or the reason of a failure.
+    """
+    columns = [f"{p.name}{end}" for p in parameters for end in ("", "_low", "_high")]
+    kept: list[Answer] = []
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["recording", "window", "start_s", "method", "status", *columns, "remarks"])
+        for answer in answers:
+            kept.append(answer)
+            place = [_plain(answer.recording), answer.window, f"{answer.start_s:g}", answer.method]
+            if answer.estimate is None:
+                table.writerow([*place, "failed", *[""] * len(columns), _plain(answer.reason)])
+            else:
+                table.writerow([*place, "ok", *_numbers(answer.estimate), _plain("; ".join(answer.estimate.warnings))])
+            file.flush()
+    return sum(a.estimate is None for a in kept), kept
+
+
+def _numbers(estimate: Estimate) -> list[str]:
+    if estimate.samples is None:
+        return [text for value in estimate.point for text in (f"{value:.6g}", "", "")]
+    each = zip(estimate.point, estimate.interval(MASS), strict=True)
+    return [f"{v:.6g}" for point, (low, high) in each for v in (point, low, high)]
+
+
+def _plain(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return "'" + text if text.startswith(_FORMULA) else text
+
+
+def to_xarray(answers: Sequence[Answer]) -> "xarray.DataTree":
+    """As ArviZ lays posteriors out: a group for each method, recording and window (``npe/0/2/posterior``).
+
+    Failures are named in the attribute ``failures``. Raises ValueError where nothing succeeded.
+    """
+    import xarray
+
+    answered = [a for a in answers if a.estimate is not None]
+    if not answered:
+        raise ValueError("no recording could be answered, so there are no posteriors to write")
+    files = list(dict.fromkeys(a.recording for a in answers))
+    groups = {}
+    for a in answered:
+        assert a.estimate is not None
+        tree = a.estimate.to_xarray()
+        name = f"/{a.method}/{files.index(a.recording)}/{a.window}"
+        for child in tree.children.values():
+            groups[f"{name}/{child.name}"] = child.to_dataset().assign_attrs(
+                recording=a.recording, start_s=a.start_s, method=a.estimate.method, warnings=list(a.estimate.warnings)
+            )
+    out = xarray.DataTree.from_dict(groups)
+    out.attrs["recordings"] = files
+    out.attrs["failures"] = [f"{a.recording}, window {a.window}, {a.method}: {a.reason}" for a in answers if a.reason]
+    return out
+
+
+def write_posteriors(path: Path, answers: Sequence[Answer]) -> None:
+    """Write all samples as .zarr or .nc (netCDF 4). Raises ValueError for another ending, or if nothing succeeded."""
+    tree = to_xarray(answers)
+    if path.suffix == ".zarr":
+        tree.to_zarr(path, mode="w")
+    elif path.suffix == ".nc":
+        with suppress(FileNotFoundError):
+            path.unlink()
+        tree.to_netcdf(path, engine="h5netcdf")
+    else:
+        raise ValueError(f"posteriors are written as .zarr or .nc, not as '{path.suffix}'; rename {path}")

@@ -1,0 +1,100 @@
+"""Many recordings into one table: rows for what was answered, and for what was not the reason."""
+
+import csv
+
+import numpy as np
+import pytest
+import xarray
+
+from inference.batch import infer_all, to_xarray, windows, write_posteriors, write_table
+from inference.features import SpectralFeatures
+from inference.nearest import NearestSimulations
+from inference.recordings import write_recording
+from simulators.interface import Parameter, ParameterSpace
+from simulators.recording import Recording
+
+SPACE = ParameterSpace((Parameter("level", "log10 mV", -1.0, 1.0),))
+
+
+def noise(level, seconds, rng, transient=0):
+    values = 10.0**level * rng.standard_normal((2, int(1000 * seconds)))
+    return Recording(values, 1000.0, "mV", ("upper", "lower"), transient)
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    rng = np.random.default_rng(0)
+    theta = SPACE.sample(300, rng)
+    return NearestSimulations(SPACE, SpectralFeatures()).fit(theta, [noise(t[0], 1.0, rng) for t in theta])
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng = np.random.default_rng(1)
+    paths = [tmp_path / name for name in ("quiet.npz", "=loud.npz", "short.npz", "broken.npz", "missing.npz")]
+    write_recording(noise(-0.5, 3.5, rng), paths[0])
+    write_recording(noise(0.5, 2.0, rng), paths[1])
+    write_recording(noise(0.0, 0.4, rng), paths[2])
+    paths[3].write_bytes(b"no recording")
+    return paths
+
+
+def test_every_window_is_a_row_and_every_failure_names_its_reason(estimator, files, tmp_path):
+    table = tmp_path / "table.csv"
+    failures, answers = write_table(table, infer_all(files, [estimator], 1.0, progress=False), SPACE)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(answers) == 3 + 2 + 3
+    assert failures == 3
+    assert [r["status"] for r in rows] == ["ok"] * 5 + ["failed"] * 3
+    for row, level in zip(rows[:5], [-0.5] * 3 + [0.5] * 2, strict=True):
+        assert float(row["level"]) == pytest.approx(level, abs=0.1)
+        assert float(row["level_low"]) <= float(row["level"]) <= float(row["level_high"])
+    assert [r["start_s"] for r in rows[:3]] == ["0", "1", "2"]
+    assert "no window of 1 s fits into the recording of 0.4 s" in rows[5]["remarks"]
+    assert "broken.npz" in rows[6]["remarks"]
+    assert "missing.npz" in rows[7]["remarks"]
+
+
+def test_a_spreadsheet_takes_no_cell_for_a_formula(estimator, files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_table(tmp_path / "t.csv", infer_all([files[1].relative_to(tmp_path)], [estimator], progress=False), SPACE)
+    assert "\n'=loud.npz," in (tmp_path / "t.csv").read_text().replace("\r", "")
+
+
+def test_what_a_recording_says_does_not_depend_on_the_others(estimator, files):
+    alone = list(infer_all(files[:1], [estimator], progress=False))
+    among = list(infer_all(files, [estimator], progress=False))
+    np.testing.assert_array_equal(alone[0].estimate.samples, among[0].estimate.samples)
+
+
+def test_windows_follow_each_other_after_the_transient(rng):
+    recording = noise(0.0, 2.3, rng, transient=200)
+    (first, a), (second, b) = windows(recording, 1.0)
+    assert (first, second) == (0.0, 1.0)
+    np.testing.assert_array_equal(np.hstack([a.values, b.values]), recording.values[:, 200:2200])
+    assert next(windows(recording, None))[1] is recording
+
+
+@pytest.mark.parametrize("ending", [".zarr", ".nc"])
+def test_posteriors_come_back_as_they_were(estimator, files, tmp_path, ending):
+    answers = list(infer_all(files[:3], [estimator], 1.0, progress=False))
+    path = tmp_path / f"posteriors{ending}"
+    for _ in range(2):  # an older file is replaced
+        write_posteriors(path, answers)
+    engine = {"engine": "h5netcdf"} if ending == ".nc" else {"engine": "zarr"}
+    with xarray.open_datatree(path, **engine) as tree:
+        stored = tree["nearest/1/0/posterior"]["level"]
+        np.testing.assert_array_equal(stored.values[0], answers[3].estimate.samples[:, 0])
+        assert stored.dims == ("chain", "draw")
+        assert "short.npz" in np.atleast_1d(tree.attrs["failures"])[0]
+
+
+def test_nothing_to_write_and_wrong_wishes_are_errors(estimator, files, tmp_path):
+    answers = list(infer_all(files[3:], [estimator], progress=False))
+    with pytest.raises(ValueError, match="no recording could be answered"):
+        to_xarray(answers)
+    with pytest.raises(ValueError, match="hold nothing"):
+        list(infer_all(files, [estimator], -1.0, progress=False))
+    with pytest.raises(ValueError, match=r"written as \.zarr or \.nc"):
+        write_posteriors(tmp_path / "p.mat", list(infer_all(files[:1], [estimator], progress=False)))
