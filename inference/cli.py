@@ -109,7 +109,7 @@ def train(
 
 @app.command()
 def infer(
-    recordings: Annotated[list[Path], typer.Argument(help="LFP recordings: .npz, .npy or .csv.")],
+    recordings: Annotated[list[Path], typer.Argument(help=".npz, .npy, .csv, .mat, .nwb, .fif, .edf, .vhdr, ...")],
     model: Annotated[
         Path | None, typer.Option(help="Estimator file, or a folder of them; shipped ones by default.")
     ] = None,

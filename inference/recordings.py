@@ -9,7 +9,6 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
@@ -17,6 +16,15 @@ from typing import IO
 import numpy as np
 from jaxtyping import Float, Real
 
+from inference.formats import (
+    MNE_SUFFIXES,
+    NEO_SUFFIXES,
+    Contents,
+    read_matlab,
+    read_mne,
+    read_neo,
+    read_nwb,
+)
 from inference.matching import SAME_RATE, matched, resampled, to_unit, transposed
 from simulators.brunel.model import POPULATIONS
 from simulators.recording import Recording
@@ -28,17 +36,6 @@ LARGEST_BYTES = 2 * 1024**3
 
 _EVEN = 0.25  # a time step may differ by this part from the mean: rounded time stamps do, missing samples differ by one
 _TIME_UNITS_MS = {"time_ms": 1.0, "time_s": 1e3, "time": 1e3}
-
-
-@dataclass(frozen=True, eq=False)
-class Contents:
-    """What a file says; None where it says nothing."""
-
-    values: Real[np.ndarray, "channels samples"]
-    sampling_rate: float | None = None
-    unit: str | None = None
-    channels: tuple[str, ...] | None = None
-    transient: int = 0
 
 
 def read_recording(
@@ -53,12 +50,15 @@ def read_recording(
     .npz: array ``values`` (channels, samples), or the only array; optional ``sampling_rate`` (Hz), ``unit``,
     ``channels`` (names), ``transient`` (samples). .npy: (channels, samples), or (samples,) for one channel. .csv: a row
     a sample, a column a channel; an optional header names them; a first column ``time_ms``, ``time_s`` or ``time``
-    (in s) gives the sampling rate; an empty cell is a gap (NaN).
+    (in s) gives the sampling rate; an empty cell is a gap (NaN). .mat: matrix ``values`` or the only one, and a scalar
+    such as ``sampling_rate`` or ``fs``. .nwb, and what MNE (FIF, EDF, BrainVision, ...) and Neo (Plexon, Spike2, ...)
+    read, where these libraries are installed: voltages in V.
 
     sampling_rate in Hz. unit has no default: a voltage off by 1,000 would go unnoticed. channels replace the file's
     names.
 
-    Raises ValueError naming the file for one that cannot be read, lacks a sampling rate or a unit, or says another one.
+    Raises ValueError naming the file for one that cannot be read, lacks a sampling rate or a unit, or says another
+    one; ImportError where the library is missing that reads it.
     """
     path = Path(path)
     with _reading(path):
@@ -128,6 +128,8 @@ def _reading(path: Path) -> Iterator[None]:
         raise ValueError(f"cannot read {path}: {error}") from error
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from error
+    except ImportError:
+        raise
     # A stranger's bytes can set off a dozen kinds of errors in zipfile, zlib, csv and numpy's header parser.
     except Exception as error:
         reason = str(error) or type(error).__name__
@@ -205,7 +207,15 @@ def _read_csv(path: Path) -> Contents:
     return Contents(rows.T.copy(), channels=header or None)
 
 
-READERS: dict[str, Callable[[Path], Contents]] = {".npz": _read_npz, ".npy": _read_npy, ".csv": _read_csv}
+READERS: dict[str, Callable[[Path], Contents]] = {
+    ".npz": _read_npz,
+    ".npy": _read_npy,
+    ".csv": _read_csv,
+    ".mat": read_matlab,
+    ".nwb": read_nwb,
+    **dict.fromkeys(MNE_SUFFIXES, read_mne),
+    **dict.fromkeys(NEO_SUFFIXES, read_neo),
+}
 """File suffix -> what reads it. A reader may raise what it likes: ``read_recording`` adds the name of the file."""
 
 

@@ -1,0 +1,163 @@
+"""Recordings in the files of other programs, read by the libraries that know them: MNE, Neo, PyNWB, SciPy."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Real, Shaped
+
+MNE_SUFFIXES = (".fif", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".cnt", ".mff")
+NEO_SUFFIXES = (".abf", ".axgd", ".axgx", ".ncs", ".nex", ".plx", ".pl2", ".rhd", ".rhs", ".smr", ".smrx")
+"""Of Neo's formats those of electrophysiological recordings in one file. Its pickles are none of them."""
+
+_NEURAL = ("eeg", "seeg", "ecog", "dbs")
+_RATES = ("sampling_rate", "fs", "Fs", "srate", "sfreq")
+_EVEN = 0.01  # time stamps may differ by this part of a step from even ones
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a file says; None where it says nothing."""
+
+    values: Real[np.ndarray, "channels samples"]
+    sampling_rate: float | None = None
+    unit: str | None = None
+    channels: tuple[str, ...] | None = None
+    transient: int = 0
+
+
+def read_mne(path: Path) -> Contents:
+    """EEG, sEEG, ECoG and DBS channels of a raw recording in V; those marked as bad are left out."""
+    mne = _library("mne", "MNE")
+    raw = mne.io.read_raw(path, preload=False, verbose="error")
+    kinds = raw.get_channel_types()
+    picks = [
+        i
+        for i, (name, kind) in enumerate(zip(raw.ch_names, kinds, strict=True))
+        if kind in _NEURAL and name not in raw.info["bads"]
+    ]
+    if not picks:
+        raise ValueError(
+            f"none of its {len(kinds)} channels is a good one of kind {', '.join(_NEURAL)}; it has "
+            f"{', '.join(sorted(set(kinds)))}: set channel types with MNE and save it again"
+        )
+    return Contents(
+        values=raw.get_data(picks),
+        sampling_rate=float(raw.info["sfreq"]),
+        unit="V",
+        channels=tuple(raw.ch_names[i] for i in picks),
+    )
+
+
+def read_neo(path: Path) -> Contents:
+    """The analogue voltages of the first segment, all of one sampling rate."""
+    neo = _library("neo", "Neo")
+    block = neo.io.get_io(str(path)).read_block()
+    found = [s for segment in block.segments[:1] for s in segment.analogsignals if _is_voltage(s)]
+    if not found:
+        raise ValueError("its first segment holds no analogue signal in volts")
+    rates = sorted({round(float(s.sampling_rate.rescale("Hz")), 3) for s in found})
+    if len(rates) > 1 or len({len(s) for s in found}) > 1:
+        raise ValueError(
+            f"its signals have several sampling rates or lengths ({', '.join(f'{r:g} Hz' for r in rates)}); "
+            f"save those of one kind alone, as .npz"
+        )
+    names = [str(n) for s in found for n in _names(s)]
+    return Contents(
+        values=np.concatenate([np.asarray(s.rescale("V").magnitude, float) for s in found], axis=1).T,
+        sampling_rate=rates[0],
+        unit="V",
+        channels=tuple(names) if len(set(names)) == len(names) else None,
+    )
+
+
+def read_nwb(path: Path) -> Contents:
+    """The ElectricalSeries of an NWB file, in V; an LFP where there are several."""
+    pynwb = _library("pynwb", "PyNWB")
+    with pynwb.NWBHDF5IO(str(path), "r", load_namespaces=False) as file:
+        every = [o for o in file.read().objects.values() if isinstance(o, pynwb.ecephys.ElectricalSeries)]
+        lfp = [s for s in every if isinstance(s.parent, pynwb.ecephys.LFP)] or every
+        if len(lfp) != 1:
+            listed = ", ".join(s.name for s in lfp) or "none"
+            raise ValueError(f"it holds {len(lfp)} electrical series ({listed}); save the one to be analysed as .npz")
+        series = lfp[0]
+        data = np.asarray(series.data, float)
+        scale = np.asarray(1.0 if series.channel_conversion is None else series.channel_conversion, float)
+        values = data.reshape(len(data), -1) * series.conversion * scale + series.offset
+        names = [str(i) for i in series.electrodes.table.id[:][series.electrodes.data[:]]]
+        rate = float(series.rate) if series.rate else _even_rate(np.asarray(series.timestamps))
+    channels = tuple(f"electrode {n}" for n in names)
+    return Contents(values.T, rate, "V", channels)
+
+
+def read_matlab(path: Path) -> Contents:
+    """The array ``values`` of a .mat file, or its only matrix, channels x samples; rate and unit where it has them.
+
+    sampling rate: a scalar named sampling_rate, fs, Fs, srate or sfreq (Hz); unit: a text named unit.
+    """
+    arrays = _matlab_arrays(path)
+    matrices = {k: v for k, v in arrays.items() if v.ndim == 2 and min(v.shape) > 0 and v.size > 1 and _numeric(v)}
+    if "values" not in matrices and len(matrices) != 1:
+        listed = ", ".join(sorted(matrices)) or "none"
+        raise ValueError(f"it holds no matrix 'values' (channels x samples) and not one only; its matrices: {listed}")
+    values = matrices.get("values", next(iter(matrices.values())))
+    rates = [float(arrays[k].item()) for k in _RATES if k in arrays and arrays[k].size == 1 and _numeric(arrays[k])]
+    unit = arrays.get("unit")
+    return Contents(
+        values=np.asarray(values, float),
+        sampling_rate=rates[0] if rates else None,
+        unit=str(unit.item()) if unit is not None and unit.size == 1 and unit.dtype.kind == "U" else None,
+    )
+
+
+def _matlab_arrays(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """Variables of a file of MATLAB 5 to 7.2, or of 7.3, which is HDF5 with axes in reverse."""
+    from scipy.io import loadmat
+
+    with path.open("rb") as file:
+        hdf5 = b"MATLAB 7.3" in file.read(128)
+    if not hdf5:
+        return {k: v for k, v in loadmat(path).items() if isinstance(v, np.ndarray)}
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        found = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset)}
+        text = {k: v.attrs.get("MATLAB_class") == b"char" for k, v in found.items()}
+        return {
+            k: np.array("".join(map(chr, np.asarray(v).ravel()))) if text[k] else np.asarray(v).T
+            for k, v in found.items()
+        }
+
+
+def _numeric(x: np.ndarray) -> bool:
+    return x.dtype.kind in "iuf"
+
+
+def _is_voltage(signal: Any) -> bool:
+    try:
+        signal.rescale("V")
+    except ValueError:
+        return False
+    return True
+
+
+def _names(signal: Any) -> Any:
+    names = (signal.array_annotations or {}).get("channel_names")
+    return range(signal.shape[1]) if names is None else names
+
+
+def _even_rate(times_s: np.ndarray) -> float:
+    """Sampling rate of time stamps. Raises ValueError where they are not even: samples are missing."""
+    steps = np.diff(times_s)
+    if not len(steps) or not np.allclose(steps, steps.mean(), rtol=0, atol=_EVEN * abs(steps.mean())):
+        raise ValueError("its time stamps are not evenly spaced: samples are missing; cut it to a stretch without gaps")
+    return float(1 / steps.mean())
+
+
+def _library(module: str, name: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{name} reads these files and is not installed: pip install 'circuitsbi[files]'") from error

@@ -1,0 +1,119 @@
+"""Networks that differ from those the estimators learned: how wrong are the estimates, and are they warned about?
+
+    python scripts/evaluate_robustness.py            30 networks for each condition (10 minutes)
+
+Conditions follow Skaar et al. 2020: delay and threshold, and beyond them membrane time constant, refractory period and
+number of neurons. A recording is flagged where an estimator says not to trust its answer. The last line is one JSON
+object: by condition the bias of each estimator (% of the range) and flagged_percent; control_flagged_percent for
+networks of the kind that was learned; far_flagged_percent over the conditions farthest from it.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from inference.brunel import range_of, shipped_estimators
+from inference.estimate import Estimate
+from simulators.brunel.compiled_network import CompiledBrunel
+from simulators.brunel.model import BrunelNetwork
+from simulators.campaign import run_campaign
+from simulators.fields.kernels import KernelLFP
+from simulators.interface import ParameterSpace
+
+console = Console()
+SEED = 3000
+CONTROL = "as learned"
+CONDITIONS: dict[str, BrunelNetwork] = {
+    CONTROL: BrunelNetwork(),
+    "delay 1.25 ms": BrunelNetwork(delay_ms=1.25, dt_ms=0.05),
+    "delay 1.4 ms": BrunelNetwork(delay_ms=1.4),
+    "delay 1.6 ms": BrunelNetwork(delay_ms=1.6),
+    "delay 1.75 ms": BrunelNetwork(delay_ms=1.75, dt_ms=0.05),
+    "threshold 12 mV": BrunelNetwork(threshold_mV=12.0),
+    "threshold 16 mV": BrunelNetwork(threshold_mV=16.0),
+    "threshold 24 mV": BrunelNetwork(threshold_mV=24.0),
+    "threshold 28 mV": BrunelNetwork(threshold_mV=28.0),
+    "membrane time constant 15 ms": BrunelNetwork(membrane_time_constant_ms=15.0),
+    "membrane time constant 25 ms": BrunelNetwork(membrane_time_constant_ms=25.0),
+    "refractory period 1 ms": BrunelNetwork(refractory_ms=1.0),
+    "refractory period 3 ms": BrunelNetwork(refractory_ms=3.0),
+    "10,000 neurons": BrunelNetwork(order=2000),
+    "5,000 neurons": BrunelNetwork(order=1000),
+}
+FAR = ("delay 1.25 ms", "delay 1.75 ms", "threshold 12 mV", "threshold 28 mV", "5,000 neurons")
+"""The ends of the ranges that were tried; thetas are drawn from the range that was learned."""
+
+
+def flagged(estimates: list[Estimate]) -> bool:
+    return any("do not trust" in w for e in estimates for w in e.warnings)
+
+
+def tried(name: str, space: ParameterSpace, n: int, estimators: list) -> dict:
+    """Bias and mean absolute error of every estimator over ``n`` networks of one condition, and how many it flags."""
+    network = CONDITIONS[name]
+    with tempfile.TemporaryDirectory() as folder:
+        seed = SEED + list(CONDITIONS).index(name)
+        campaign = run_campaign(CompiledBrunel(network, space), n, seed, Path(folder) / "c.zarr", 2, progress=False)
+        rows = campaign.usable
+        theta, sources = campaign.theta[rows], campaign.recordings(rows)
+    forward_model = KernelLFP(network=network, parameters=space)
+    errors: dict[str, list[np.ndarray]] = {e.kind: [] for e in estimators}
+    alarms: dict[str, list[bool]] = {e.kind: [] for e in estimators} | {"any": []}
+    for source, t in track(list(zip(sources, theta, strict=True)), name, transient=True):
+        recording = forward_model.observe(source, t)
+        estimates = [e.estimate(recording) for e in estimators]
+        for estimator, estimate in zip(estimators, estimates, strict=True):
+            errors[estimator.kind].append(100 * (space.to_unit(estimate.point) - space.to_unit(t)))
+            alarms[estimator.kind].append(flagged([estimate]))
+        alarms["any"].append(flagged(estimates))
+
+    def named(values: np.ndarray) -> dict[str, float]:
+        return dict(zip(space.names, np.round(values, 2).tolist(), strict=True))
+
+    return {
+        "n": len(theta),
+        "bias_percent": {kind: named(np.mean(e, 0)) for kind, e in errors.items()},
+        "error_percent": {kind: named(np.abs(e).mean(0)) for kind, e in errors.items()},
+        "flagged_percent": round(100 * float(np.mean(alarms.pop("any"))), 1),
+        "flagged_by": {kind: round(100 * float(np.mean(a)), 1) for kind, a in alarms.items()},
+    }
+
+
+def show(found: dict, names: tuple[str, ...]) -> None:
+    kinds = list(found[CONTROL]["bias_percent"])
+    table = Table("condition", *(f"{kind}: bias {', '.join(names)} (%)" for kind in kinds), "flagged %")
+    for condition, figures in found.items():
+        biases = ["  ".join(f"{figures['bias_percent'][kind][p]:+.1f}" for p in names) for kind in kinds]
+        table.add_row(condition, *biases, f"{figures['flagged_percent']:.0f}")
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--range", choices=["ai", "full"], default="ai")
+    parser.add_argument("--n", type=int, default=30, help="networks for each condition")
+    arguments = parser.parse_args()
+    space, estimators = range_of(arguments.range), shipped_estimators(arguments.range)
+    found = {}
+    for name in CONDITIONS:
+        found[name] = tried(name, space, arguments.n, estimators)
+        console.print(f"{name}: flagged {found[name]['flagged_percent']:.0f} %  {found[name]['bias_percent']}")
+    show(found, space.names)
+    far = [found[name]["flagged_percent"] for name in FAR]
+    out = {
+        "range": arguments.range,
+        "conditions": found,
+        "control_flagged_percent": found[CONTROL]["flagged_percent"],
+        "far_flagged_percent": round(float(np.mean(far)), 1),
+    }
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()
