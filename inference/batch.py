@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.progress import track
 
+from inference.doubts import doubts
 from inference.estimate import Estimate
+from inference.matching import notched
 from inference.recordings import read_recording
 from inference.stored import StoredEstimator
 from simulators.interface import ParameterSpace
@@ -24,7 +26,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """One method's answer to one window of a recording; ``estimate`` None where there is none, for ``reason``."""
+    """One method's answer to one window of a recording; ``estimate`` None where there is none, for ``reason``.
+
+    doubts: about the recording itself.
+    """
 
     recording: str
     window: int
@@ -32,36 +37,42 @@ class Answer:
     method: str
     estimate: Estimate | None
     reason: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 def infer_all(
     paths: Sequence[Path],
     estimators: Sequence[StoredEstimator],
     window_s: float | None = None,
+    notch: float | None = None,
     progress: bool = True,
     **reading: Any,
 ) -> Iterator[Answer]:
     """Answers of every estimator for every window of every file; ``reading`` goes to ``read_recording``.
 
-    window_s: length of windows that follow each other; None takes a recording as one. Raises ValueError for a window
+    window_s: length of windows that follow each other; None takes a recording as one. notch: line noise to filter out
+    before (Hz). Raises ValueError for a window
     that is not positive; whatever is wrong with a file or a window is its answer's reason.
     """
     if window_s is not None and not window_s > 0:
         raise ValueError(f"windows of {window_s:g} s hold nothing; give a positive length")
     for path in track(paths, "recordings", disable=not progress, transient=True):
         try:
-            pieces = list(windows(read_recording(path, **reading), window_s))
+            recording = read_recording(path, **reading)
+            pieces = list(windows(recording if notch is None else notched(recording, notch), window_s))
         except (ValueError, ImportError, OSError) as error:
             yield Answer(str(path), 0, 0.0, "", None, str(error))
             continue
         for number, (start_s, piece) in enumerate(pieces):
             for estimator in estimators:
                 estimate, reason = None, ""
+                found: tuple[str, ...] = ()
                 try:
                     estimate = estimator.estimate(piece)
+                    found = doubts(piece)
                 except ValueError as error:
                     reason = str(error)
-                yield Answer(str(path), number, start_s, estimator.kind, estimate, reason)
+                yield Answer(str(path), number, start_s, estimator.kind, estimate, reason, found)
 
 
 def windows(recording: Recording, window_s: float | None) -> Iterator[tuple[float, Recording]]:
@@ -98,7 +109,8 @@ def write_table(path: Path, answers: Iterator[Answer], parameters: ParameterSpac
             if answer.estimate is None:
                 table.writerow([*place, "failed", *[""] * len(columns), _plain(answer.reason)])
             else:
-                table.writerow([*place, "ok", *_numbers(answer.estimate), _plain("; ".join(answer.estimate.warnings))])
+                remarks = "; ".join((*answer.doubts, *answer.estimate.warnings))
+                table.writerow([*place, "ok", *_numbers(answer.estimate), _plain(remarks)])
             file.flush()
     return sum(a.estimate is None for a in kept), kept
 

@@ -120,6 +120,7 @@ def infer(
     out: Annotated[Path | None, typer.Option(help="Table to write (.csv): a row a recording, window, method.")] = None,
     posteriors: Annotated[Path | None, typer.Option(help="All samples to write (.zarr, .nc).")] = None,
     window_s: Annotated[float | None, typer.Option("--window", help="Cut recordings into windows (s).")] = None,
+    notch: Annotated[float | None, typer.Option(help="Filter out line noise of so many Hz, and its multiples.")] = None,
 ) -> None:
     """Estimate J, g and eta from one recording, or from many into a table."""
     with plain_errors():
@@ -130,9 +131,9 @@ def infer(
         if out is not None or posteriors is not None or window_s is not None or len(recordings) > 1:
             if report is not None:
                 raise ValueError("a report is of one whole recording; leave --report out, or give one recording alone")
-            _infer_many(recordings, estimators, out, posteriors, window_s, reading)
+            _infer_many(recordings, estimators, out, posteriors, window_s, notch, reading)
         else:
-            _infer_one(recordings[0], estimators, report, reading)
+            _infer_one(recordings[0], estimators, report, notch, reading)
 
 
 def _infer_many(
@@ -141,6 +142,7 @@ def _infer_many(
     out: Path | None,
     posteriors: Path | None,
     window_s: float | None,
+    notch: float | None,
     reading: dict[str, Any],
 ) -> None:
     from inference.batch import infer_all, write_posteriors, write_table
@@ -148,7 +150,7 @@ def _infer_many(
     out = out or Path("estimates.csv")
     if posteriors is not None and posteriors.suffix not in (".zarr", ".nc"):
         raise ValueError(f"posteriors are written as .zarr or .nc, not as '{posteriors.suffix}'; rename {posteriors}")
-    answers = infer_all(recordings, estimators, window_s, **reading)
+    answers = infer_all(recordings, estimators, window_s, notch, **reading)
     failures, kept = write_table(out, answers, estimators[0].parameters)
     console.print(f"{out}: {len(kept)} rows, {failures} of them failures")
     for answer in [a for a in kept if a.estimate is None][:5]:
@@ -158,12 +160,20 @@ def _infer_many(
         console.print(f"samples: {posteriors}")
 
 
-def _infer_one(recording: Path, estimators: list[Any], report: Path | None, reading: dict[str, Any]) -> None:
+def _infer_one(
+    recording: Path, estimators: list[Any], report: Path | None, notch: float | None, reading: dict[str, Any]
+) -> None:
+    from inference.doubts import doubts
+    from inference.matching import notched
     from inference.recordings import read_recording
     from inference.tables import estimates_table
 
     measured = read_recording(recording, **reading)
+    if notch is not None:
+        measured = notched(measured, notch)
     estimates = [estimator.estimate(measured) for estimator in estimators]
+    for doubt in doubts(measured):
+        console.print(f"[bold yellow]recording:[/] {escape(doubt)}")
     for estimate in estimates:
         for warning in estimate.warnings:
             console.print(f"[bold yellow]{estimate.method}:[/] {escape(warning)}")
@@ -177,6 +187,7 @@ def _infer_one(recording: Path, estimators: list[Any], report: Path | None, read
             recording=estimators[-1].ready(measured),
             features=estimators[-1].features,
             estimates=estimates,
+            notes=[f"recording: {doubt}" for doubt in doubts(measured)],
             provenance={"recording": str(recording), **estimators[-1].about},
         )
         console.print(f"report: {report}")

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Float, Real
-from scipy.signal import firwin, resample_poly
+from scipy.signal import filtfilt, firwin, iirnotch, resample_poly
 
 from inference.features import SpectralFeatures
 from simulators.recording import Recording
@@ -55,6 +55,21 @@ def resampled(recording: Recording, sampling_rate: float) -> Recording:
     values = resample_poly(recording.values.astype(float), up, down, axis=1, window=lowpass, padtype="line")
     transient = math.ceil(recording.transient * up / down)
     return Recording(values, recording.sampling_rate * up / down, recording.unit, recording.channels, transient)
+
+
+def notched(recording: Recording, hertz: float) -> Recording:
+    """The same recording without a line at ``hertz`` and its multiples, each filtered out 1 Hz wide, without delay.
+
+    Raises ValueError for a frequency that the recording cannot hold, and for values that are not finite.
+    """
+    nyquist = recording.sampling_rate / 2
+    if not 0 < hertz < nyquist:
+        raise ValueError(f"there is no line of {hertz:g} Hz in a recording sampled at {recording.sampling_rate:g} Hz")
+    _check_gaps(recording)
+    values = recording.values.astype(float)
+    for line in np.arange(hertz, nyquist - 1, hertz):
+        values = filtfilt(*iirnotch(line, line, recording.sampling_rate), values, axis=1)
+    return recording.with_values(values)
 
 
 def matched(

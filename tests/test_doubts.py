@@ -1,0 +1,63 @@
+"""What is wrong with a recording is named, and what is right is left alone."""
+
+import numpy as np
+import pytest
+
+from inference.brunel import SHIPPED, observed, reference_campaign
+from inference.doubts import doubts
+from inference.matching import notched
+from simulators.recording import Recording
+
+
+def noise(rng, seconds=3.0, channels=3):
+    x = np.cumsum(rng.standard_normal((channels, int(1000 * seconds))), axis=1)
+    x = x - np.stack([np.convolve(row, np.ones(101) / 101, "same") for row in x])
+    return Recording(x / x.std(), 1000.0, "mV", tuple(f"c{i}" for i in range(channels)))
+
+
+def with_line(recording, hertz, amplitude, channel=1):
+    values = recording.values.copy()
+    values[channel] += amplitude * np.sin(2 * np.pi * hertz * recording.times_ms / 1e3 + 0.3)
+    return recording.with_values(values)
+
+
+@pytest.mark.parametrize("hertz", [50.0, 60.2, 100.0, 180.0])
+def test_line_noise_is_named_with_its_channel(rng, hertz):
+    (found,) = doubts(with_line(noise(rng), hertz, 0.5))
+    line = 50 if hertz in (50.0, 100.0) else 60
+    assert found.startswith(f"{line} Hz line noise in c1:")
+    assert f"--notch {line}" in found
+
+
+def test_a_notch_takes_the_line_away_and_little_else(rng):
+    clean = noise(rng)
+    lines = with_line(with_line(clean, 50.0, 0.5), 150.0, 0.3)
+    filtered = notched(lines, 50.0)
+    assert doubts(lines)
+    assert not doubts(filtered)
+    assert np.corrcoef(filtered.values[1], clean.values[1])[0, 1] > 0.97
+    with pytest.raises(ValueError, match="no line of 600 Hz"):
+        notched(clean, 600.0)
+
+
+def test_other_rhythms_and_plain_noise_are_left_alone(rng):
+    assert not any(doubts(noise(rng)) for _ in range(100))
+    assert not doubts(with_line(noise(rng), 41.0, 0.5))
+    assert not doubts(noise(rng, seconds=0.2))
+
+
+def test_clipped_channels_are_named(rng):
+    recording = noise(rng)
+    values = recording.values.copy()
+    values[2] = values[2].clip(-1.5, 1.5)
+    (found,) = doubts(recording.with_values(values))
+    assert found.startswith("clipped: c2 (")
+
+
+@pytest.mark.skipif(not (SHIPPED / "brunel_full.zarr").is_dir(), reason="no shipped campaign")
+def test_simulated_networks_raise_no_doubt_even_where_they_oscillate():
+    from simulators.fields.kernels import KernelLFP
+
+    campaign = reference_campaign("full")
+    _, recordings = observed(campaign, KernelLFP(parameters=campaign.parameters), campaign.usable[:150])
+    assert np.mean([bool(doubts(r)) for r in recordings]) <= 0.02
