@@ -20,6 +20,7 @@ from simulators.recording import Recording
 from surrogates.cholesky_network import SpreadNetwork, fit_spread, loaded
 from surrogates.observation import ObservedSpectrum, SpectralModel
 from surrogates.spectrum import SpectralEmulator
+from surrogates.threads import one_thread
 
 _CLOSE = 0.01  # of the unit cube: a fit nearer to an edge than this is said to lie on it
 _LOW_SAMPLES = 100  # effective ones
@@ -102,7 +103,8 @@ class GradientFit(StoredEstimator):
         self._ready()
         self.about["trained_sd"] = self.model.sd_range(theta)
         self.about["simulations"] = len(theta)
-        self._calibrate(theta[held], [recordings[i] for i in held])
+        with one_thread():
+            self._calibrate(theta[held], [recordings[i] for i in held])
         return self
 
     def _calibrate(self, theta: Float[np.ndarray, "held n_parameters"], recordings: Sequence[Recording]) -> None:
@@ -141,7 +143,10 @@ class GradientFit(StoredEstimator):
 
     def estimate(self, recording: Recording) -> Estimate:
         """Parameters of a recording. Raises ValueError if it cannot be made to match the model's channels."""
-        recording = self.ready(recording)
+        with one_thread():
+            return self._estimate(self.ready(recording))
+
+    def _estimate(self, recording: Recording) -> Estimate:
         data = self.model.observe(recording)
         modes, misfit = self._modes(recording, data)
         n, size = len(self.parameters), self.model.n_components
@@ -177,7 +182,8 @@ class GradientFit(StoredEstimator):
     def best_fit(self, recording: Recording) -> Float[np.ndarray, " n_parameters"]:
         """Theta of the highest posterior density, in physical units."""
         recording = self.ready(recording)
-        modes, _ = self._modes(recording, self.model.observe(recording))
+        with one_thread():
+            modes, _ = self._modes(recording, self.model.observe(recording))
         return self.parameters.from_unit(modes[0, : len(self.parameters)].numpy().astype(float))
 
     def _modes(self, recording: Recording, data: Any) -> tuple[Float[Tensor, "modes variables"], float]:

@@ -18,6 +18,7 @@ from inference.training import Split
 from simulators.campaign import versions
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
+from surrogates.threads import one_thread
 
 _KEPT = ("seed", "members", "validation_fraction")
 
@@ -66,17 +67,14 @@ class LearnedEstimator(StoredEstimator):
             "data_hash": hashlib.sha256(x.numpy().tobytes() + u.numpy().tobytes()).hexdigest()[:16],
             "versions": versions(),
         }
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # more is slower for networks this small
-        try:
+        with one_thread():
             self._learn(list(self._splits(x, u)))
-        finally:
-            torch.set_num_threads(threads)
         return self
 
     def estimate(self, recording: Recording) -> Estimate:
         x = self.features(self.ready(recording))
-        return self._answer(torch.as_tensor(x[None], dtype=torch.float32))
+        with one_thread():
+            return self._answer(torch.as_tensor(x[None], dtype=torch.float32))
 
     def _splits(self, x: Tensor, u: Tensor) -> Iterator[Split]:
         """One split a member, each with another part of the simulations held out."""

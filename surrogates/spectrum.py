@@ -28,6 +28,7 @@ from surrogates.cholesky_network import (
     wishart_loss,
 )
 from surrogates.cross_spectrum import Bands, CrossSpectrum, cross_spectrum
+from surrogates.threads import one_thread
 from surrogates.weights import read_weights, write_weights
 
 FORMAT = 1
@@ -94,12 +95,8 @@ class SpectralEmulator:
             "data_hash": hashlib.sha256(factors.numpy().tobytes() + u.numpy().tobytes()).hexdigest()[:16],
             "versions": versions(),
         }
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # more is slower for networks this small
-        try:
+        with one_thread():
             self._learn(u, factors, samples, means)
-        finally:
-            torch.set_num_threads(threads)
         return self
 
     def _learn(self, u: Tensor, factors: Tensor, samples: Tensor, means: Tensor) -> None:
