@@ -106,26 +106,27 @@ def score(
 
 
 def cramer_rao_sd(
-    fit: GradientFit, theta: Float[np.ndarray, "recordings n_parameters"], recording: Recording
+    fit: GradientFit, theta: Float[np.ndarray, "recordings n_parameters"], recording: Recording, components: bool = True
 ) -> Float[np.ndarray, "recordings n_parameters"]:
     """Smallest standard deviation of an unbiased estimate at each theta, as a share of the range.
 
     From the Fisher information of spectra of a recording as long as ``recording``, by the fit's model: its components
-    are what networks drawn anew at one theta, and one network at different times, differ by.
+    are what networks drawn anew at one theta, and one network at different times, differ by. Without ``components`` the
+    limit is that of Gaussian processes with these spectra.
     """
     model = fit.model
     observed = model.observe(fit.ready(recording))
     nuisances = model.first_nuisances(recording)
     units = torch.as_tensor(fit.parameters.to_unit(theta)).float()
-    information = np.stack([model.information(u, nuisances, observed).numpy().astype(float) for u in units])
+    information = np.stack([model.information(u, nuisances, observed, components).numpy().astype(float) for u in units])
     return np.sqrt(np.diagonal(np.linalg.inv(information), axis1=1, axis2=2))
 
 
 def error_limit(
-    fit: GradientFit, theta: Float[np.ndarray, "recordings n_parameters"], recording: Recording
+    fit: GradientFit, theta: Float[np.ndarray, "recordings n_parameters"], recording: Recording, components: bool = True
 ) -> Float[np.ndarray, " n_parameters"]:
     """Mean absolute error of normal estimates at the Cramer-Rao limit, as a share of the range."""
-    return _HALF_NORMAL * cramer_rao_sd(fit, theta, recording).mean(0)
+    return _HALF_NORMAL * cramer_rao_sd(fit, theta, recording, components).mean(0)
 
 
 def compare_tables(

@@ -6,8 +6,8 @@
                                                              limit says? (3 minutes more)
 
 The limit is that of Cramer and Rao for spectra of a recording as long as these, with what networks drawn anew at one
-theta differ by. The last line is one JSON object: "estimators" by name with error_percent by parameter, coverage90,
-seconds_per_recording and simulations, and limit_percent by parameter.
+theta differ by; gaussian_limit_percent is without that. The last line is one JSON object: "estimators" by name with
+error_percent by parameter, coverage90, seconds_per_recording and simulations, and limit_percent by parameter.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inference.brunel import TEST_SIMULATIONS, compared, range_of, shipped_estimators, trial
-from inference.compare import compare_figure, compare_tables, cramer_rao_sd
+from inference.compare import compare_figure, compare_tables, cramer_rao_sd, error_limit
 from inference.gradient import GradientFit
 from inference.stored import StoredEstimator
 from simulators.brunel.compiled_network import CompiledBrunel
@@ -83,14 +83,18 @@ def main() -> None:
         if arguments.fresh:
             simulator = CompiledBrunel(BrunelNetwork(), range_of(arguments.range))
             campaign = run_campaign(simulator, arguments.fresh, SEED, Path(folder) / "fresh.zarr", workers=2)
-        scores, limit = compared(trial(arguments.range, None, campaign, arguments.fresh or arguments.n))
+        tried = trial(arguments.range, None, campaign, arguments.fresh or arguments.n)
+        scores, limit = compared(tried)
     assert limit is not None
     console.print(*compare_tables(scores, limit))
     names = range_of(arguments.range).names
+    fit = next(e for e in tried.estimators if isinstance(e, GradientFit))
+    gaussian = error_limit(fit, tried.theta, tried.recordings[0], components=False)
     out = {
         "range": arguments.range,
         "estimators": {name: s.to_json() for name, s in scores.items()},
         "limit_percent": dict(zip(names, (100 * limit).round(3).tolist(), strict=True)),
+        "gaussian_limit_percent": dict(zip(names, (100 * gaussian).round(3).tolist(), strict=True)),
     }
     if arguments.repeats:
         out["repeated"] = repeated(arguments.range, shipped_estimators(arguments.range), arguments.repeats)

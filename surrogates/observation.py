@@ -163,11 +163,13 @@ class SpectralModel:
         u: Float[Tensor, " n_parameters"],
         nuisances: Float[Tensor, " nuisances"],
         observed: ObservedSpectrum,
+        components: bool = True,
     ) -> Float[Tensor, "n_parameters n_parameters"]:
         """Fisher information about u, in the unit cube, of a recording reduced as ``observed`` was.
 
         That about all variables, with the components' unit normal prior, less what not knowing the others takes away.
-        The inverse is the Cramer-Rao limit of the covariance of unbiased estimates. Noise floors are taken as known.
+        The inverse is the Cramer-Rao limit of the covariance of unbiased estimates. Noise floors are taken as known;
+        without ``components`` so are these, as if recordings were of a Gaussian process.
         """
         n, size = len(self.parameters), self.n_components
         at = torch.cat([u, torch.zeros(size), nuisances])
@@ -183,7 +185,10 @@ class SpectralModel:
         change = (change + change.mH) * samples.sqrt()[:, None, None]
         full = torch.einsum("ifrs,jfrs->ij", change, change.conj()).real
         full[n : n + size, n : n + size] += torch.eye(size)
-        others = torch.linalg.solve(full[n:, n:], full[n:, :n]) if moved > n else full[n:, :n]
+        if not components:
+            asked = [i for i in range(moved) if not n <= i < n + size]
+            full = full[asked][:, asked]
+        others = torch.linalg.solve(full[n:, n:], full[n:, :n]) if len(full) > n else full[n:, :n]
         return full[:n, :n] - full[:n, n:] @ others
 
     def _source_factors(self, u, components, nuisances, samples) -> Tensor:
