@@ -15,6 +15,8 @@ from simulators.brunel import nest_network
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import AI_RANGE, BrunelNetwork
 from simulators.brunel.nest_network import NestBrunel
+from surrogates.cross_spectrum import Bands
+from surrogates.spectrum import SpectralEmulator
 
 BRUNEL = BrunelNetwork(order=50, duration_ms=150.0, transient_ms=50.0)
 
@@ -39,9 +41,22 @@ class Expected:
     sampling_rate: float = 1000.0
 
 
+def emulator() -> SpectralEmulator:
+    """Of white noise as loud as the sum of the parameters; trained in a moment."""
+    rng = np.random.default_rng(0)
+    theta = AI_RANGE.sample(60, rng)
+    made = SpectralEmulator(
+        AI_RANGE, Bands(5.0, 485.0, 60.0), width=8, iterations=60, duration_ms=150.0, transient_ms=50.0
+    )
+    return made.fit(
+        theta, [Recording(t.sum() * rng.standard_normal((2, 500)), 1000.0, "1", ("one", "two")) for t in theta]
+    )
+
+
 SIMULATORS = {
     "compiled Brunel": Expected(CompiledBrunel(BRUNEL), (2, 150), "1"),
     "Brunel in NEST": Expected(NestBrunel(BRUNEL), (2, 150), "1"),
+    "spectral emulator": Expected(emulator(), (2, 150), "1"),
     "observed": Expected(Observed(CompiledBrunel(BRUNEL), Summed()), (1, 150), "1"),
 }
 

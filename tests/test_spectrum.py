@@ -263,3 +263,23 @@ def test_the_expected_loss_is_the_mean_of_the_loss():
     np.testing.assert_allclose(
         wishart_loss(factors, data, samples).mean(), expected_wishart_loss(3, samples), atol=0.15
     )
+
+
+def test_gain_and_noise_can_be_fitted_along(emulator):
+    """Five recordings three times too loud, and five with noise: with the nuisances coupling is right, without not."""
+    from inference.gradient import GradientFit
+
+    seen, rng = view(4), np.random.default_rng(11)
+    fit = GradientFit(SpectralModel(emulator, seen), iterations=150, starts=4, draws=500)
+    fit.about["trained_sd"] = SpectralModel(emulator, seen).sd_range(SPACE.sample(200, rng))
+    theta = {"amplitude": 1.5, "coupling": 0.55}
+    clean = [seen.observe(coupled_noise((1.5, 0.55), rng, 4000), theta) for _ in range(5)]
+    for nuisance, changed in (
+        ({"gain": True}, [r.with_values(3 * r.values) for r in clean]),
+        ({"floor": True}, [r.with_values(r.values + 1.5 * rng.standard_normal(r.values.shape)) for r in clean]),
+    ):
+        right, wrong = (
+            np.array([f.estimate(r).point[1] for r in changed]) for f in (fit.with_nuisances(**nuisance), fit)
+        )
+        assert abs(right.mean() - 0.55) < 0.02
+        assert abs(wrong.mean() - 0.55) > abs(right.mean() - 0.55) + 0.015
