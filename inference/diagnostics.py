@@ -116,18 +116,15 @@ def local_agreement(
     from sbi.diagnostics.lc2st import LC2ST
 
     keep = np.isfinite(features).all(1) & np.isfinite(truths).all(1) & np.isfinite(samples).all((1, 2))
-    asked = [i for i in at if keep[i]]
-    learned = np.setdiff1d(np.flatnonzero(keep), asked)
-    if len(learned) < _LEAST or not asked:
-        raise ValueError(
-            f"{len(learned)} recordings to learn from, {len(asked)} to ask about; {_LEAST} and 1 are needed"
-        )
+    asked = np.flatnonzero(np.isin(np.flatnonzero(keep), list(at)))
+    learned = np.setdiff1d(np.arange(keep.sum()), asked)
+    if len(learned) < _LEAST or not len(asked):
+        raise ValueError(f"{len(learned)} recordings to learn from and {len(asked)} to ask about; give {_LEAST} and 1")
+    truths, samples, features = truths[keep], samples[keep], features[keep]
     # Relative to each posterior's own mean and width: a change of variables, in which the classifier's task is easiest.
     centre, width = samples.mean(1, keepdims=True), samples.std(1, keepdims=True)
-    u, draws, x = (
-        torch.as_tensor(a).float()
-        for a in ((truths - centre[:, 0]) / width[:, 0], (samples - centre) / width, features)
-    )
+    relative = (truths - centre[:, 0]) / width[:, 0], (samples - centre) / width, features
+    u, draws, x = (torch.as_tensor(a).float() for a in relative)
     x = (x - x[learned].mean(0)) / x[learned].std(0).clamp(min=1e-6)
     test = LC2ST(u[learned], x[learned], draws[learned, 0], seed=seed, z_score=True, num_trials_null=trials)
     test.train_on_observed_data(verbosity=0).train_under_null_hypothesis(verbosity=0)

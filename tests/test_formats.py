@@ -102,7 +102,7 @@ def write_nwb(path, series):
         file.add_electrode(id=i, group=group, location="V1")
     region = file.create_electrode_table_region([0, 1, 2], "all")
     for name, data, arguments in series:
-        file.add_acquisition(pynwb.ecephys.ElectricalSeries(name, data, region, **arguments))
+        file.add_acquisition(pynwb.ecephys.ElectricalSeries(name=name, data=data, electrodes=region, **arguments))
     with pynwb.NWBHDF5IO(str(path), "w") as io:
         io.write(file)
 
