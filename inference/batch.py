@@ -51,8 +51,8 @@ def infer_all(
     """Answers of every estimator for every window of every file; ``reading`` goes to ``read_recording``.
 
     window_s: length of windows that follow each other; None takes a recording as one. notch: line noise to filter out
-    before (Hz). Raises ValueError for a window
-    that is not positive; whatever is wrong with a file or a window is its answer's reason.
+    before (Hz). Raises ValueError for a window that is not positive; whatever is wrong with a file or a window is its
+    answer's reason.
     """
     if window_s is not None and not window_s > 0:
         raise ValueError(f"windows of {window_s:g} s hold nothing; give a positive length")
@@ -64,15 +64,14 @@ def infer_all(
             yield Answer(str(path), 0, 0.0, "", None, str(error))
             continue
         for number, (start_s, piece) in enumerate(pieces):
+            about = doubts(piece)
             for estimator in estimators:
                 estimate, reason = None, ""
-                found: tuple[str, ...] = ()
                 try:
                     estimate = estimator.estimate(piece)
-                    found = doubts(piece)
                 except ValueError as error:
                     reason = str(error)
-                yield Answer(str(path), number, start_s, estimator.kind, estimate, reason, found)
+                yield Answer(str(path), number, start_s, estimator.kind, estimate, reason, about)
 
 
 def windows(recording: Recording, window_s: float | None) -> Iterator[tuple[float, Recording]]:

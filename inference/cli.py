@@ -24,6 +24,12 @@ ProbeOption = Annotated[
         "--probe", help="Probe, e.g. 'depths=0,-100,-200,-300,-400,-500' (um; optional ';sigma=0.3;radius=5')."
     ),
 ]
+ModelsOption = Annotated[
+    Path | None, typer.Option("--model", help="Folder of estimators; the shipped ones by default.")
+]
+TestedOption = Annotated[
+    Path | None, typer.Option("--campaign", help="Simulations to test on; by default shipped ones.")
+]
 POSTER = "depths=0,-100,-200,-300,-400,-500"
 
 
@@ -172,7 +178,8 @@ def _infer_one(
     if notch is not None:
         measured = notched(measured, notch)
     estimates = [estimator.estimate(measured) for estimator in estimators]
-    for doubt in doubts(measured):
+    found = doubts(measured)
+    for doubt in found:
         console.print(f"[bold yellow]recording:[/] {escape(doubt)}")
     for estimate in estimates:
         for warning in estimate.warnings:
@@ -187,7 +194,7 @@ def _infer_one(
             recording=estimators[-1].ready(measured),
             features=estimators[-1].features,
             estimates=estimates,
-            notes=[f"recording: {doubt}" for doubt in doubts(measured)],
+            notes=[f"recording: {doubt}" for doubt in found],
             provenance={"recording": str(recording), **estimators[-1].about},
         )
         console.print(f"report: {report}")
@@ -195,16 +202,16 @@ def _infer_one(
 
 @app.command()
 def compare(
-    model: Annotated[Path | None, typer.Option(help="Folder of estimators; the shipped ones by default.")] = None,
-    campaign: Annotated[Path | None, typer.Option(help="Simulations to test on; by default shipped ones.")] = None,
+    model: ModelsOption = None,
+    campaign: TestedOption = None,
     range_name: RangeOption = "ai",
     n: Annotated[int, typer.Option("--n", min=1, help="Recordings to test on: the last of the campaign.")] = 100,
     figure: Annotated[Path | None, typer.Option(help="Figure to draw (.png, .pdf, .svg).")] = None,
 ) -> None:
     """Lay estimators side by side on simulations they have not seen, beside the best accuracy that is possible."""
     with plain_errors():
-        from inference.brunel import compared, trial
         from inference.compare import compare_figure, compare_tables
+        from inference.trials import compared, trial
         from simulators.campaign_store import Campaign
 
         estimators = None if model is None else load_models(model)
@@ -221,8 +228,8 @@ def compare(
 
 @app.command()
 def diagnose(
-    model: Annotated[Path | None, typer.Option(help="Folder of estimators; the shipped ones by default.")] = None,
-    campaign: Annotated[Path | None, typer.Option(help="Simulations to test on; by default shipped ones.")] = None,
+    model: ModelsOption = None,
+    campaign: TestedOption = None,
     range_name: RangeOption = "ai",
     n: Annotated[int, typer.Option("--n", min=100, help="Recordings to test on: the last of the campaign.")] = 300,
     checks: Annotated[int, typer.Option(min=0, help="Recordings for the posterior predictive check.")] = 1,
@@ -230,9 +237,9 @@ def diagnose(
 ) -> None:
     """Hold posteriors against the truth: calibration, coverage, bias, misspecification; a verdict for each."""
     with plain_errors():
-        from inference.brunel import diagnosed, trial
         from inference.diagnosis import write_diagnosis
         from inference.tables import findings_table
+        from inference.trials import diagnosed, trial
         from simulators.campaign_store import Campaign
 
         estimators = None if model is None else load_models(model)

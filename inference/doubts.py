@@ -15,7 +15,12 @@ _CLIPPED = 0.002  # share of samples at exactly the extreme value; of continuous
 
 
 def doubts(recording: Recording) -> tuple[str, ...]:
-    """Warnings of line noise and of clipped channels, each saying what to do. Values must be finite."""
+    """Warnings of line noise and of clipped channels, each saying what to do; none where values are not finite.
+
+    Gaps are an error of their own, which every estimator raises.
+    """
+    if not np.isfinite(recording.steady).all():
+        return ()
     return (*_line_noise(recording), *_clipped(recording))
 
 

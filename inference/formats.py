@@ -1,5 +1,6 @@
 """Recordings in the files of other programs, read by the libraries that know them: MNE, Neo, PyNWB, SciPy."""
 
+import math
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,8 +13,12 @@ MNE_SUFFIXES = (".fif", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".cnt", ".mff")
 NEO_SUFFIXES = (".abf", ".axgd", ".axgx", ".ncs", ".nex", ".plx", ".pl2", ".rhd", ".rhs", ".smr", ".smrx")
 """Of Neo's formats those of electrophysiological recordings in one file. Its pickles are none of them."""
 
+LARGEST_BYTES = 2 * 1024**3
+"""A file that unpacks to more is refused: it is a recording to be cut first, or a trap."""
+
 _NEURAL = ("eeg", "seeg", "ecog", "dbs")
 _RATES = ("sampling_rate", "fs", "Fs", "srate", "sfreq")
+_FLOAT_BYTES = 8
 _EVEN = 0.01  # time stamps may differ by this part of a step from even ones
 
 
@@ -26,6 +31,13 @@ class Contents:
     unit: str | None = None
     channels: tuple[str, ...] | None = None
     transient: int = 0
+
+
+def check_size(size: int) -> None:
+    if size > LARGEST_BYTES:
+        raise ValueError(
+            f"it unpacks to {size / 1e9:.1f} GB, more than {LARGEST_BYTES / 1e9:.1f}; cut or downsample it"
+        )
 
 
 def read_mne(path: Path) -> Contents:
@@ -43,6 +55,7 @@ def read_mne(path: Path) -> Contents:
             f"none of its {len(kinds)} channels is a good one of kind {', '.join(_NEURAL)}; it has "
             f"{', '.join(sorted(set(kinds)))}: set channel types with MNE and save it again"
         )
+    check_size(_FLOAT_BYTES * len(picks) * len(raw.times))
     return Contents(
         values=raw.get_data(picks),
         sampling_rate=float(raw.info["sfreq"]),
@@ -54,6 +67,7 @@ def read_mne(path: Path) -> Contents:
 def read_neo(path: Path) -> Contents:
     """The analogue voltages of the first segment, all of one sampling rate."""
     neo = _library("neo", "Neo")
+    check_size(path.stat().st_size)  # none of these formats compresses
     block = neo.io.get_io(str(path)).read_block()
     found = [s for segment in block.segments[:1] for s in segment.analogsignals if _is_voltage(s)]
     if not found:
@@ -83,6 +97,7 @@ def read_nwb(path: Path) -> Contents:
             listed = ", ".join(s.name for s in lfp) or "none"
             raise ValueError(f"it holds {len(lfp)} electrical series ({listed}); save the one to be analysed as .npz")
         series = lfp[0]
+        check_size(_FLOAT_BYTES * int(np.prod(series.data.shape)))
         data = np.asarray(series.data, float)
         scale = np.asarray(1.0 if series.channel_conversion is None else series.channel_conversion, float)
         values = data.reshape(len(data), -1) * series.conversion * scale + series.offset
@@ -114,16 +129,18 @@ def read_matlab(path: Path) -> Contents:
 
 def _matlab_arrays(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
     """Variables of a file of MATLAB 5 to 7.2, or of 7.3, which is HDF5 with axes in reverse."""
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
 
     with path.open("rb") as file:
         hdf5 = b"MATLAB 7.3" in file.read(128)
     if not hdf5:
+        check_size(_FLOAT_BYTES * sum(math.prod(shape) for _, shape, _ in whosmat(path)))
         return {k: v for k, v in loadmat(path).items() if isinstance(v, np.ndarray)}
     import h5py
 
     with h5py.File(path, "r") as file:
         found = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset)}
+        check_size(_FLOAT_BYTES * sum(v.size for v in found.values()))
         text = {k: v.attrs.get("MATLAB_class") == b"char" for k, v in found.items()}
         return {
             k: np.array("".join(map(chr, np.asarray(v).ravel()))) if text[k] else np.asarray(v).T

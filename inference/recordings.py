@@ -20,6 +20,7 @@ from inference.formats import (
     MNE_SUFFIXES,
     NEO_SUFFIXES,
     Contents,
+    check_size,
     read_matlab,
     read_mne,
     read_neo,
@@ -30,9 +31,6 @@ from simulators.brunel.model import POPULATIONS
 from simulators.recording import Recording
 
 __all__ = ["READERS", "matched", "read_counts", "read_recording", "resampled", "to_unit", "write_recording"]
-
-LARGEST_BYTES = 2 * 1024**3
-"""A file that unpacks to more is refused: it is a recording to be cut first, or a trap."""
 
 _EVEN = 0.25  # a time step may differ by this part from the mean: rounded time stamps do, missing samples differ by one
 _TIME_UNITS_MS = {"time_ms": 1.0, "time_s": 1e3, "time": 1e3}
@@ -180,9 +178,9 @@ def _read_npy(path: Path) -> Contents:
 
 
 def _read_csv(path: Path) -> Contents:
-    _check_size(path.stat().st_size)
+    check_size(path.stat().st_size)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline(LARGEST_BYTES).removeprefix("#").strip()  # np.savetxt writes its header as a comment
+        first = file.readline().removeprefix("#").strip()  # np.savetxt writes its header as a comment
     delimiter = max(",;\t", key=first.count)
     cells = [cell.strip() for cell in next(csv.reader([first], delimiter=delimiter), [])]
     header = () if all(_is_number(cell) for cell in cells) else tuple(cells)
@@ -268,7 +266,7 @@ def _npz_arrays(path: Path, wanted: set[str]) -> dict[str, np.ndarray]:
 
 def _array(file: IO[bytes] | BufferedIOBase, size: int) -> np.ndarray:
     """An array in numpy's format from ``size`` bytes; its header is checked before memory is taken for it."""
-    _check_size(size)
+    check_size(size)
     version = np.lib.format.read_magic(file)
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -286,13 +284,6 @@ def _array(file: IO[bytes] | BufferedIOBase, size: int) -> np.ndarray:
         raise ValueError(f"its array should have shape {shape}, but the file ends before: truncated")
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def _check_size(size: int) -> None:
-    if size > LARGEST_BYTES:
-        raise ValueError(
-            f"it unpacks to {size / 1e9:.1f} GB, more than {LARGEST_BYTES / 1e9:.1f}; cut or downsample it"
-        )
 
 
 def _numbers(array: np.ndarray, name: str) -> Real[np.ndarray, "rows columns"]:

@@ -19,10 +19,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from inference.brunel import TEST_SIMULATIONS, compared, range_of, shipped_estimators, trial
+from inference.brunel import TEST_SIMULATIONS, range_of, shipped_estimators
 from inference.compare import compare_figure, compare_tables, cramer_rao_sd, error_limit
 from inference.gradient import GradientFit
 from inference.stored import StoredEstimator
+from inference.trials import compared, trial
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
 from simulators.campaign import run_campaign

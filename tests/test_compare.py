@@ -7,11 +7,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from inference.brunel import SHIPPED, trial
+from inference.brunel import SHIPPED
 from inference.cli import app
 from inference.compare import compare, compare_figure, compare_tables, score
 from inference.diagnosis import posterior_findings, write_diagnosis
 from inference.estimate import Estimate
+from inference.trials import trial
 from simulators.interface import Parameter, ParameterSpace
 
 SPACE = ParameterSpace((Parameter("first", "1", -5.0, 5.0), Parameter("second", "mV", 0.0, 100.0)))

@@ -203,3 +203,18 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch):
     (tmp_path / "x.edf").touch()
     with pytest.raises(ImportError, match=r"MNE reads these files.*circuitsbi\[files\]"):
         read_recording(tmp_path / "x.edf")
+
+
+def test_files_that_unpack_to_too_much_are_refused_before_they_are_read(values, tmp_path, monkeypatch):
+    mne_raw(values).save(tmp_path / "x_raw.fif", verbose="error")
+    write_nwb(tmp_path / "x.nwb", [("lfp", values.T, {"rate": RATE})])
+    savemat(tmp_path / "x.mat", {"values": np.zeros((3, 1000)), "fs": RATE, "unit": "V"}, do_compression=True)
+    with h5py.File(tmp_path / "hdf5.mat", "w", userblock_size=512) as file:
+        file.create_dataset("values", data=np.zeros((1000, 3)), compression="gzip")
+    with (tmp_path / "hdf5.mat").open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    (tmp_path / "x.plx").write_bytes(bytes(20_000))
+    monkeypatch.setattr("inference.formats.LARGEST_BYTES", 10_000)
+    for name in ("x_raw.fif", "x.nwb", "x.mat", "hdf5.mat", "x.plx"):
+        with pytest.raises(ValueError, match=rf"{name}: it unpacks to"):
+            read_recording(tmp_path / name, sampling_rate=RATE, unit="V")
