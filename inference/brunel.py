@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from inference.descent import Descent
 from inference.features import SpectralFeatures
 from inference.gradient import GradientFit
 from inference.stored import StoredEstimator, load_estimator
@@ -114,7 +115,9 @@ def makers(
 
     def gradient() -> GradientFit:
         untrained = SpectralEmulator(parameters, seed=seed, progress=progress)
-        return GradientFit(SpectralModel(emulator or untrained, view, gain=features.relative), features, seed=seed)
+        return GradientFit(
+            SpectralModel(emulator or untrained, view, gain=features.relative), features, Descent(seed=seed)
+        )
 
     return {
         "cnn": lambda: CNNRegressor(parameters, features, seed=seed, progress=progress),

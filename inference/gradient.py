@@ -1,18 +1,17 @@
-"""Fits by gradient descent through a differentiable surrogate, with the posterior and the limit that it implies."""
+"""Fits by gradient descent through the spectral emulator, as an estimator that is trained, saved and loaded."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.stats import qmc
 from torch import Tensor
 
+from inference.descent import CLOSE, Descent
 from inference.estimate import Estimate
 from inference.features import SpectralFeatures
-from inference.sampling import Drawn, importance_samples, nuts_samples
 from inference.stored import StoredEstimator
 from simulators.fields.linear import LinearView
 from simulators.interface import ParameterSpace
@@ -22,57 +21,20 @@ from surrogates.observation import ObservedSpectrum, SpectralModel
 from surrogates.spectrum import SpectralEmulator
 from surrogates.threads import one_thread
 
-_CLOSE = 0.01  # of the unit cube: a fit nearer to an edge than this is said to lie on it
-_LOW_SAMPLES = 100  # effective ones
-_APART = 0.05  # of the unit cube: optima nearer to each other are one
-_NEARLY_AS_GOOD = 10.0  # nats
-_KEPT = ("starts", "iterations", "learning_rate", "posterior", "draws", "seed", "validation_fraction")
-
-
-@runtime_checkable
-class DifferentiableModel(Protocol):
-    """A surrogate through which theta can be fitted.
-
-    ``observe`` reduces a recording to data; ``loss`` is its negative log posterior density in nats, up to a constant,
-    for batches of u (theta in the unit cube), of ``n_components`` latent variables that are unit normal a priori and of
-    ``n_nuisances`` others, which start at ``first_nuisances``. It must be differentiable in all of them.
-    """
-
-    @property
-    def parameters(self) -> ParameterSpace: ...
-
-    @property
-    def n_components(self) -> int: ...
-
-    @property
-    def n_nuisances(self) -> int: ...
-
-    def observe(self, recording: Recording) -> Any: ...
-
-    def first_nuisances(self, recording: Recording) -> Tensor: ...
-
-    def loss(self, u: Tensor, components: Tensor, nuisances: Tensor, data: Any) -> Tensor: ...
-
 
 @dataclass(eq=False)
 class GradientFit(StoredEstimator):
-    """Multi-start Adam on theta, all starts in one batch, then the posterior around the best fit.
+    """Theta by gradient descent through the emulator's spectra, as an instrument sees them.
 
-    model: the surrogate. The point is the posterior mean. posterior: "laplace" corrects the normal distribution of the
-    fit's curvature by importance sampling; "nuts" runs pyro's No-U-Turn sampler from the fit (many seconds). Both draw
-    from the likelihood's posterior at a temperature that simulations held out of the emulator's training set.
+    The posterior is the likelihood's at a temperature that simulations held out of the emulator's training set. For
+    another model with a likelihood see ``Descent.estimate``.
     """
 
     kind: ClassVar[str] = "gradient"
 
     model: SpectralModel
     features: SpectralFeatures = field(default_factory=SpectralFeatures)
-    starts: int = 8
-    iterations: int = 120
-    learning_rate: float = 0.1
-    posterior: Literal["laplace", "nuts"] = "laplace"
-    draws: int = 2000
-    seed: int = 0
+    descent: Descent = field(default_factory=Descent)
     validation_fraction: float = 0.15
     about: dict[str, Any] = field(default_factory=dict, init=False)
     channels: tuple[str, ...] = field(default=(), init=False)
@@ -80,8 +42,6 @@ class GradientFit(StoredEstimator):
 
     def __post_init__(self) -> None:
         self._temperature: SpreadNetwork | None = None
-        if self.posterior not in ("laplace", "nuts"):
-            raise ValueError(f"posterior is '{self.posterior}'; choose 'laplace' or 'nuts'")
         if self.model.emulator.channels:
             self._ready()
 
@@ -92,11 +52,11 @@ class GradientFit(StoredEstimator):
     def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self:
         """Learn from recordings of the emulator's channels (before the instrument, if there is one) simulated at theta.
 
-        A share of them, chosen by ``seed``, is held out to learn how large errors are; the others train the emulator,
-        unless it is trained already. Raises ValueError as ``SpectralEmulator.fit``.
+        A share of them, chosen by the descent's seed, is held out to learn how large errors are; the others train the
+        emulator, unless it is trained already. Raises ValueError as ``SpectralEmulator.fit``.
         """
         self.parameters.check_simulations(theta, len(recordings))
-        order = np.random.default_rng(self.seed).permutation(len(theta))
+        order = np.random.default_rng(self.descent.seed).permutation(len(theta))
         held, kept = np.split(order, [max(20, round(self.validation_fraction * len(theta)))])
         if not self.model.emulator.channels:
             self.model.emulator.fit(theta[kept], [recordings[i] for i in kept])
@@ -120,7 +80,7 @@ class GradientFit(StoredEstimator):
         data = ObservedSpectrum.stacked([self.model.observe(r) for r in recordings])
         truth = torch.as_tensor(self.parameters.to_unit(theta)).float()
         nuisances = torch.stack([self.model.first_nuisances(r) for r in recordings])
-        variables, losses = self._descend(truth.clamp(_CLOSE, 1 - _CLOSE), nuisances, data)
+        variables, losses = self.descent.descend(self.model, truth.clamp(CLOSE, 1 - CLOSE), nuisances, data)
         error = variables[:, : len(names)] - truth
         information = torch.stack([self.model.information(u, q, data) for u, q in zip(truth, nuisances, strict=True)])
         squared = torch.einsum("ni,nij,nj->n", error, information, error) / len(names)
@@ -128,7 +88,7 @@ class GradientFit(StoredEstimator):
         def loss(temperature: Tensor) -> Tensor:
             return (temperature.log() + squared[:, None] / temperature)[:, 0]
 
-        self._temperature = fit_spread(truth, squared.mean()[None], loss, self.seed)
+        self._temperature = fit_spread(truth, squared.mean()[None], loss, self.descent.seed)
         self.about["temperature"] = float(squared.mean())
         misfits = [
             float(misfit) - self.model.expected_loss(v[: len(names)], data)
@@ -143,82 +103,33 @@ class GradientFit(StoredEstimator):
 
     def estimate(self, recording: Recording) -> Estimate:
         """Parameters of a recording. Raises ValueError if it cannot be made to match the model's channels."""
+        recording = self.ready(recording)
         with one_thread():
-            return self._estimate(self.ready(recording))
+            data = self.model.observe(recording)
+            modes = self.descent.modes(self.model, recording, data)
+            u = modes.variables[:1, : len(self.parameters)]
+            with torch.no_grad():
+                temperature = float(self._temperature(u)) if self._temperature else 1.0
+            estimate = self.descent.around(self.model, modes, data, temperature)
+            misfit = float(modes.losses[0]) - self.model.expected_loss(u[0], data)
+        return replace(estimate, warnings=(*self._unexplained(misfit), *estimate.warnings))
 
-    def _estimate(self, recording: Recording) -> Estimate:
-        data = self.model.observe(recording)
-        modes, misfit = self._modes(recording, data)
-        n, size = len(self.parameters), self.model.n_components
-        with torch.no_grad():
-            temperature = float(self._temperature(modes[:1, :n])) if self._temperature else 1.0
-
-        def loss(w: Tensor) -> Tensor:
-            return self.model.loss(w[:, :n], w[:, n : n + size], w[:, n + size :], data) / temperature
-
-        sample = nuts_samples if self.posterior == "nuts" else importance_samples
-        drawn = sample(loss, modes, n, self.draws, self.seed)
-        samples = self.parameters.from_unit(drawn.samples[:, :n].numpy().astype(float))
-        cautions = tuple(self._cautions(modes[0], misfit - self.model.expected_loss(modes[0, :n], data), drawn))
-        return Estimate(self.parameters, samples.mean(0), samples, "gradient fit", cautions)
-
-    def _cautions(self, mode: Tensor, misfit: float, drawn: Drawn) -> Iterator[str]:
+    def _unexplained(self, misfit: float) -> tuple[str, ...]:
         worst = self.about.get("misfit_99", np.inf)
-        if misfit > worst:
-            yield (
-                f"no parameters in the range explain this recording: at the best fit its spectra are {misfit:.3g} nats "
-                f"less likely than the model's own, those of 99 % of the simulations at most {worst:.3g}; do not trust "
-                f"the estimate"
-            )
-        if drawn.effective < _LOW_SAMPLES:
-            yield (
-                f"the posterior is far from normal: its {self.draws} draws are worth {drawn.effective:.0f}; "
-                f"use GradientFit(..., posterior='nuts')"
-            )
-        edge = [p.name for p, v in zip(self.parameters, mode, strict=False) if min(v, 1 - v) < _CLOSE]
-        if edge:
-            yield f"the best fit lies at the edge of the range of {', '.join(edge)}"
+        if misfit <= worst:
+            return ()
+        return (
+            f"no parameters in the range explain this recording: at the best fit its spectra are {misfit:.3g} nats "
+            f"less likely than the model's own, those of 99 % of the simulations at most {worst:.3g}; do not trust "
+            f"the estimate",
+        )
 
     def best_fit(self, recording: Recording) -> Float[np.ndarray, " n_parameters"]:
         """Theta of the highest posterior density, in physical units."""
         recording = self.ready(recording)
         with one_thread():
-            modes, _ = self._modes(recording, self.model.observe(recording))
-        return self.parameters.from_unit(modes[0, : len(self.parameters)].numpy().astype(float))
-
-    def _modes(self, recording: Recording, data: Any) -> tuple[Float[Tensor, "modes variables"], float]:
-        """u, components and nuisances of the best fit, and of others nearly as good elsewhere; the loss of the best."""
-        n = len(self.parameters)
-        u = torch.as_tensor(qmc.Sobol(n, seed=self.seed).random(self.starts)).float() * 0.9 + 0.05
-        variables, losses = self._descend(u, self.model.first_nuisances(recording).repeat(self.starts, 1), data)
-        if not losses.isfinite().any():
-            raise ValueError("no start of the fit has a finite likelihood; is the recording of the model's kind?")
-        order = losses.nan_to_num(torch.inf).argsort()
-        modes = [variables[order[0]]]
-        for i in order[1:]:
-            apart = all(float((variables[i] - m)[:n].abs().max()) > _APART for m in modes)
-            if apart and losses[i] < losses[order[0]] + _NEARLY_AS_GOOD:
-                modes.append(variables[i])
-        return torch.stack(modes), float(losses[order[0]])
-
-    def _descend(
-        self, u: Float[Tensor, "starts n_parameters"], nuisances: Float[Tensor, "starts nuisances"], data: Any
-    ) -> tuple[Float[Tensor, "starts variables"], Float[Tensor, " starts"]]:
-        """Where Adam ends from each start (u, components and nuisances), and the loss there."""
-        logits = torch.logit(u).requires_grad_()
-        components = torch.zeros(len(u), self.model.n_components).requires_grad_()
-        nuisances = nuisances.clone().requires_grad_()
-        optimiser = torch.optim.Adam([logits, components, nuisances], self.learning_rate)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.iterations, self.learning_rate / 50)
-        for _ in range(self.iterations):
-            optimiser.zero_grad()
-            self.model.loss(torch.sigmoid(logits), components, nuisances, data).sum().backward()
-            optimiser.step()
-            schedule.step()
-        with torch.no_grad():
-            u = torch.sigmoid(logits)
-            losses = self.model.loss(u, components, nuisances, data)
-            return torch.cat([u, components, nuisances], 1), losses
+            modes = self.descent.modes(self.model, recording, self.model.observe(recording))
+        return self.parameters.from_unit(modes.variables[0, : len(self.parameters)].numpy().astype(float))
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         settings, tensors = self.model.emulator.state()
@@ -227,7 +138,7 @@ class GradientFit(StoredEstimator):
         view = self.model.view
         header: dict[str, Any] = {
             "emulator": settings,
-            "fit": {name: getattr(self, name) for name in _KEPT},
+            "fit": asdict(self.descent) | {"validation_fraction": self.validation_fraction},
             "model": {"gain": self.model.gain, "floor": self.model.floor},
             "view": None,
         }
@@ -242,7 +153,9 @@ class GradientFit(StoredEstimator):
     ) -> Self:
         view = None if header["view"] is None else LinearView.from_json(header["view"], tensors["kernels"].numpy())
         model = SpectralModel(SpectralEmulator.restored(header["emulator"], tensors), view, **header["model"])
-        fit = cls(model, features, **header["fit"])
+        settings = dict(header["fit"])
+        fraction = settings.pop("validation_fraction")
+        fit = cls(model, features, Descent(**settings), fraction)
         fit._temperature = loaded(SpreadNetwork(len(parameters), torch.ones(1)), "temperature.", tensors)
         return fit
 

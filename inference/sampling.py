@@ -115,7 +115,7 @@ def nuts_samples(loss: Loss, modes: Float[Tensor, "modes variables"], bounded: i
     with torch.random.fork_rng():
         pyro.set_rng_seed(seed)
         sampler = MCMC(
-            NUTS(potential_fn=potential),
+            NUTS(potential_fn=potential, adapt_mass_matrix=False),  # it is the identity here
             num_samples=draws,
             warmup_steps=200,
             initial_params={"white": torch.zeros(len(mode))},
@@ -123,6 +123,6 @@ def nuts_samples(loss: Loss, modes: Float[Tensor, "modes variables"], bounded: i
         )
         sampler.run()
         white = sampler.get_samples()["white"]
-    effective = float(effective_sample_size(white[None].double())[:bounded].min())
     with torch.no_grad():
-        return Drawn(variables(white)[0], effective)
+        samples = variables(white)[0]
+    return Drawn(samples, float(effective_sample_size(samples[None, :, :bounded].double()).min()))

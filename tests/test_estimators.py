@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from inference.cnn import CNNRegressor, poster_regressor
+from inference.descent import Descent
 from inference.features import SpectralFeatures
 from inference.gradient import GradientFit
 from inference.posterior import NeuralPosterior
@@ -31,7 +32,7 @@ ESTIMATORS = {
     "cnn": lambda: CNNRegressor(SPACE, FEATURES, members=2, epochs=15),
     "poster": lambda: poster_regressor(SPACE, epochs=25),
     "npe": lambda: NeuralPosterior(SPACE, FEATURES, members=2, epochs=15, transforms=3, draws=1000),
-    "gradient": lambda: GradientFit(SpectralModel(emulator()), FEATURES, starts=4, draws=1000),
+    "gradient": lambda: GradientFit(SpectralModel(emulator()), FEATURES, Descent(starts=4, draws=1000)),
 }
 
 

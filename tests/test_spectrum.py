@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from inference.descent import Descent
+from inference.gradient import GradientFit
 from simulators.campaign import run_campaign
 from simulators.fields.linear import LinearView, Weight
 from simulators.interface import Parameter, ParameterSpace
@@ -240,9 +242,7 @@ def test_fits_scatter_as_the_information_says(emulator, gain):
         known = SpectralModel(emulator, view(3)).information(u, torch.zeros(0), observed).numpy()
         assert information[0, 0] < 0.05 * known[0, 0]
         return
-    from inference.gradient import GradientFit
-
-    fit = GradientFit(model, iterations=80, starts=2)
+    fit = GradientFit(model, descent=Descent(iterations=80, starts=2))
     fit.about["trained_sd"] = model.sd_range(SPACE.sample(200, rng))
     points = [fit.best_fit(model.view.observe(coupled_noise((1.5, 0.55), rng), theta)) for _ in range(60)]
     scatter = np.cov(SPACE.to_unit(np.stack(points)).T)
@@ -265,10 +265,8 @@ def test_the_expected_loss_is_the_mean_of_the_loss():
 
 def test_gain_and_noise_can_be_fitted_along(emulator):
     """Five recordings three times too loud, and five with noise: with the nuisances coupling is right, without not."""
-    from inference.gradient import GradientFit
-
     seen, rng = view(4), np.random.default_rng(11)
-    fit = GradientFit(SpectralModel(emulator, seen), iterations=150, starts=4, draws=500)
+    fit = GradientFit(SpectralModel(emulator, seen), descent=Descent(iterations=150, starts=4, draws=500))
     fit.about["trained_sd"] = SpectralModel(emulator, seen).sd_range(SPACE.sample(200, rng))
     theta = {"amplitude": 1.5, "coupling": 0.55}
     clean = [seen.observe(coupled_noise((1.5, 0.55), rng, 4000), theta) for _ in range(5)]
