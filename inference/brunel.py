@@ -13,9 +13,9 @@ from inference.gradient import GradientFit
 from inference.stored import StoredEstimator, load_estimator
 from simulators.brunel.model import RANGES, BrunelNetwork
 from simulators.campaign_store import Campaign
-from simulators.fields.kernels import KernelLFP
+from simulators.fields.kernels import KernelSignal
 from simulators.fields.linear import LinearView
-from simulators.fields.probes import LaminarProbe
+from simulators.fields.probes import Probe
 from simulators.interface import ForwardModel, ParameterSpace
 from simulators.recording import Recording
 from surrogates.observation import SpectralModel
@@ -67,14 +67,14 @@ def split_rows(campaign: Campaign, test: int) -> tuple[np.ndarray, np.ndarray]:
 
 def train_for_probe(
     campaign: Campaign,
-    probe: LaminarProbe,
+    probe: Probe,
     features: SpectralFeatures,
     kinds: Sequence[str] = KINDS,
     seed: int = 0,
     test: int = TEST_SIMULATIONS,
     progress: bool = True,
 ) -> Iterator[tuple[str, StoredEstimator]]:
-    """Train estimators on the LFP that ``probe`` sees of a campaign, all but its last ``test`` rows, one after another.
+    """Train estimators on what ``probe`` sees of a campaign, all but its last ``test`` rows, one after another.
 
     Yields each with its kind: "cnn", "npe", "gradient", "nearest" or "poster-cnn" (which has the poster's features).
     Raises ValueError for another kind, or a campaign with nothing to train on.
@@ -82,7 +82,7 @@ def train_for_probe(
     rows, _ = split_rows(campaign, test)
     if not rows.size:
         raise ValueError(f"{campaign.path} has no usable simulation to train on ({campaign.summary()})")
-    forward_model = KernelLFP(probe, campaign_network(campaign), parameters=campaign.parameters)
+    forward_model = KernelSignal(probe, campaign_network(campaign), parameters=campaign.parameters)
     known = makers(campaign.parameters, features, seed, progress, forward_model.view, _emulator(campaign, test, seed))
     unknown = [k for k in kinds if k not in known]
     if unknown:

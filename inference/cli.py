@@ -21,7 +21,9 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.
 ProbeOption = Annotated[
     str,
     typer.Option(
-        "--probe", help="Probe, e.g. 'depths=0,-100,-200,-300,-400,-500' (um; optional ';sigma=0.3;radius=5')."
+        "--probe",
+        help="Probe, e.g. 'depths=0,-100,-200,-300,-400,-500' (um; optional ';sigma=0.3;radius=5'), or EEG electrodes, "
+        "'angles=0' (degrees from the patch of cortex; optional ';depth=-200').",
     ),
 ]
 ModelsOption = Annotated[
@@ -289,23 +291,31 @@ def demo(
 
 
 def parse_probe(text: str) -> Any:
-    """A LaminarProbe from ``depths=0,-100;sigma=0.3;radius=5``. Raises ValueError saying what is wrong."""
-    from simulators.fields.probes import LaminarProbe
+    """A LaminarProbe from ``depths=0,-100;sigma=0.3;radius=5``, ScalpElectrodes from ``angles=0,30;depth=-200``.
 
-    names = {"sigma": "sigma_S_per_m", "radius": "contact_radius_um"}
+    Raises ValueError saying what is wrong.
+    """
+    from simulators.fields.probes import LaminarProbe, ScalpElectrodes
+
+    laminar = {"depths": "depths_um", "sigma": "sigma_S_per_m", "radius": "contact_radius_um"}
+    scalp = {"angles": "angles_deg", "depth": "dipole_depth_um"}
+    parts = [part.strip().partition("=") for part in text.split(";")]
+    kind, names = (ScalpElectrodes, scalp) if parts[0][0] in scalp else (LaminarProbe, laminar)
     fields: dict[str, Any] = {}
     try:
-        for part in text.split(";"):
-            key, _, value = part.strip().partition("=")
-            if key == "depths":
-                fields["depths_um"] = tuple(float(d) for d in value.split(","))
-            elif key in names:
-                fields[names[key]] = float(value)
+        for key, _, value in parts:
+            if key not in names:
+                raise ValueError(f"'{key}' is not one of {', '.join(names)}")
+            numbers = tuple(float(number) for number in value.split(","))
+            if key in ("depths", "angles"):
+                fields[names[key]] = numbers
+            elif len(numbers) == 1:
+                fields[names[key]] = numbers[0]
             else:
-                raise ValueError(f"'{key}' is not one of depths, sigma, radius")
+                raise ValueError(f"'{key}' is one number")
+        return kind(**fields)
     except ValueError as error:
-        raise ValueError(f"cannot read the probe '{text}': {error}; write it as '{POSTER}'") from error
-    return LaminarProbe(**fields)
+        raise ValueError(f"cannot read the probe '{text}': {error}; write it as '{POSTER}' or 'angles=0'") from error
 
 
 def load_models(path: Path) -> list[Any]:

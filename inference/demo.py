@@ -18,7 +18,7 @@ from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
 from simulators.brunel.nest_network import NestBrunel
 from simulators.campaign import versions
-from simulators.fields.kernels import KernelLFP
+from simulators.fields.kernels import KernelSignal
 from simulators.fields.probes import POSTER_PROBE
 
 PREDICTIVE_DRAWS = 24
@@ -38,7 +38,7 @@ def run_demo(console: Console, out: Path, range_name: str, seed: int, retrain: b
     with console.status(f"NEST simulates {network.duration_ms / 1e3:g} s (about a minute at full size)"):
         spikes = NestBrunel(network, space).simulate_spikes(theta, rng)
     counts = network.count(spikes.times_ms, spikes.senders)
-    forward_model = KernelLFP(POSTER_PROBE, network, parameters=space)
+    forward_model = KernelSignal(POSTER_PROBE, network, parameters=space)
     lfp = forward_model.observe(counts, theta)
     write_recording(lfp, out / "lfp.npz")
     estimates = [estimator.estimate(lfp) for estimator in estimators]

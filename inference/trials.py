@@ -23,8 +23,8 @@ from inference.gradient import GradientFit
 from inference.stored import StoredEstimator
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.campaign_store import Campaign
-from simulators.fields.kernels import KernelLFP
-from simulators.fields.probes import LaminarProbe
+from simulators.fields.kernels import KernelSignal
+from simulators.fields.probes import probe_from_json
 from simulators.recording import Recording
 
 
@@ -35,7 +35,7 @@ class Trial:
     estimators: list[StoredEstimator]
     theta: Float[np.ndarray, "recordings n_parameters"]
     recordings: list[Recording]
-    forward_model: KernelLFP
+    forward_model: KernelSignal
     campaign: Campaign
 
 
@@ -52,11 +52,11 @@ def trial(name: str, estimators: Sequence[StoredEstimator] | None, campaign: Cam
     probes = [e.about.get("probe") for e in chosen]
     if probes[0] is None or any(p != probes[0] for p in probes):
         raise ValueError("the estimators were not all trained for one probe; take those of one 'circuitsbi train'")
-    probe = LaminarProbe.from_json(probes[0])
+    probe = probe_from_json(probes[0])
     if estimators is None:
         known = train_for_probe(reference_campaign(name), probe, chosen[0].features, ["nearest"], progress=False)
         chosen += [e for _, e in known]
-    forward_model = KernelLFP(probe, campaign_network(tested), parameters=tested.parameters)
+    forward_model = KernelSignal(probe, campaign_network(tested), parameters=tested.parameters)
     theta, recordings = observed(tested, forward_model, rows)
     return Trial(chosen, theta, recordings, forward_model, tested)
 

@@ -22,7 +22,7 @@ from inference.gradient import GradientFit
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import AI_RANGE, BrunelNetwork
 from simulators.brunel.nest_network import NestBrunel
-from simulators.fields.kernels import KernelLFP
+from simulators.fields.kernels import KernelSignal
 
 console = Console()
 THETA = np.array([0.15, 5.0, 2.0])
@@ -45,7 +45,7 @@ def main() -> None:
     estimators = shipped_estimators("ai")
     network = BrunelNetwork()
     compiled = CompiledBrunel(network, AI_RANGE)
-    recording = KernelLFP(parameters=AI_RANGE).observe(compiled.simulate(THETA, np.random.default_rng(0)), THETA)
+    recording = KernelSignal(parameters=AI_RANGE).observe(compiled.simulate(THETA, np.random.default_rng(0)), THETA)
     cost = {e.kind: seconds(lambda e=e: e.estimate(recording), 11) for e in estimators}
     emulator = next(e for e in estimators if isinstance(e, GradientFit)).model.emulator
     thetas = AI_RANGE.sample(1000, np.random.default_rng(1))

@@ -27,7 +27,7 @@ from inference.trials import compared, trial
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
 from simulators.campaign import run_campaign
-from simulators.fields.kernels import KernelLFP
+from simulators.fields.kernels import KernelSignal
 from simulators.interface import Parameter, ParameterSpace
 
 console = Console()
@@ -50,7 +50,7 @@ def repeated(name: str, estimators: list[StoredEstimator], repeats: int) -> dict
             point = [Parameter(p.name, p.unit, t, t + 1e-9) for p, t in zip(space, theta, strict=True)]
             simulator = CompiledBrunel(BrunelNetwork(), ParameterSpace(tuple(point)))
             campaign = run_campaign(simulator, repeats, SEED + place, Path(folder) / "c.zarr", workers=2)
-            forward_model = KernelLFP(parameters=space)
+            forward_model = KernelSignal(parameters=space)
             recordings = [forward_model.observe(r, theta) for r in campaign.recordings(campaign.usable)]
         out["limit_sd_percent"].append((100 * cramer_rao_sd(fit, theta[None], recordings[0])[0]).round(3).tolist())
         for e in estimators:

@@ -37,7 +37,7 @@ from inference.estimate import Estimate
 from inference.posterior import NeuralPosterior
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.campaign import run_campaign
-from simulators.fields.kernels import KernelLFP
+from simulators.fields.kernels import KernelSignal
 from simulators.interface import ParameterSpace
 
 console = Console()
@@ -73,7 +73,7 @@ def evaluate(name: str, retrain: bool, fresh: int) -> tuple[dict, Callable[[Figu
     campaign = reference_campaign(name)
     space, network = campaign.parameters, campaign_network(campaign)
     rows, test_rows = split_rows(campaign, TEST_SIMULATIONS)
-    forward_model = KernelLFP(network=network, parameters=space)
+    forward_model = KernelSignal(network=network, parameters=space)
     if retrain:
         theta, recordings = observed(campaign, forward_model, rows)
         estimators = [makers(space)[kind]().fit(theta, recordings) for kind in ("cnn", "npe")]
@@ -120,7 +120,7 @@ def learning_curve(name: str) -> dict:
     campaign = reference_campaign(name)
     space = campaign.parameters
     rows, test_rows = split_rows(campaign, TEST_SIMULATIONS)
-    forward_model = KernelLFP(network=campaign_network(campaign), parameters=space)
+    forward_model = KernelSignal(network=campaign_network(campaign), parameters=space)
     theta, recordings = observed(campaign, forward_model, rows)
     test_theta, test_recordings = observed(campaign, forward_model, test_rows)
     curve: dict = {}

@@ -20,8 +20,8 @@ from rich.table import Table
 
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
-from simulators.fields.hybrid import fidelity, hybrid_lfp
-from simulators.fields.kernels import KernelLFP
+from simulators.fields.hybrid import fidelity, hybrid_signal
+from simulators.fields.kernels import KernelSignal
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
 
@@ -40,10 +40,10 @@ def evaluate(
     network_rng, hybrid_rng = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(2))
     spikes = CompiledBrunel(network, WIDE).simulate_spikes(theta, network_rng)
     counts = network.count(spikes.times_ms, spikes.senders)
-    forward_model = KernelLFP(network=network, parameters=WIDE)
+    forward_model = KernelSignal(network=network, parameters=WIDE)
     approximate = forward_model.observe(counts, theta)
     start = time.perf_counter()
-    reference = hybrid_lfp(spikes, theta[0], theta[1], network, hybrid_rng, forward_model.probe, n_cells=n_cells)
+    reference = hybrid_signal(spikes, theta[0], theta[1], network, hybrid_rng, forward_model.probe, n_cells=n_cells)
     total = counts.steady.sum(0, dtype=float)
     neurons = network.n_excitatory + network.n_inhibitory
     result = {

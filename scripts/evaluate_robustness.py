@@ -23,7 +23,7 @@ from inference.estimate import Estimate
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
 from simulators.campaign import run_campaign
-from simulators.fields.kernels import KernelLFP
+from simulators.fields.kernels import KernelSignal
 from simulators.interface import ParameterSpace
 
 console = Console()
@@ -62,7 +62,7 @@ def tried(name: str, space: ParameterSpace, n: int, estimators: list) -> dict:
         campaign = run_campaign(CompiledBrunel(network, space), n, seed, Path(folder) / "c.zarr", 2, progress=False)
         rows = campaign.usable
         theta, sources = campaign.theta[rows], campaign.recordings(rows)
-    forward_model = KernelLFP(network=network, parameters=space)
+    forward_model = KernelSignal(network=network, parameters=space)
     errors: dict[str, list[np.ndarray]] = {e.kind: [] for e in estimators}
     alarms: dict[str, list[bool]] = {e.kind: [] for e in estimators} | {"any": []}
     for source, t in track(list(zip(sources, theta, strict=True)), name, transient=True):

@@ -99,15 +99,31 @@ def test_bad_campaigns_end_with_one_message(arguments, words, tmp_path, monkeypa
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("probe", ["depths=0,deep", "0,-100", "depths=0;colour=red", "depths=0,0", "depths=", ""])
+@pytest.mark.parametrize(
+    "probe",
+    [
+        "depths=0,deep",
+        "0,-100",
+        "depths=0;colour=red",
+        "depths=0,0",
+        "depths=",
+        "",
+        "angles=0,200",
+        "angles=0;sigma=0.3",
+        "angles=0;depth=-1,-2",
+        "angles=0;depth=100",
+    ],
+)
 def test_bad_probes_are_refused(probe):
-    with pytest.raises(ValueError, match=r"probe|distinct"):
+    with pytest.raises(ValueError, match=r"cannot read the probe '.*': .*; write it as"):
         parse_probe(probe)
 
 
 def test_a_probe_is_read():
     probe = parse_probe("depths=0,-250.5; sigma=0.4; radius=7")
     assert (probe.depths_um, probe.sigma_S_per_m, probe.contact_radius_um) == ((0.0, -250.5), 0.4, 7.0)
+    electrodes = parse_probe("angles=0,30; depth=-400")
+    assert (electrodes.angles_deg, electrodes.dipole_depth_um) == ((0.0, 30.0), -400.0)
 
 
 @shipped

@@ -56,8 +56,8 @@ def test_clipped_channels_are_named(rng):
 
 @pytest.mark.skipif(not (SHIPPED / "brunel_full.zarr").is_dir(), reason="no shipped campaign")
 def test_simulated_networks_raise_no_doubt_even_where_they_oscillate():
-    from simulators.fields.kernels import KernelLFP
+    from simulators.fields.kernels import KernelSignal
 
     campaign = reference_campaign("full")
-    _, recordings = observed(campaign, KernelLFP(parameters=campaign.parameters), campaign.usable[:150])
+    _, recordings = observed(campaign, KernelSignal(parameters=campaign.parameters), campaign.usable[:150])
     assert np.mean([bool(doubts(r)) for r in recordings]) <= 0.02

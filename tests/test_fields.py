@@ -13,7 +13,7 @@ import pytest
 from simulators.brunel.model import AI_RANGE, BrunelNetwork
 from simulators.fields import kernels as kernels_module
 from simulators.fields.cells import CellModel, Morphology
-from simulators.fields.kernels import KernelLFP, bin_average, kernels
+from simulators.fields.kernels import KernelSignal, bin_average, kernels
 from simulators.fields.probes import POSTER_PROBE, LaminarProbe
 from simulators.interface import ForwardModel, Parameter, ParameterSpace
 from simulators.recording import Recording
@@ -137,7 +137,7 @@ def test_impossible_cells_and_bins_are_refused(build, word):
 
 
 def test_one_spike_gives_the_kernel(few_slabs):
-    forward = KernelLFP()
+    forward = KernelSignal()
     for population, factor in ((0, THETA[0]), (1, -THETA[0] * THETA[1])):
         values = np.zeros((2, 150), int)
         values[population, 20] = 1
@@ -148,7 +148,7 @@ def test_one_spike_gives_the_kernel(few_slabs):
 
 
 def test_lfp_is_linear_in_the_counts_and_does_not_look_ahead(few_slabs, rng):
-    forward = KernelLFP()
+    forward = KernelSignal()
     a, b = rng.poisson(5, (2, 2, 400))
     lfp = {name: forward.observe(counts(x), THETA).values for name, x in (("a", a), ("b", b), ("2a+b", 2 * a + b))}
     np.testing.assert_allclose(2 * lfp["a"] + lfp["b"], lfp["2a+b"], rtol=1e-9, atol=1e-12)
@@ -160,14 +160,15 @@ def test_lfp_is_linear_in_the_counts_and_does_not_look_ahead(few_slabs, rng):
 def test_theta_is_read_by_name(few_slabs, rng):
     values = counts(rng.poisson(5, (2, 200)))
     swapped = ParameterSpace((Parameter("g", "1", 3.0, 8.0), Parameter("J", "mV", 0.05, 0.4)))
-    assert isinstance(KernelLFP(), ForwardModel)
+    assert isinstance(KernelSignal(), ForwardModel)
     np.testing.assert_array_equal(
-        KernelLFP(parameters=swapped).observe(values, THETA[[1, 0]]).values, KernelLFP().observe(values, THETA).values
+        KernelSignal(parameters=swapped).observe(values, THETA[[1, 0]]).values,
+        KernelSignal().observe(values, THETA).values,
     )
     with pytest.raises(ValueError, match=r"g = 8\.5"):
-        KernelLFP(parameters=AI_RANGE).observe(values, np.array([0.2, 8.5, 2.0]))
+        KernelSignal(parameters=AI_RANGE).observe(values, np.array([0.2, 8.5, 2.0]))
     with pytest.raises(ValueError, match="J and g"):
-        KernelLFP(parameters=ParameterSpace((Parameter("J", "mV", 0.05, 0.4),)))
+        KernelSignal(parameters=ParameterSpace((Parameter("J", "mV", 0.05, 0.4),)))
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ def test_theta_is_read_by_name(few_slabs, rng):
 )
 def test_a_source_that_is_not_the_networks_counts_is_refused(few_slabs, source, word):
     with pytest.raises(ValueError, match=word):
-        KernelLFP().observe(source, THETA)
+        KernelSignal().observe(source, THETA)
 
 
 # ---- the cache

@@ -9,9 +9,9 @@ from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
 from simulators.fields import hybrid
 from simulators.fields.cells import CellModel, neuron_session
-from simulators.fields.hybrid import fidelity, hybrid_lfp
-from simulators.fields.kernels import KernelLFP
-from simulators.fields.probes import LaminarProbe
+from simulators.fields.hybrid import fidelity, hybrid_signal
+from simulators.fields.kernels import KernelSignal
+from simulators.fields.probes import LaminarProbe, ScalpElectrodes
 from simulators.recording import Spikes
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -24,7 +24,7 @@ VOLLEYS = BrunelNetwork(order=60, duration_ms=200.0, transient_ms=0.0, dt_ms=0.2
 
 @pytest.fixture(scope="module")
 def volleys():
-    """Volleys of one population at a time, which move all cells together, and the hybrid scheme's LFP of them."""
+    """Volleys of one population at a time, which move all cells together: counts and spikes."""
     rng = np.random.default_rng(1)
     times, senders = [], []
     for start in rng.uniform(0, 180, 20):
@@ -35,7 +35,13 @@ def volleys():
     times, senders = np.concatenate(times), np.concatenate(senders)
     order = np.argsort(times)
     spikes = Spikes(times[order], senders[order], VOLLEYS.populations)
-    return VOLLEYS.count(spikes.times_ms, spikes.senders), hybrid_lfp(spikes, 0.2, 5.0, VOLLEYS, rng)
+    return VOLLEYS.count(spikes.times_ms, spikes.senders), spikes
+
+
+@pytest.fixture(scope="module")
+def volley_lfp(volleys):
+    """The hybrid scheme's LFP of the volleys."""
+    return hybrid_signal(volleys[1], 0.2, 5.0, VOLLEYS, np.random.default_rng(1))
 
 
 def agree(kernel_lfp, hybrid):
@@ -47,9 +53,22 @@ def agree(kernel_lfp, hybrid):
     return min(figures["R2"][:3]) > 0.9 and max(abs(np.log(figures["std_ratio"][:3]))) < np.log(1.25)
 
 
-def test_kernels_agree_with_the_hybrid_scheme(volleys):
-    source, reference = volleys
-    assert agree(KernelLFP(network=VOLLEYS).observe(source, THETA), reference)
+def test_kernels_agree_with_the_hybrid_scheme(volleys, volley_lfp):
+    assert agree(KernelSignal(network=VOLLEYS).observe(volleys[0], THETA), volley_lfp)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_scalp_kernels_agree_with_the_hybrid_scheme(volleys, few_slabs, wrong):
+    electrodes = ScalpElectrodes((0.0, 40.0))
+    reference = hybrid_signal(volleys[1], 0.2, 5.0, VOLLEYS, np.random.default_rng(1), electrodes)
+    assert (reference.unit, reference.channels) == ("uV", ("0 deg", "40 deg"))
+    # Only apical dendrites make a large vertical dipole; without synapses on them its sign turns.
+    swapped = CellModel(excitatory=replace(CellModel().excitatory, excitation=(0.0, 1.0), inhibition=(1.0, 0.0)))
+    cells = swapped if wrong else CellModel()
+    observed = KernelSignal(electrodes, VOLLEYS, cells).observe(volleys[0], THETA)
+    figures = fidelity(observed, reference)
+    close = min(figures["R2"]) > 0.9 and max(abs(np.log(figures["std_ratio"]))) < np.log(1.25)
+    assert close != wrong
 
 
 @pytest.mark.parametrize(
@@ -61,11 +80,11 @@ def test_kernels_agree_with_the_hybrid_scheme(volleys):
     ],
     ids=["5 ms late", "layers swapped", "half the area"],
 )
-def test_wrong_kernels_disagree_with_the_hybrid_scheme(volleys, few_slabs, wrong):
-    source, reference = volleys
+def test_wrong_kernels_disagree_with_the_hybrid_scheme(volleys, volley_lfp, few_slabs, wrong):
+    source, reference = volleys[0], volley_lfp
     right = dict(network=VOLLEYS, cells=CellModel())
-    assert agree(KernelLFP(**right).observe(source, THETA), reference)
-    assert not agree(KernelLFP(**right | wrong).observe(source, THETA), reference)
+    assert agree(KernelSignal(**right).observe(source, THETA), reference)
+    assert not agree(KernelSignal(**right | wrong).observe(source, THETA), reference)
 
 
 def test_membrane_currents_of_a_cell_add_up_to_zero(rng):
@@ -92,7 +111,7 @@ def test_hybrid_scheme_repeats_itself_and_refuses_too_many_cells(rng):
     network = BrunelNetwork(order=20, duration_ms=50.0, transient_ms=10.0, dt_ms=0.25)
     spikes = Spikes(np.array([5.0, 5.0, 20.0]), np.array([0, 90, 3]), network.populations)
     first, second = (
-        hybrid_lfp(spikes, 0.2, 5.0, network, np.random.default_rng(3), LaminarProbe((-100.0,)), n_cells=10)
+        hybrid_signal(spikes, 0.2, 5.0, network, np.random.default_rng(3), LaminarProbe((-100.0,)), n_cells=10)
         for _ in range(2)
     )
     np.testing.assert_array_equal(first.values, second.values)
@@ -102,7 +121,7 @@ def test_hybrid_scheme_repeats_itself_and_refuses_too_many_cells(rng):
     assert not first.values[:, :6].any()
     assert first.values[:, 8:].any()
     with pytest.raises(ValueError, match="n_cells = 101"):
-        hybrid_lfp(spikes, 0.2, 5.0, network, rng, n_cells=101)
+        hybrid_signal(spikes, 0.2, 5.0, network, rng, n_cells=101)
 
 
 @pytest.mark.slow
@@ -111,8 +130,8 @@ def test_kernels_agree_with_the_hybrid_scheme_in_spontaneous_activity(rng):
     network = BrunelNetwork(order=100, duration_ms=400.0, transient_ms=100.0)
     theta = np.array([0.4, 3.5, 1.0])
     spikes = CompiledBrunel(network).simulate_spikes(theta, rng)
-    approximate = KernelLFP(network=network).observe(network.count(spikes.times_ms, spikes.senders), theta)
-    figures = fidelity(approximate, hybrid_lfp(spikes, 0.4, 3.5, network, rng))
+    approximate = KernelSignal(network=network).observe(network.count(spikes.times_ms, spikes.senders), theta)
+    figures = fidelity(approximate, hybrid_signal(spikes, 0.4, 3.5, network, rng))
     assert figures["R2"][0] > 0.8
     assert abs(np.log(figures["std_ratio"][0])) < np.log(1.25)
 
@@ -149,9 +168,9 @@ def test_a_branched_swc_morphology_agrees_with_the_hybrid_scheme_of_the_same_cel
     order = np.argsort(times)
     spikes = Spikes(times[order], fired[order], network.populations)
     source = network.count(spikes.times_ms, spikes.senders)
-    reference = hybrid_lfp(spikes, 0.2, 5.0, network, rng, cells=cells)
-    right = KernelLFP(network=network, cells=cells).observe(source, THETA)
-    sticks = KernelLFP(network=network).observe(source, THETA)
+    reference = hybrid_signal(spikes, 0.2, 5.0, network, rng, cells=cells)
+    right = KernelSignal(network=network, cells=cells).observe(source, THETA)
+    sticks = KernelSignal(network=network).observe(source, THETA)
     assert agree(right, reference)
     off, off_sticks = (np.square(lfp.steady - reference.steady)[:3].sum() for lfp in (right, sticks))
     assert off < off_sticks / 2

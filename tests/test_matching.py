@@ -9,7 +9,7 @@ from scipy.signal import welch
 from inference.brunel import observed, reference_campaign, shipped_estimators
 from inference.features import SpectralFeatures
 from inference.matching import matched, resampled, to_unit
-from simulators.fields.kernels import KernelLFP
+from simulators.fields.kernels import KernelSignal
 from simulators.recording import Recording
 
 FEATURES = SpectralFeatures(segment_ms=150.0)
@@ -145,7 +145,7 @@ def test_shipped_estimators_take_the_quietest_and_the_loudest_of_their_range(nam
     rows = campaign.usable
     variance = campaign.values(rows)[:, 0].var(1)
     extremes = rows[[variance.argmin(), variance.argmax()]]
-    _, recordings = observed(campaign, KernelLFP(parameters=campaign.parameters), extremes)
+    _, recordings = observed(campaign, KernelSignal(parameters=campaign.parameters), extremes)
     estimator = shipped_estimators(name)[0]
     for recording in recordings:
         assert estimator.ready(recording) is recording

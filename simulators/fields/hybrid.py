@@ -16,23 +16,24 @@ from scipy.signal import lfilter
 
 from simulators.brunel.model import BrunelNetwork
 from simulators.fields.cells import CellModel, Morphology, neuron_session, template_cell
-from simulators.fields.probes import POSTER_PROBE, LaminarProbe
+from simulators.fields.head import lead_field
+from simulators.fields.probes import POSTER_PROBE, Probe, ScalpElectrodes
 from simulators.recording import Recording, Spikes
 
 _CONTACT_POINTS = 20
 
 
-def hybrid_lfp(
+def hybrid_signal(
     spikes: Spikes,
     J: float,
     g: float,
     network: BrunelNetwork,
     rng: np.random.Generator,
-    probe: LaminarProbe = POSTER_PROBE,
+    probe: Probe = POSTER_PROBE,
     cells: CellModel | None = None,
     n_cells: int | None = None,
 ) -> Recording:
-    """LFP in mV, (channels, bins), of the spikes of a network: the sum over all its neurons' multicompartment cells.
+    """LFP or EEG, (channels, bins) in the probe's unit, of a network's spikes: the sum over all its neurons' cells.
 
     n_cells: how many cells to simulate, None for all. Fewer are drawn from both populations in proportion, and each
         counts for several: the mean stays right, but the part of the LFP that differs between cells is overstated.
@@ -56,7 +57,7 @@ def hybrid_lfp(
                 potential += sizes[name] / simulated * _cell_potential(cable, trains, probe, rng)
     bins = potential.reshape(len(probe.channels), -1, network.steps(network.bin_ms)).mean(-1)
     transient = round(network.transient_ms / network.bin_ms)
-    return Recording(bins, 1e3 / network.bin_ms, "mV", probe.channels, transient)
+    return Recording(bins, 1e3 / network.bin_ms, probe.unit, probe.channels, transient)
 
 
 def fidelity(approximate: Recording, reference: Recording) -> dict[str, list[float]]:
@@ -171,13 +172,14 @@ class _Cable:
 
 
 def _cell_potential(cable, trains, probe, rng):
-    """Potential (mV) of one new cell at the probe, (channels, steps)."""
+    """Potential of one new cell at the probe, (channels, steps)."""
     cable.place(rng)
     fractions = cable.morphology.excitation, cable.morphology.inhibition
     segments = [cable.draw_segments(rng, n, f) for n, f in zip(trains.in_degrees, fractions, strict=True)]
     weights = trains.input(segments, (cable.cell.totnsegs, cable.steps), rng)
     currents = _alpha_currents(weights, cable.cells, cable.network.dt_ms)
-    return _contact_potentials(cable.cell, probe) @ cable.membrane_currents(currents)
+    seen = _scalp_potentials if isinstance(probe, ScalpElectrodes) else _contact_potentials
+    return seen(cable.cell, probe) @ cable.membrane_currents(currents)
 
 
 def _alpha_currents(weights, cells, dt_ms):
@@ -201,3 +203,10 @@ def _contact_potentials(cell, probe):
     y = np.tile(radius * np.cos(angle), len(probe.z))
     source = LineSourcePotential(cell, np.zeros_like(z), y, z, sigma=probe.sigma_S_per_m)
     return source.get_transformation_matrix().reshape(len(probe.z), _CONTACT_POINTS, -1).mean(1)
+
+
+def _scalp_potentials(cell, electrodes):
+    """Potential (uV) of 1 nA from each segment on the scalp, by the cell's vertical dipole: (channels, segments)."""
+    from lfpykit import CurrentDipoleMoment
+
+    return np.outer(lead_field(electrodes), CurrentDipoleMoment(cell).get_transformation_matrix()[2])

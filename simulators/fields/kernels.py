@@ -1,4 +1,4 @@
-"""Spike-to-LFP kernels of the Brunel network: one convolution a population gives the LFP of a recording of counts.
+"""Spike-to-signal kernels of the Brunel network: one convolution a population gives the LFP or EEG of its counts.
 
 The cells behind a kernel are passive and their synapses inject currents, so the potential is linear in the spikes. A
 kernel is the potential that one presynaptic spike evokes through all its targets, averaged over where the targets and
@@ -23,8 +23,9 @@ from jaxtyping import Float
 
 from simulators.brunel.model import FULL_RANGE, POPULATIONS, BrunelNetwork
 from simulators.fields.cells import CellModel, neuron_session, template_cell
+from simulators.fields.head import lead_field
 from simulators.fields.linear import LinearView, Weight
-from simulators.fields.probes import POSTER_PROBE, LaminarProbe
+from simulators.fields.probes import POSTER_PROBE, LaminarProbe, Probe
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 
@@ -36,34 +37,34 @@ _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, eq=False)
-class LFPKernels:
+class SpikeKernels:
     """The potential evoked by one presynaptic spike, at J = g = 1 mV, through all its targets.
 
-    values: (2, channels, lags) in mV, for excitatory and inhibitory spikes. Lag ``l`` is the mean potential of bin
-        ``l`` after a spike that falls anywhere, with equal probability, in bin 0: so it must be convolved with counts
-        in bins of ``bin_ms`` and gives the potential averaged over the same bins.
+    values: (2, channels, lags) in the probe's unit, for excitatory and inhibitory spikes. Lag ``l`` is the mean
+        potential of bin ``l`` after a spike that falls anywhere, with equal probability, in bin 0: so it must be
+        convolved with counts in bins of ``bin_ms`` and gives the potential averaged over the same bins.
     """
 
     values: Float[np.ndarray, "2 channels lags"]
     bin_ms: float
-    probe: LaminarProbe
+    probe: Probe
 
     @property
     def view(self) -> LinearView:
-        """LFP = J k_E * nu_E - g J k_I * nu_I, in mV (Skaar et al. 2020); * is a causal convolution."""
+        """Signal = J k_E * nu_E - g J k_I * nu_I (Skaar et al. 2020); * is a causal convolution."""
         weights = (Weight(1.0, ("J",)), Weight(-1.0, ("J", "g")))
-        return LinearView(self.values, 1e3 / self.bin_ms, "mV", self.probe.channels, POPULATIONS, weights)
+        return LinearView(self.values, 1e3 / self.bin_ms, self.probe.unit, self.probe.channels, POPULATIONS, weights)
 
 
 @dataclass(frozen=True)
-class KernelLFP:
-    """Forward model: what a laminar probe sees of a Brunel network, by the kernel method (Hagen et al. 2022).
+class KernelSignal:
+    """Forward model: what a probe sees of a Brunel network, by the kernel method (Hagen et al. 2022).
 
     theta is read by the names of ``parameters``, which must have J and g. Kernels are computed, or read from the cache,
     when first needed. Raises ValueError for a theta outside ``parameters`` and a source that is not spike counts.
     """
 
-    probe: LaminarProbe = POSTER_PROBE
+    probe: Probe = POSTER_PROBE
     network: BrunelNetwork = field(default_factory=BrunelNetwork)
     cells: CellModel = field(default_factory=CellModel)
     parameters: ParameterSpace = FULL_RANGE
@@ -73,7 +74,7 @@ class KernelLFP:
             raise ValueError(f"parameters are {self.parameters.names}; the LFP of a Brunel network needs J and g")
 
     @cached_property
-    def kernels(self) -> LFPKernels:
+    def kernels(self) -> SpikeKernels:
         return kernels(self.probe, self.cells, self.network)
 
     @cached_property
@@ -81,14 +82,14 @@ class KernelLFP:
         return self.kernels.view
 
     def observe(self, source: Recording, theta: Float[np.ndarray, " n_parameters"]) -> Recording:
-        """LFP at the probe in mV, (channels, bins), from spike counts (2, bins)."""
+        """LFP or EEG at the probe, (channels, bins) in its unit, from spike counts (2, bins)."""
         values = dict(zip(self.parameters.names, self.parameters.check(theta), strict=True))
         return self.view.observe(source, values)
 
 
 def kernels(
-    probe: LaminarProbe = POSTER_PROBE, cells: CellModel | None = None, network: BrunelNetwork | None = None
-) -> LFPKernels:
+    probe: Probe = POSTER_PROBE, cells: CellModel | None = None, network: BrunelNetwork | None = None
+) -> SpikeKernels:
     """Kernels of a network's populations at a probe, from the cache or else computed (seconds).
 
     The cache is the folder named by the environment variable CIRCUITSBI_CACHE, else ~/.cache/circuitsbi. Computing
@@ -105,7 +106,7 @@ def kernels(
     if values is None:
         values = bin_average(_fine_kernels(probe, cells, network), round(steps_per_bin))
         _write(path, recipe, values)
-    return LFPKernels(values, network.bin_ms, probe)
+    return SpikeKernels(values, network.bin_ms, probe)
 
 
 def bin_average(fine: Float[np.ndarray, "*batch steps"], steps_per_bin: int) -> Float[np.ndarray, "*batch lags"]:
@@ -158,9 +159,7 @@ class _Layer:
         return np.clip(inside / (2 * half), 0, 1)
 
 
-def _fine_kernels(
-    probe: LaminarProbe, cells: CellModel, network: BrunelNetwork
-) -> Float[np.ndarray, "2 channels steps"]:
+def _fine_kernels(probe: Probe, cells: CellModel, network: BrunelNetwork) -> Float[np.ndarray, "2 channels steps"]:
     """Kernels at ``_DT_MS``, summed over both target populations.
 
     Synapses are confined to layers that do not move with the soma. So each population is cut into slabs of soma depth,
@@ -171,19 +170,24 @@ def _fine_kernels(
     thickness = (high - low) / _DEPTH_SLABS
     depths = low + thickness * (np.arange(_DEPTH_SLABS) + 0.5)
     sizes = dict(excitatory=network.n_excitatory, inhibitory=network.n_inhibitory)
+    spread = thickness / 12**0.5
     with neuron_session() as folder:
-        from lfpykernels import GaussCylinderPotential
+        from lfpykernels import GaussCylinderPotential, KernelApproxCurrentDipoleMoment
 
-        sigma_z = thickness / 12**0.5
-        potential = GaussCylinderPotential(None, probe.z, probe.sigma_S_per_m, R=cells.radius_um, sigma_z=sigma_z)
-        return sum(
-            _slab_kernels(potential, name, depth, sizes[name] / _DEPTH_SLABS, cells, network, folder)
+        if isinstance(probe, LaminarProbe):
+            sees = GaussCylinderPotential(None, probe.z, probe.sigma_S_per_m, R=cells.radius_um, sigma_z=spread)
+        else:
+            sees = KernelApproxCurrentDipoleMoment(None)
+        seen = sum(
+            _slab_kernels(sees, name, depth, spread, sizes[name] / _DEPTH_SLABS, cells, network, folder)
             for name in cells.morphologies
             for depth in depths
         )
+    # Of the dipole only the vertical component is not zero on average.
+    return seen if isinstance(probe, LaminarProbe) else seen[:, 2:] * lead_field(probe)[:, None]
 
 
-def _slab_kernels(potential, target, depth, n_targets, cells, network, folder):
+def _slab_kernels(sees, target, depth, spread, n_targets, cells, network, folder):
     """Kernels of both presynaptic populations onto ``n_targets`` cells of one population and soma depth."""
     from lfpykernels import KernelApprox
 
@@ -198,7 +202,7 @@ def _slab_kernels(potential, target, depth, n_targets, cells, network, folder):
         N_Y=n_targets,
         C_YX=np.array([network.in_degree_excitatory, network.in_degree_inhibitory]) / n_sources,
         cellParameters=cell_arguments,
-        populationParameters=dict(radius=cells.radius_um, loc=depth, scale=potential.sigma_z),
+        populationParameters=dict(radius=cells.radius_um, loc=depth, scale=spread),
         rotationParameters={},
         multapseFunction=_OneContact,
         multapseParameters=[{}] * 2,
@@ -208,14 +212,14 @@ def _slab_kernels(potential, target, depth, n_targets, cells, network, folder):
         # NEURON has no alpha current of its own, and compiling one needs a compiler.
         synapseParameters=[dict(syntype="Exp2Syn", weight=weight, tau1=0.9999 * tau, tau2=tau, e=_REVERSAL_MV)] * 2,
         synapsePositionArguments=[
-            _synapses(cell_arguments, morphology.sections, fractions, cells.layers_um, depth, potential.sigma_z)
+            _synapses(cell_arguments, morphology.sections, fractions, cells.layers_um, depth, spread)
             for fractions in (morphology.excitation, morphology.inhibition)
         ],
         conductance_based=False,
     )
     time = dict(dt=_DT_MS, t_X=_KERNEL_MS, tau=_KERNEL_MS)
-    responses = [approximation.get_kernel([potential], X=x, g_eff=False, **time) for x in network.populations]
-    return np.stack([r[type(potential).__name__] for r in responses])[..., round(_KERNEL_MS / _DT_MS) :]
+    responses = [approximation.get_kernel([sees], X=x, g_eff=False, **time) for x in network.populations]
+    return np.stack([r[type(sees).__name__] for r in responses])[..., round(_KERNEL_MS / _DT_MS) :]
 
 
 def _synapses(cell_arguments, sections, fractions, layers_um, depth, spread):
@@ -240,7 +244,7 @@ def _synapses(cell_arguments, sections, fractions, layers_um, depth, spread):
     )
 
 
-def _recipe(probe: LaminarProbe, cells: CellModel, network: BrunelNetwork) -> dict[str, Any]:
+def _recipe(probe: Probe, cells: CellModel, network: BrunelNetwork) -> dict[str, Any]:
     """Everything that the values of kernels depend on."""
     used = ("n_excitatory", "n_inhibitory", "in_degree_excitatory", "in_degree_inhibitory", "delay_ms", "bin_ms")
     return dict(
