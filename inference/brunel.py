@@ -1,6 +1,7 @@
 """The main job's data: shipped reference campaigns of the Brunel network, and estimators trained on a campaign."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from importlib.resources import files
 from pathlib import Path
 
@@ -73,26 +74,61 @@ def train_for_probe(
     seed: int = 0,
     test: int = TEST_SIMULATIONS,
     progress: bool = True,
+    duration_s: float | None = None,
 ) -> Iterator[tuple[str, StoredEstimator]]:
     """Train estimators on what ``probe`` sees of a campaign, all but its last ``test`` rows, one after another.
 
+    duration_s: length of the recordings they are for, that of the simulations by default. Shorter ones are cut from
+        the simulations; longer ones the spectral emulator draws. The gradient fit answers for any length as it is.
+
     Yields each with its kind: "cnn", "npe", "gradient", "nearest" or "poster-cnn" (which has the poster's features).
-    Raises ValueError for another kind, or a campaign with nothing to train on.
+    Raises ValueError for another kind, a duration that is not positive, or a campaign with nothing to train on.
     """
     rows, _ = split_rows(campaign, test)
     if not rows.size:
         raise ValueError(f"{campaign.path} has no usable simulation to train on ({campaign.summary()})")
     forward_model = KernelSignal(probe, campaign_network(campaign), parameters=campaign.parameters)
-    known = makers(campaign.parameters, features, seed, progress, forward_model.view, _emulator(campaign, test, seed))
+    theta, sources = campaign.theta[rows], campaign.recordings(rows)
+    emulator = _emulator(campaign, test, seed) or SpectralEmulator(campaign.parameters, seed=seed, progress=progress)
+    known = makers(campaign.parameters, features, seed, progress, forward_model.view, emulator)
     unknown = [k for k in kinds if k not in known]
     if unknown:
         raise ValueError(f"there is no estimator '{unknown[0]}'; choose among {', '.join(known)}")
-    theta, sources = campaign.theta[rows], campaign.recordings(rows)
-    recordings = [forward_model.observe(r, t) for r, t in zip(sources, theta, strict=True)]
+    lasting = sources
+    if duration_s is not None and set(kinds) != {"gradient"}:
+        if 1e3 * duration_s > sources[0].duration_ms and not emulator.channels:
+            known["gradient"]().fit(theta, sources)  # the emulator learns from the same rows as in a fit of its own
+        lasting = of_duration(duration_s, theta, sources, emulator, seed)
+    recordings = [forward_model.observe(r, t) for r, t in zip(lasting, theta, strict=True)]
     for kind in kinds:
         estimator = known[kind]().fit(theta, sources if kind == "gradient" else recordings)
         estimator.about |= {"probe": probe.to_json(), "campaign": campaign.configuration}
         yield kind, estimator
+
+
+def of_duration(
+    duration_s: float,
+    theta: Float[np.ndarray, "simulations n_parameters"],
+    sources: Sequence[Recording],
+    emulator: SpectralEmulator,
+    seed: int,
+) -> list[Recording]:
+    """Simulations at theta of another length: cut from those there are, or drawn from a trained emulator of them.
+
+    Raises ValueError for a duration that is not positive.
+    """
+    if not duration_s > 0:
+        raise ValueError(f"recordings of {duration_s:g} s hold nothing; give a positive duration")
+    first = sources[0]
+    samples = round(duration_s * first.sampling_rate)
+    if samples <= first.steady.shape[1]:
+        return [r.with_values(r.values[:, : r.transient + samples]) for r in sources]
+    lasting = copy(emulator)
+    lasting.duration_ms = 1e3 * duration_s + lasting.transient_ms
+    rngs = [np.random.default_rng([seed, i]) for i in range(len(theta))]
+    size = lasting.batch_size
+    batches = (slice(i, i + size) for i in range(0, len(theta), size))
+    return [r for b in batches for r in lasting.simulate_batch(theta[b], rngs[b])]
 
 
 def makers(

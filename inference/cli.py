@@ -57,6 +57,7 @@ def simulate(
     network: Annotated[str, typer.Option(help="Network: brunel (compiled) or brunel-nest.")] = "brunel",
     range_name: RangeOption = "ai",
     order: Annotated[int, typer.Option(help="4 x order excitatory and order inhibitory neurons.")] = 2500,
+    duration_s: Annotated[float, typer.Option("--duration", help="Length of a simulation after its transient.")] = 2.85,
     seed: SeedOption = 1,
     workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 2,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to run on instead.")] = None,
@@ -72,7 +73,9 @@ def simulate(
         simulators = {"brunel": CompiledBrunel, "brunel-nest": NestBrunel}
         if network not in simulators:
             raise ValueError(f"there is no network '{network}'; choose one of {', '.join(simulators)}")
-        simulator = simulators[network](BrunelNetwork(order=order), range_of(range_name))
+        settled_ms = BrunelNetwork().transient_ms
+        model = BrunelNetwork(order=order, duration_ms=settled_ms + round(1e3 * duration_s), transient_ms=settled_ms)
+        simulator = simulators[network](model, range_of(range_name))
         campaign = run_campaign(simulator, n, seed, out, workers, scheduler)
         console.print(f"{out}: {campaign.summary()}")
         for row, reason in list(campaign.reasons.items())[:5]:
@@ -87,6 +90,9 @@ def train(
     probe: ProbeOption = POSTER,
     relative: Annotated[bool, typer.Option(help="Relative power, for recordings of unknown gain.")] = False,
     segment_ms: Annotated[float, typer.Option(help="Length of Welch's segments.")] = 100.0,
+    duration_s: Annotated[
+        float | None, typer.Option("--duration", help="Length of the recordings they are for (s); else as simulated.")
+    ] = None,
     estimators: Annotated[str, typer.Option(help="cnn, npe, gradient, nearest, poster-cnn.")] = "cnn,npe,gradient",
     test: Annotated[
         int | None,
@@ -108,8 +114,9 @@ def train(
             console.print(f"the last {test} are kept for testing")
         features = SpectralFeatures(segment_ms=segment_ms, relative=relative)
         out.mkdir(parents=True, exist_ok=True)
+        kinds = [e.strip() for e in estimators.split(",")]
         for name, estimator in train_for_probe(
-            data, parse_probe(probe), features, [e.strip() for e in estimators.split(",")], seed, test
+            data, parse_probe(probe), features, kinds, seed, test, duration_s=duration_s
         ):
             estimator.save(out / f"{name}.safetensors")
             console.print(f"wrote {out / name}.safetensors  {_brief(estimator.about)}")
@@ -261,6 +268,7 @@ def observe(
     g: Annotated[float, typer.Option("--g", help="relative strength of inhibition")],
     probe: ProbeOption = POSTER,
     order: Annotated[int, typer.Option(help="4 x order excitatory and order inhibitory neurons.")] = 2500,
+    duration_s: Annotated[float, typer.Option("--duration", help="Length of a simulation after its transient.")] = 2.85,
     out: Annotated[Path, typer.Option(help="Recording to write (.npz).")] = Path("lfp.npz"),
 ) -> None:
     """Turn population spike counts of a Brunel network into the LFP at a probe."""

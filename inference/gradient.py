@@ -21,6 +21,8 @@ from surrogates.observation import ObservedSpectrum, SpectralModel
 from surrogates.spectrum import SpectralEmulator
 from surrogates.threads import one_thread
 
+_PATIENCE = 5
+
 
 @dataclass(eq=False)
 class GradientFit(StoredEstimator):
@@ -80,7 +82,9 @@ class GradientFit(StoredEstimator):
         data = ObservedSpectrum.stacked([self.model.observe(r) for r in recordings])
         truth = torch.as_tensor(self.parameters.to_unit(theta)).float()
         nuisances = torch.stack([self.model.first_nuisances(r) for r in recordings])
-        variables, losses = self.descent.descend(self.model, truth.clamp(CLOSE, 1 - CLOSE), nuisances, data)
+        # In a flat valley a short descent stays near the truth, and errors look too small.
+        patient = replace(self.descent, iterations=_PATIENCE * self.descent.iterations)
+        variables, losses = patient.descend(self.model, truth.clamp(CLOSE, 1 - CLOSE), nuisances, data)
         error = variables[:, : len(names)] - truth
         information = torch.stack([self.model.information(u, q, data) for u, q in zip(truth, nuisances, strict=True)])
         squared = torch.einsum("ni,nij,nj->n", error, information, error) / len(names)
@@ -109,7 +113,8 @@ class GradientFit(StoredEstimator):
             modes = self.descent.modes(self.model, recording, data)
             u = modes.variables[:1, : len(self.parameters)]
             with torch.no_grad():
-                temperature = float(self._temperature(u)) if self._temperature else 1.0
+                # Errors that the edges of the range keep small do not make the likelihood sharper than it is.
+                temperature = max(1.0, float(self._temperature(u))) if self._temperature else 1.0
             estimate = self.descent.around(self.model, modes, data, temperature)
             misfit = float(modes.losses[0]) - self.model.expected_loss(u[0], data)
         return replace(estimate, warnings=(*self._unexplained(misfit), *estimate.warnings))

@@ -3,7 +3,7 @@
 import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ from simulators.recording import Recording
 from surrogates.threads import one_thread
 
 _KEPT = ("seed", "members", "validation_fraction")
+_LENGTH = 1.5  # a recording longer or shorter by this factor is of another length
 
 
 @dataclass(eq=False)
@@ -45,7 +46,9 @@ class LearnedEstimator(StoredEstimator):
     def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self:
         """Learn from recordings simulated at ``theta``. Raises ValueError as ``fit_spectra`` and the features do."""
         first = recordings[0]
-        return self.fit_spectra(theta, self.features.of_all(recordings), first.channels, first.unit)
+        self.fit_spectra(theta, self.features.of_all(recordings), first.channels, first.unit)
+        self.about["duration_s"] = float(np.median([r.duration_ms for r in recordings])) / 1e3
+        return self
 
     def fit_spectra(
         self,
@@ -72,9 +75,22 @@ class LearnedEstimator(StoredEstimator):
         return self
 
     def estimate(self, recording: Recording) -> Estimate:
-        x = self.features(self.ready(recording))
+        recording = self.ready(recording)
+        x = self.features(recording)
         with one_thread():
-            return self._answer(torch.as_tensor(x[None], dtype=torch.float32))
+            estimate = self._answer(torch.as_tensor(x[None], dtype=torch.float32))
+        return replace(estimate, warnings=(*estimate.warnings, *self._of_another_length(recording.duration_ms / 1e3)))
+
+    def _of_another_length(self, seconds: float) -> tuple[str, ...]:
+        """A warning where spectra are much noisier, or much less noisy, than those that taught the width of answers."""
+        trained = self.about.get("duration_s", seconds)
+        if 1 / _LENGTH < seconds / trained < _LENGTH:
+            return ()
+        wrong = "wider than it need be" if seconds > trained else "too narrow"
+        return (
+            f"the recording lasts {seconds:.3g} s and this estimator learned from {trained:.3g} s, so its posterior is "
+            f"{wrong}; train one with 'circuitsbi train --duration {seconds:.3g}', or take the gradient fit",
+        )
 
     def _splits(self, x: Tensor, u: Tensor) -> Iterator[Split]:
         """One split a member, each with another part of the simulations held out."""

@@ -93,8 +93,8 @@ def evaluate(name: str, retrain: bool, fresh: int) -> tuple[dict, Callable[[Figu
     for estimator in estimators:
         start = time.perf_counter()
         estimates = [estimator.estimate(r) for r in track(recordings, f"{name} {estimator.kind}", transient=True)]
-        result[estimator.kind] = score(theta, estimates).to_json()
-        result[estimator.kind]["seconds_per_recording"] = round((time.perf_counter() - start) / len(recordings), 4)
+        seconds = (time.perf_counter() - start) / len(recordings)
+        result[estimator.kind] = score(theta, estimates, seconds, int(estimator.about["simulations"])).to_json()
         result[estimator.kind]["by_state"] = by_state(space, theta, estimates, states)
         drawn[estimator.kind] = np.stack([e.point for e in estimates])
     return result, lambda figure: draw_maps(figure, name, space, theta, drawn)

@@ -49,7 +49,8 @@ def run_campaign(
     spawned from ``seed`` by row, so the result does not depend on the number of workers. ``scheduler`` is the address
     of a Dask scheduler to run on instead of local processes.
 
-    Raises ValueError for n or workers below one, CampaignError as ``campaign_store.writing`` does.
+    Raises ValueError for n or workers below one, CampaignError as ``campaign_store.writing`` does and where no worker
+    can start.
     """
     if n < 1 or workers < 1:
         raise ValueError(f"a campaign needs at least one simulation and one worker; got n = {n}, workers = {workers}")
@@ -188,6 +189,13 @@ def _executor(workers: int, scheduler: str | None) -> Iterator[tuple[Executor, i
     if scheduler is None:
         pool = local_pool(workers)
         try:
+            try:
+                pool.submit(os.getpid).result()
+            except BrokenProcessPool:
+                raise CampaignError(
+                    "no worker process could start: each runs the script that calls run_campaign once more, so that "
+                    "call must stand under 'if __name__ == \"__main__\":'"
+                ) from None
             yield pool, workers
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

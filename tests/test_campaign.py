@@ -139,6 +139,18 @@ def test_a_second_process_on_the_same_store_is_refused(tmp_path):
         process.wait()
 
 
+def test_a_script_without_a_main_guard_is_told_so(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from toy_simulators import NoiseSimulator\nfrom simulators.campaign import run_campaign\n"
+        f"run_campaign(NoiseSimulator(), 3, 1, {str(tmp_path / 'c.zarr')!r})\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, env=environment)
+    assert ended.returncode == 1
+    assert "must stand under 'if __name__ ==" in ended.stderr.splitlines()[-1]
+
+
 def test_workers_end_when_the_campaign_is_killed(tmp_path):
     process = start(tmp_path, tmp_path / "c")
     wait_for_rows(tmp_path / "c", 1, process)
