@@ -1,11 +1,12 @@
 """Networks that differ from those the estimators learned: how wrong are the estimates, and are they warned about?
 
-    python scripts/evaluate_robustness.py            30 networks for each condition (10 minutes)
+    python scripts/evaluate_robustness.py            30 networks for each condition (20 minutes)
 
-Conditions follow Skaar et al. 2020: delay and threshold, and beyond them membrane time constant, refractory period and
-number of neurons. A recording is flagged where an estimator says not to trust its answer. The last line is one JSON
-object: by condition the bias of each estimator (% of the range) and flagged_percent; control_flagged_percent for
-networks of the kind that was learned; far_flagged_percent over the conditions farthest from it.
+Conditions follow Skaar et al. 2020: delay, threshold, spread of threshold, membrane time constant and refractory period
+over neurons, delays that differ between connections; and beyond them other constants and fewer neurons. A recording is
+flagged where an estimator says not to trust its answer. The last line is one JSON object: by condition the bias of each
+estimator (% of the range) and flagged_percent; control_flagged_percent for networks of the kind that was learned;
+far_flagged_percent over the conditions farthest from it.
 """
 
 import argparse
@@ -43,6 +44,10 @@ CONDITIONS: dict[str, BrunelNetwork] = {
     "membrane time constant 25 ms": BrunelNetwork(membrane_time_constant_ms=25.0),
     "refractory period 1 ms": BrunelNetwork(refractory_ms=1.0),
     "refractory period 3 ms": BrunelNetwork(refractory_ms=3.0),
+    "threshold spread over 12-28 mV": BrunelNetwork(threshold_spread_mV=8.0),
+    "membrane time constant spread over 2-38 ms": BrunelNetwork(membrane_time_constant_spread_ms=18.0),
+    "refractory period spread over 0.2-3.8 ms": BrunelNetwork(refractory_spread_ms=1.8),
+    "delays spread over 1-2 ms": BrunelNetwork(delay_spread_ms=0.5),
     "10,000 neurons": BrunelNetwork(order=2000),
     "5,000 neurons": BrunelNetwork(order=1000),
 }

@@ -42,6 +42,13 @@ FULL_SIZE_STATES = [
 ]
 SMALL_STATES = [(SMALL, (0.4, 6.0, 4.0)), (SMALL, (0.4, 4.5, 0.9)), (SMALL, (0.4, 5.0, 2.0))]
 
+SPREADS = {
+    "threshold_spread_mV": 8.0,
+    "membrane_time_constant_spread_ms": 15.0,
+    "refractory_spread_ms": 1.8,
+    "delay_spread_ms": 1.0,
+}
+
 
 def described(job):
     """Statistics of one simulation; a job is a simulator, theta and a seed."""
@@ -78,39 +85,55 @@ def test_small_network_agrees_with_nest_and_with_a_wrong_delay_does_not():
     assert disagreements(nest, wrong, FALSE_ALARM_RATE) != []
 
 
+@pytest.mark.parametrize("spread", SPREADS)
+def test_each_spread_agrees_with_nest_and_is_not_none(spread):
+    states = [(replace(network, **{spread: SPREADS[spread]}), theta) for network, theta in SMALL_STATES]
+    nest = described_states(NestBrunel, states, 6, map)
+    assert disagreements(nest, described_states(CompiledBrunel, states, 8, map), FALSE_ALARM_RATE) == []
+    assert disagreements(nest, described_states(CompiledBrunel, SMALL_STATES, 8, map), FALSE_ALARM_RATE) != []
+
+
 # --- spike by spike ---
 
 
 def replay(simulator, theta, seed):
-    """What the compiled network drew: contacts (sources, targets), potentials, input events (steps, neurons)."""
+    """What the compiled network drew: contacts, potentials, neurons, input events (steps, neurons).
+
+    contacts: (delays, sources, targets); neurons: decay of the potential a step, threshold (mV) and refractory period
+    (steps) of each.
+    """
     network = simulator.network
     n = network.n_excitatory + network.n_inhibitory
     rng = np.random.default_rng(seed)
     state = rng.integers(1, 2**64 - 1, size=(2, event_loop.LANES), dtype=np.uint64)
     degrees = network.in_degree_excitatory, network.in_degree_inhibitory
-    rows, words = event_loop.connect(network.n_excitatory, network.n_inhibitory, *degrees, state)
+    rows, words = event_loop.connect(
+        network.n_excitatory, network.n_inhibitory, *degrees, len(network.delays_ms), state
+    )
     V = rng.uniform(0.0, network.threshold_mV, n)
+    neurons = simulator._neurons(rng, n)
     quantiles = _poisson_quantiles(network.external_rate_per_ms(theta[0], theta[2]) * network.dt_ms)
     random, events = np.empty(16 * words, np.uint64), np.empty((network.steps(network.duration_ms), n), int)
     for step in events:
         event_loop.random_words(state, random)
         step[:] = quantiles[random.view(np.uint16)[:n]]
-    return decode(rows, words), V, events
+    return np.stack([decode(r, words) for r in rows]), V, neurons, events
 
 
-def nest_spikes(network, J, g, contacts, V, events):
-    """Spikes, (step, sender) in order, of a NEST network with these connections, initial potentials and input."""
+def nest_spikes(network, J, g, contacts, V, neurons, events):
+    """Spikes, (step, sender) in order, of a NEST network with these connections, potentials, neurons and input."""
     nest = load_nest()
     nest.ResetKernel()
     nest.resolution = network.dt_ms
-    neuron = {"tau_m": network.membrane_time_constant_ms, "C_m": network.capacitance_pF, "t_ref": network.refractory_ms}
-    neuron |= {"E_L": 0.0, "V_th": network.threshold_mV, "V_reset": network.reset_mV}
+    decay, threshold, refractory = (values.astype(float) for values in neurons)
+    neuron = {"tau_m": -network.dt_ms / np.log(decay), "t_ref": network.dt_ms * refractory, "V_th": threshold}
+    neuron |= {"E_L": 0.0, "C_m": network.capacitance_pF, "V_reset": network.reset_mV}
     neurons = nest.Create("iaf_psc_delta", len(V), neuron)
     # A generator's first spike arrives in the second step, so what comes in the first is part of the initial state.
-    neurons.V_m = V + J * events[0] * np.exp(network.dt_ms / network.membrane_time_constant_ms)
-    sources, targets = (np.repeat(index, contacts[contacts > 0]) for index in np.nonzero(contacts))
+    neurons.V_m = V + J * events[0] / decay
+    classes, sources, targets = (np.repeat(index, contacts[contacts > 0]) for index in np.nonzero(contacts))
     weights = np.where(sources < network.n_excitatory, J, -g * J)
-    synapses = {"weight": weights, "delay": np.full(len(weights), network.delay_ms)}
+    synapses = {"weight": weights, "delay": np.array(network.delays_ms)[classes]}
     nest.Connect(sources + 1, targets + 1, "one_to_one", synapses)
     external = nest.Create("spike_generator", len(V))
     for generator, n_events in zip(external, events[1:].T, strict=True):
@@ -125,11 +148,14 @@ def nest_spikes(network, J, g, contacts, V, events):
     return sorted(zip(np.rint(times / network.dt_ms).astype(int).tolist(), (senders - 1).tolist(), strict=True))
 
 
-@pytest.mark.parametrize(("delay_ms", "refractory_ms"), [(1.5, 2.0), (0.3, 0.5), (4.0, 1.0)])
-def test_every_spike_is_the_one_nest_fires(delay_ms, refractory_ms):
+@pytest.mark.parametrize(
+    "differing",
+    [{}, {"delay_ms": 0.3, "refractory_ms": 0.5}, {"delay_ms": 4.0, "refractory_ms": 1.0}, SPREADS],
+    ids=["default", "short", "long", "spread"],
+)
+def test_every_spike_is_the_one_nest_fires(differing):
     """Same update order, refractory period and delay: with everything random given, nothing is left to differ."""
-    timing = {"delay_ms": delay_ms, "refractory_ms": refractory_ms}
-    network = BrunelNetwork(order=50, duration_ms=200.0, transient_ms=0.0, **timing)
+    network = BrunelNetwork(order=50, duration_ms=200.0, transient_ms=0.0, **differing)
     theta = np.array([0.4, 5.0, 2.0])
     simulator = CompiledBrunel(network)
     spikes = simulator.simulate_spikes(theta, np.random.default_rng(0))

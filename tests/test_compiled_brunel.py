@@ -23,7 +23,8 @@ def generators(seed: int) -> np.ndarray:
 
 def connect(network: BrunelNetwork, seed: int):
     degrees = network.in_degree_excitatory, network.in_degree_inhibitory
-    return event_loop.connect(network.n_excitatory, network.n_inhibitory, *degrees, generators(seed))
+    rows, words = event_loop.connect(network.n_excitatory, network.n_inhibitory, *degrees, 1, generators(seed))
+    return rows[0], words
 
 
 def decode(rows: np.ndarray, words: int) -> np.ndarray:
@@ -59,9 +60,10 @@ def run_without_input(contacts, V, *, weight, delay_steps, refractory_steps, ste
     potentials[:n] = V
     spike_steps, senders = np.empty(n * steps, np.int32), np.empty(n * steps, np.uint16)
     total = event_loop.run(
-        rows, words, n, potentials, np.float32(1), np.float32(20), np.float32(10), refractory_steps, delay_steps,
-        np.float32(weight), np.float32(0), np.zeros(2**16, np.uint8), steps, steps, generators(0),
-        np.zeros((2, 1), np.int32), True, spike_steps, senders,
+        rows[None], words, n, potentials, np.ones(64 * words, np.float32), np.full(64 * words, 20, np.float32),
+        np.float32(10), np.full(n, refractory_steps), np.array([delay_steps]), np.float32(weight),
+        np.float32(0), np.zeros(2**16, np.uint8), steps, steps, generators(0), np.zeros((2, 1), np.int32), True,
+        spike_steps, senders,
     )  # fmt: skip
     return list(zip(spike_steps[:total].tolist(), senders[:total].tolist(), strict=True))
 
@@ -215,6 +217,21 @@ def test_random_words_are_uniform_and_uncorrelated():
     z = np.corrcoef(draws.T)[np.triu_indices(256, 1)] * np.sqrt(len(draws))
     assert z.std() == pytest.approx(1, abs=0.03)
     assert np.abs(z).max() < 5.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"threshold_spread_mV": 10.0}, "below all thresholds"),
+        ({"membrane_time_constant_spread_ms": 20.0}, "membrane_time_constant_spread_ms = 20"),
+        ({"refractory_spread_ms": -1.0}, "refractory_spread_ms = -1"),
+        ({"delay_spread_ms": 1.5}, "shorter than the time step"),
+        ({"delay_spread_ms": 0.05}, "not a multiple of the time step"),
+    ],
+)
+def test_spreads_that_no_network_has_are_refused(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        BrunelNetwork(**arguments)
 
 
 @pytest.mark.parametrize(

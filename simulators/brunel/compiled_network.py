@@ -1,6 +1,5 @@
 """The Brunel network as one compiled loop: the model of nest_network, more than thirty times as fast on one core."""
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,31 +47,45 @@ class CompiledBrunel:
         J, g, eta = self.parameters.check(theta)
         # Zero is the one state that xorshift never leaves.
         state = rng.integers(1, 2**64 - 1, size=(2, event_loop.LANES), dtype=np.uint64)
+        delays = np.array([network.steps(delay) for delay in network.delays_ms])
         rows, words = event_loop.connect(
             network.n_excitatory,
             network.n_inhibitory,
             network.in_degree_excitatory,
             network.in_degree_inhibitory,
+            delays.size,
             state,
         )
         n = network.n_excitatory + network.n_inhibitory
         V = np.full(64 * words, -np.inf, np.float32)
         V[:n] = rng.uniform(0.0, network.threshold_mV, n)
         steps = network.steps(network.duration_ms)
-        refractory_steps = network.steps(network.refractory_ms)
+        decay, threshold, refractory = self._neurons(rng, n)
         counts = np.zeros((2, round(network.duration_ms / network.bin_ms)), np.int32)
         # Pages of these are taken only as spikes arrive.
-        room = n * (steps // (refractory_steps + 1) + 1) if record else 0
+        room = n * (steps // (refractory.min() + 1) + 1) if record else 0
         spike_steps, senders = np.empty(room, np.int32), np.empty(room, np.uint16)
-        decay = math.exp(-network.dt_ms / network.membrane_time_constant_ms)
         poisson_table = _poisson_quantiles(network.external_rate_per_ms(J, eta) * network.dt_ms)
         total = event_loop.run(
-            rows, words, network.n_excitatory, V, np.float32(decay), np.float32(network.threshold_mV),
-            np.float32(network.reset_mV), refractory_steps, network.steps(network.delay_ms), np.float32(J),
-            np.float32(-g * J), poisson_table, steps, network.steps(network.bin_ms), state, counts, record,
-            spike_steps, senders,
+            rows, words, network.n_excitatory, V, np.resize(decay, V.size), np.resize(threshold, V.size),
+            np.float32(network.reset_mV), refractory, delays, np.float32(J), np.float32(-g * J), poisson_table, steps,
+            network.steps(network.bin_ms), state, counts, record, spike_steps, senders,
         )  # fmt: skip
         return counts, spike_steps[:total], senders[:total]
+
+    def _neurons(self, rng, n):
+        """Decay of the potential a step, threshold (mV) and refractory period (steps) of each neuron."""
+        network = self.network
+
+        def drawn(mean: float, spread: float) -> np.ndarray:
+            # Without a spread nothing is drawn: the network is what it was before there were spreads.
+            return mean + spread * rng.uniform(-1, 1, n) if spread else np.full(n, mean)
+
+        taus = drawn(network.membrane_time_constant_ms, network.membrane_time_constant_spread_ms)
+        thresholds = drawn(network.threshold_mV, network.threshold_spread_mV)
+        refractory = drawn(network.refractory_ms, network.refractory_spread_ms)
+        decay = np.exp(-network.dt_ms / taus).astype(np.float32)
+        return decay, thresholds.astype(np.float32), np.rint(refractory / network.dt_ms).astype(np.int64)
 
 
 def _poisson_quantiles(mean: float) -> np.ndarray:

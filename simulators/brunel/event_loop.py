@@ -8,8 +8,9 @@ operations a word, and only then turned into counts. A pair connected more than 
 has its further contacts in a short list. Bit ``8 m + j`` of word ``w`` stands for neuron ``8 (j W + w) + m`` (``W``
 words a row), so that shifting a whole row by ``j`` and masking leaves eight counters in the bytes of each word.
 
-*Delivery at the moment of arrival.* All delays are equal: what was fired ``delay`` steps ago is added now. No
-buffer of future input is kept, and a refractory neuron is one whose potential is minus infinity until it is released.
+*Delivery at the moment of arrival.* Connections of one delay make one matrix of bits: what was fired ``delay`` steps
+ago is added now. No buffer of future input is kept, and a refractory neuron is one whose potential is minus infinity
+until it is released.
 """
 
 import numba as nb
@@ -43,45 +44,53 @@ def random_words(state, out):
 
 
 @_jit
-def connect(n_excitatory, n_inhibitory, in_degree_excitatory, in_degree_inhibitory, state):
-    """Draw the fixed in-degree connectivity, with replacement.
+def connect(n_excitatory, n_inhibitory, in_degree_excitatory, in_degree_inhibitory, delays, state):
+    """Draw the fixed in-degree connectivity, with replacement, and for each contact one of as many ``delays``.
 
-    Returns rows (N + 1, W + tail) uint64 and W: one row a source, and an empty last one. A row's first W words are the
-    bits; its tail, read as uint16, is the number of repeated contacts followed by their targets.
+    Returns rows (delays, N + 1, W + tail) uint64 and W: one row a source, and an empty last one. A row's first W words
+    are the bits; its tail, read as uint16, is the number of repeated contacts followed by their targets.
     """
     n = n_excitatory + n_inhibitory
     degree = in_degree_excitatory + in_degree_inhibitory
     words = (n + 63) // 64
-    bits = np.zeros((n, words), np.uint64)
-    repeats = np.empty((n * degree, 2), np.uint16)
-    per_source = np.zeros(n, np.int64)
+    bits = np.zeros((delays, n, words), np.uint64)
+    repeats = np.empty((n * degree, 3), np.uint16)
+    per_source = np.zeros((delays, n), np.int64)
     n_repeats = 0
     random = np.empty((degree + 2 * LANES - 1) // (2 * LANES) * LANES, np.uint64)
     halves = random.view(np.uint32)
+    choice = np.zeros_like(random)
+    choices = choice.view(np.uint32)
     for target in range(n):
         lane, within = divmod(target, 8 * words)
         word = within // 8
         bit = np.uint64(1) << np.uint64(8 * (within % 8) + lane)
         random_words(state, random)
+        if delays > 1:
+            random_words(state, choice)
         for k in range(degree):
+            delay = 0
+            if delays > 1:
+                delay = np.int64((np.uint64(choices[k]) * np.uint64(delays)) >> np.uint64(32))
             if k < in_degree_excitatory:
                 source = np.int64((np.uint64(halves[k]) * np.uint64(n_excitatory)) >> np.uint64(32))
             else:
                 source = np.int64((np.uint64(halves[k]) * np.uint64(n_inhibitory)) >> np.uint64(32)) + n_excitatory
-            if bits[source, word] & bit:
-                repeats[n_repeats, 0] = source
-                repeats[n_repeats, 1] = target
+            if bits[delay, source, word] & bit:
+                repeats[n_repeats, 0] = delay
+                repeats[n_repeats, 1] = source
+                repeats[n_repeats, 2] = target
                 n_repeats += 1
-                per_source[source] += 1
+                per_source[delay, source] += 1
             else:
-                bits[source, word] |= bit
-    rows = np.zeros((n + 1, words + (per_source.max() + 1 + 3) // 4), np.uint64)
-    rows[:n, :words] = bits
-    tails = rows.view(np.uint16)[:, 4 * words :]
+                bits[delay, source, word] |= bit
+    rows = np.zeros((delays, n + 1, words + (per_source.max() + 1 + 3) // 4), np.uint64)
+    rows[:, :n, :words] = bits
+    tails = rows.view(np.uint16)[:, :, 4 * words :]
     for k in range(n_repeats):
-        tail = tails[repeats[k, 0]]
+        tail = tails[repeats[k, 0], repeats[k, 1]]
         tail[0] += 1
-        tail[tail[0]] = repeats[k, 1]
+        tail[tail[0]] = repeats[k, 2]
     return rows, words
 
 
@@ -181,9 +190,10 @@ def run(
 ):  # fmt: skip
     """Advance the network by ``steps``; fill ``counts`` (2, bins) and, if ``record``, the spikes. Returns their number.
 
-    V (mV) is padded to 64 W neurons; the padding is minus infinity and never fires.
+    V, decay and threshold are padded to 64 W neurons; the padding's V is minus infinity, so that it never fires.
+    refractory_steps: (N,); delay_steps: one for each matrix of ``rows``.
     """
-    n = rows.shape[0] - 1
+    n = rows.shape[1] - 1
     drive = np.empty(64 * words, np.float32)
     random = np.empty(16 * words, np.uint64)
     uniforms = random.view(np.uint16)
@@ -191,35 +201,43 @@ def run(
     above = above_words.view(np.uint8)
     planes = np.zeros((9, words), np.uint64)
     byte_counts = np.empty(8 * words, np.uint64)
-    slots = max(delay_steps, refractory_steps + 1) + 1
+    slots = delay_steps.max() + 1
     fired = np.empty((slots, n), np.int32)
     n_fired = np.zeros(slots, np.int64)
     n_fired_excitatory = np.zeros(slots, np.int64)
+    release_slots = refractory_steps.max() + 2
+    releases = np.empty((release_slots, n), np.int32)
+    n_releases = np.zeros(release_slots, np.int64)
     total = 0
     for step in range(steps):
-        released = (step - refractory_steps - 1) % slots
-        for k in range(n_fired[released]):
-            V[fired[released, k]] = reset
+        released = step % release_slots
+        for k in range(n_releases[released]):
+            V[releases[released, k]] = reset
+        n_releases[released] = 0
         random_words(state, random)
         for i in range(64 * words):
             drive[i] = weight_excitatory * np.float32(poisson_table[uniforms[i]])
-        arriving = (step - delay_steps) % slots
-        split = n_fired_excitatory[arriving]
-        end = n_fired[arriving]
-        _deliver(rows, fired[arriving, :split], weight_excitatory, planes, byte_counts, drive)
-        _deliver(rows, fired[arriving, split:end], weight_inhibitory, planes, byte_counts, drive)
+        for k in range(delay_steps.size):
+            arriving = (step - delay_steps[k]) % slots
+            split = n_fired_excitatory[arriving]
+            end = n_fired[arriving]
+            _deliver(rows[k], fired[arriving, :split], weight_excitatory, planes, byte_counts, drive)
+            _deliver(rows[k], fired[arriving, split:end], weight_inhibitory, planes, byte_counts, drive)
         now = step % slots
         count = 0
         count_excitatory = 0
         for i in range(64 * words):
-            v = V[i] * decay + drive[i]
+            v = V[i] * decay[i] + drive[i]
             V[i] = v
-            above[i] = v >= threshold
+            above[i] = v >= threshold[i]
         for w in range(8 * words):
             if above_words[w]:
                 for i in range(8 * w, 8 * w + 8):
                     if above[i]:
                         V[i] = -np.inf
+                        free = (step + refractory_steps[i] + 1) % release_slots
+                        releases[free, n_releases[free]] = i
+                        n_releases[free] += 1
                         fired[now, count] = i
                         count += 1
                         count_excitatory += i < n_excitatory

@@ -33,7 +33,8 @@ class BrunelNetwork:
 
     ``order`` scales the populations: 4 ``order`` excitatory and ``order`` inhibitory neurons, each connected to 10 %
     of either. Spikes are counted in bins of ``bin_ms``; the first ``transient_ms`` of ``duration_ms`` are marked as
-    transient. Raises ValueError for values no network can have.
+    transient. A spread is half the width of a uniform distribution about the value: of delays over connections, of the
+    others over neurons. Raises ValueError for values no network can have.
     """
 
     order: int = 2500
@@ -48,15 +49,23 @@ class BrunelNetwork:
     duration_ms: float = 3000.0
     transient_ms: float = 150.0
     bin_ms: float = 1.0
+    threshold_spread_mV: float = 0.0
+    membrane_time_constant_spread_ms: float = 0.0
+    refractory_spread_ms: float = 0.0
+    delay_spread_ms: float = 0.0
 
     def __post_init__(self) -> None:
         if self.in_degree_inhibitory < 1:
             raise ValueError(f"order {self.order} leaves a neuron without inhibitory inputs; take 10 or more")
         if not 0 <= self.transient_ms < self.duration_ms:
             raise ValueError(f"a transient of {self.transient_ms} ms leaves nothing of {self.duration_ms} ms")
-        if not self.reset_mV < self.threshold_mV:
-            raise ValueError(f"reset {self.reset_mV} mV must lie below the threshold {self.threshold_mV} mV")
-        for name in ("refractory_ms", "delay_ms", "duration_ms", "transient_ms", "bin_ms"):
+        if not self.reset_mV < self.threshold_mV - self.threshold_spread_mV:
+            raise ValueError(f"reset {self.reset_mV} mV must lie below all thresholds ({self.threshold_mV} mV)")
+        for name in ("threshold_spread_mV", "membrane_time_constant_spread_ms", "refractory_spread_ms"):
+            value, spread = getattr(self, name.replace("_spread", "")), getattr(self, name)
+            if not 0 <= spread < value:
+                raise ValueError(f"{name} = {spread}; it must lie between 0 and the value itself, {value}")
+        for name in ("refractory_ms", "delay_ms", "delay_spread_ms", "duration_ms", "transient_ms", "bin_ms"):
             steps = getattr(self, name) / self.dt_ms
             if abs(steps - round(steps)) > 1e-6:
                 raise ValueError(f"{name} = {getattr(self, name)} is not a multiple of the time step {self.dt_ms} ms")
@@ -64,8 +73,10 @@ class BrunelNetwork:
             bins = getattr(self, name) / self.bin_ms
             if abs(bins - round(bins)) > 1e-6:
                 raise ValueError(f"{name} = {getattr(self, name)} is not a multiple of the bin of {self.bin_ms} ms")
-        if self.delay_ms < self.dt_ms:
-            raise ValueError(f"delay {self.delay_ms} ms is shorter than the time step {self.dt_ms} ms")
+        if self.delay_spread_ms < 0 or self.delay_ms - self.delay_spread_ms < self.dt_ms - 1e-9:
+            raise ValueError(
+                f"delays of {self.delay_ms} +- {self.delay_spread_ms} ms get shorter than the time step {self.dt_ms} ms"
+            )
 
     @property
     def n_excitatory(self) -> int:
@@ -88,6 +99,12 @@ class BrunelNetwork:
         """First and past-the-last neuron of each population."""
         n = self.n_excitatory
         return dict(zip(POPULATIONS, ((0, n), (n, n + self.n_inhibitory)), strict=True))
+
+    @property
+    def delays_ms(self) -> tuple[float, ...]:
+        """All the delays there are, equally likely: multiples of the time step."""
+        spread = self.steps(self.delay_spread_ms)
+        return tuple(self.delay_ms + self.dt_ms * k for k in range(-spread, spread + 1))
 
     def steps(self, duration_ms: float) -> int:
         """Time steps in a duration."""

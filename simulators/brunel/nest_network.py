@@ -64,19 +64,26 @@ class NestBrunel:
     def _build(self, nest: Any, J: float, g: float, eta: float) -> tuple[Any, Any]:
         """Make neurons, connections and devices; returns the neurons and the spike recorder."""
         network = self.network
+
+        def drawn(mean: float, spread: float) -> Any:
+            return nest.random.uniform(mean - spread, mean + spread) if spread else mean
+
         neurons = nest.Create(
             "iaf_psc_delta",
             network.n_excitatory + network.n_inhibitory,
             {
                 "C_m": network.capacitance_pF,
-                "tau_m": network.membrane_time_constant_ms,
-                "t_ref": network.refractory_ms,
+                "tau_m": drawn(network.membrane_time_constant_ms, network.membrane_time_constant_spread_ms),
+                "t_ref": drawn(network.refractory_ms, network.refractory_spread_ms),
                 "E_L": 0.0,
-                "V_th": network.threshold_mV,
+                "V_th": drawn(network.threshold_mV, network.threshold_spread_mV),
                 "V_reset": network.reset_mV,
                 "V_m": nest.random.uniform(0.0, network.threshold_mV),
             },
         )
+        # NEST rounds delays to time steps: half a step more on either side makes all of them equally likely.
+        half_step = network.dt_ms / 2 - 1e-6 if network.delay_spread_ms else 0.0
+        delay = drawn(network.delay_ms, network.delay_spread_ms + half_step)
         weights = {"excitatory": J, "inhibitory": -g * J}
         in_degrees = {"excitatory": network.in_degree_excitatory, "inhibitory": network.in_degree_inhibitory}
         for population, (start, end) in network.populations.items():
@@ -86,7 +93,7 @@ class NestBrunel:
                 neurons[start:end],
                 neurons,
                 {"rule": "fixed_indegree", "indegree": in_degrees[population]},
-                {"synapse_model": population, "delay": network.delay_ms},
+                {"synapse_model": population, "delay": delay},
             )
         # A poisson_generator sends an independent train to each of its targets.
         external = nest.Create("poisson_generator", params={"rate": 1e3 * network.external_rate_per_ms(J, eta)})

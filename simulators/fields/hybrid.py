@@ -39,8 +39,11 @@ def hybrid_signal(
         counts for several: the mean stays right, but the part of the LFP that differs between cells is overstated.
 
     Connections are drawn anew: they have the network's in-degrees, but are not those that made the spikes.
-    Raises ValueError where n_cells is not between 2 and the size of the network, or a layer holds no dendrite.
+    Raises ValueError where n_cells is not between 2 and the size of the network, a layer holds no dendrite, or delays
+    have a spread.
     """
+    if network.delay_spread_ms:
+        raise ValueError("the hybrid scheme takes one delay for all connections; set delay_spread_ms to 0")
     cells = cells or CellModel()
     sizes = {name: end - first for name, (first, end) in network.populations.items()}
     total = sum(sizes.values())

@@ -122,13 +122,13 @@ def bin_average(fine: Float[np.ndarray, "*batch steps"], steps_per_bin: int) -> 
 
 
 @dataclass(frozen=True)
-class _FixedDelay:
-    """A conduction delay without spread, in the form LFPykernels asks for: linear interpolation between two steps."""
+class _Delays:
+    """Equally likely conduction delays, in the form LFPykernels asks for: linear interpolation between two steps."""
 
-    delay: float
+    delays: tuple[float, ...]
 
     def pdf(self, t: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
-        return np.clip(1 - np.abs(t - self.delay) / _DT_MS, 0, None)
+        return np.mean([np.clip(1 - np.abs(t - delay) / _DT_MS, 0, None) for delay in self.delays], axis=0)
 
 
 class _OneContact:
@@ -206,8 +206,8 @@ def _slab_kernels(sees, target, depth, spread, n_targets, cells, network, folder
         rotationParameters={},
         multapseFunction=_OneContact,
         multapseParameters=[{}] * 2,
-        delayFunction=_FixedDelay,
-        delayParameters=[dict(delay=network.delay_ms)] * 2,
+        delayFunction=_Delays,
+        delayParameters=[dict(delays=network.delays_ms)] * 2,
         # Two equal time constants make an alpha function, and a reversal potential far away makes it a current:
         # NEURON has no alpha current of its own, and compiling one needs a compiler.
         synapseParameters=[dict(syntype="Exp2Syn", weight=weight, tau1=0.9999 * tau, tau2=tau, e=_REVERSAL_MV)] * 2,
@@ -247,10 +247,13 @@ def _synapses(cell_arguments, sections, fractions, layers_um, depth, spread):
 def _recipe(probe: Probe, cells: CellModel, network: BrunelNetwork) -> dict[str, Any]:
     """Everything that the values of kernels depend on."""
     used = ("n_excitatory", "n_inhibitory", "in_degree_excitatory", "in_degree_inhibitory", "delay_ms", "bin_ms")
+    values = {name: getattr(network, name) for name in used}
+    if network.delay_spread_ms:
+        values["delays_ms"] = network.delays_ms
     return dict(
         probe=probe.to_json(),
         cells=cells.to_json(),
-        network={name: getattr(network, name) for name in used},
+        network=values,
         numerics=dict(dt_ms=_DT_MS, kernel_ms=_KERNEL_MS, depth_slabs=_DEPTH_SLABS, reversal_mV=_REVERSAL_MV),
         versions={name: version(name) for name in ("LFPykernels", "LFPy", "NEURON")},
     )
