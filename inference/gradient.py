@@ -99,6 +99,7 @@ class GradientFit(StoredEstimator):
             for misfit, v in zip(losses, variables, strict=True)
         ]
         self.about["misfit_99"] = float(np.quantile(misfits, 0.99))
+        self.about["misfit_samples"] = float(data.samples.mean())
 
     def _ready(self) -> None:
         source = self.model.view or self.model.emulator
@@ -117,15 +118,17 @@ class GradientFit(StoredEstimator):
                 temperature = max(1.0, float(self._temperature(u))) if self._temperature else 1.0
             estimate = self.descent.around(self.model, modes, data, temperature)
             misfit = float(modes.losses[0]) - self.model.expected_loss(u[0], data)
-        return replace(estimate, warnings=(*self._unexplained(misfit), *estimate.warnings))
+        return replace(estimate, warnings=(*self._unexplained(misfit, data), *estimate.warnings))
 
-    def _unexplained(self, misfit: float) -> tuple[str, ...]:
-        worst = self.about.get("misfit_99", np.inf)
+    def _unexplained(self, misfit: float, data: ObservedSpectrum) -> tuple[str, ...]:
+        # What the emulator gets wrong adds up over a longer recording, as does what a wrong model gets wrong.
+        longer = float(data.samples.mean()) / self.about.get("misfit_samples", np.inf)
+        worst = self.about.get("misfit_99", np.inf) * max(1.0, longer)
         if misfit <= worst:
             return ()
         return (
             f"no parameters in the range explain this recording: at the best fit its spectra are {misfit:.3g} nats "
-            f"less likely than the model's own, those of 99 % of the simulations at most {worst:.3g}; do not trust "
+            f"less likely than the model's own, those of 99 % of simulations as long at most {worst:.3g}; do not trust "
             f"the estimate",
         )
 
