@@ -136,12 +136,21 @@ def infer(
     posteriors: Annotated[Path | None, typer.Option(help="All samples to write (.zarr, .nc).")] = None,
     window_s: Annotated[float | None, typer.Option("--window", help="Cut recordings into windows (s).")] = None,
     notch: Annotated[float | None, typer.Option(help="Filter out line noise of so many Hz, and its multiples.")] = None,
+    noise: Annotated[
+        bool, typer.Option("--noise", help="The channels have noise: the gradient fit fits it too.")
+    ] = False,
 ) -> None:
     """Estimate J, g and eta from one recording, or from many into a table."""
     with plain_errors():
         from inference.brunel import shipped_estimators
+        from inference.gradient import GradientFit
 
         estimators = shipped_estimators(range_name) if model is None else load_models(model)
+        if noise:
+            estimators = [e.with_nuisances(floor=True) for e in estimators if isinstance(e, GradientFit)]
+            if not estimators:
+                raise ValueError("only the gradient fit knows noise; train one with 'circuitsbi train'")
+            console.print("noise is fitted along; the other estimators, which learned without, are left out")
         reading = {"sampling_rate": sampling_rate, "unit": unit}
         if out is not None or posteriors is not None or window_s is not None or len(recordings) > 1:
             if report is not None:

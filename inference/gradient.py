@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,7 +22,10 @@ from surrogates.observation import ObservedSpectrum, SpectralModel
 from surrogates.spectrum import SpectralEmulator
 from surrogates.threads import one_thread
 
-_PATIENCE = 5
+_PATIENCE = 5  # times the iterations of a descent, where fits are held against the truth
+_UNSEEN = 1e-6  # of the power; what a transform of finite length leaves of a simulation is a hundredth of it
+_BETTER = 3.0  # times less power unseen: another order of channels is the right one
+_MOST_SWAPPED = 16  # channels; of more, not every pair is tried
 
 
 @dataclass(eq=False)
@@ -94,10 +98,8 @@ class GradientFit(StoredEstimator):
 
         self._temperature = fit_spread(truth, squared.mean()[None], loss, self.descent.seed)
         self.about["temperature"] = float(squared.mean())
-        misfits = [
-            float(misfit) - self.model.expected_loss(v[: len(names)], data)
-            for misfit, v in zip(losses, variables, strict=True)
-        ]
+        explained = [self.model.expected_loss(v[: len(names)], data) for v in variables]
+        misfits = losses.numpy() - explained
         self.about["misfit_99"] = float(np.quantile(misfits, 0.99))
         self.about["misfit_samples"] = float(data.samples.mean())
 
@@ -118,7 +120,9 @@ class GradientFit(StoredEstimator):
                 temperature = max(1.0, float(self._temperature(u))) if self._temperature else 1.0
             estimate = self.descent.around(self.model, modes, data, temperature)
             misfit = float(modes.losses[0]) - self.model.expected_loss(u[0], data)
-        return replace(estimate, warnings=(*self._unexplained(misfit, data), *estimate.warnings))
+        return replace(
+            estimate, warnings=(*self._unexplained(misfit, data), *self._unseen(recording), *estimate.warnings)
+        )
 
     def _unexplained(self, misfit: float, data: ObservedSpectrum) -> tuple[str, ...]:
         # What the emulator gets wrong adds up over a longer recording, as does what a wrong model gets wrong.
@@ -130,6 +134,27 @@ class GradientFit(StoredEstimator):
             f"no parameters in the range explain this recording: at the best fit its spectra are {misfit:.3g} nats "
             f"less likely than the model's own, those of 99 % of simulations as long at most {worst:.3g}; do not trust "
             f"the estimate",
+        )
+
+    def _unseen(self, recording: Recording) -> tuple[str, ...]:
+        """Warnings of patterns over the channels that no source makes: swapped channels, or noise not reckoned with."""
+        n = len(self.channels)
+        swaps = [_swapped(n, a, b) for a, b in combinations(range(n if n <= _MOST_SWAPPED else 0), 2)]
+        orders = [list(range(n)), list(range(n))[::-1], *swaps]
+        shares = self.model.unseen(recording, orders)
+        if shares[0] < _UNSEEN:
+            return ()
+        found = f"{shares[0]:.2g} of the recording's power lies in patterns over its channels that no network makes"
+        if shares.min() < shares[0] / _BETTER:
+            names = ", ".join(recording.channels[i] for i in orders[int(shares.argmin())])
+            return (
+                f"{found}, in the order {names} only {shares.min():.2g}: channels seem to be swapped; reorder them",
+            )
+        if self.model.floor:
+            return ()
+        return (
+            f"{found}: they have noise of their own, or lie elsewhere than the probe's; fit the noise along with "
+            f"'circuitsbi infer --noise', or with_nuisances(floor=True)",
         )
 
     def best_fit(self, recording: Recording) -> Float[np.ndarray, " n_parameters"]:
@@ -167,8 +192,18 @@ class GradientFit(StoredEstimator):
         fit._temperature = loaded(SpreadNetwork(len(parameters), torch.ones(1)), "temperature.", tensors)
         return fit
 
-    def with_nuisances(self, gain: bool = False, floor: bool = False) -> "GradientFit":
-        """The same fit for recordings of unknown ``gain``, or with a noise ``floor``; nothing is trained again."""
+    def with_nuisances(self, gain: bool | None = None, floor: bool | None = None) -> "GradientFit":
+        """The same fit for recordings of unknown ``gain``, or with a noise ``floor``; nothing is trained again.
+
+        None leaves as it is what the fit assumes.
+        """
+        gain, floor = (self.model.gain if gain is None else gain), (self.model.floor if floor is None else floor)
         other = replace(self, model=replace(self.model, gain=gain, floor=floor))
         other.about, other._temperature = dict(self.about), self._temperature
         return other
+
+
+def _swapped(n: int, a: int, b: int) -> list[int]:
+    order = list(range(n))
+    order[a], order[b] = b, a
+    return order

@@ -11,7 +11,8 @@ Loss = Callable[[Float[Tensor, "batch variables"]], Float[Tensor, " batch"]]
 """Negative log density of each row; the first variables live in the unit cube, the others anywhere."""
 
 _STEP = 0.01  # of a variable, for the curvature
-_ROUNDS = 2
+_ROUNDS = 2, 6  # of adaptation: at least, at most
+_ENOUGH = 400  # effective draws
 _WIDER = 1.2  # the proposal, than what it approximates
 _TAILS = 8  # degrees of freedom of the proposal
 
@@ -58,29 +59,56 @@ class _Proposal(NamedTuple):
         return -(_TAILS + len(self.centre)) / 2 * torch.log1p(white.square().sum(0) / _TAILS) - spread
 
 
+def _worth(weights: Float[Tensor, " draws"]) -> float:
+    """Number of independent draws that weighted ones are worth (Kish)."""
+    return float(weights.sum().square() / weights.square().sum())
+
+
+def _tempered(log_weights: Float[Tensor, " draws"], enough: int) -> Float[Tensor, " draws"]:
+    """Weights to the highest power up to one at which they are worth ``enough``: a few must not decide everything."""
+    low, high = 0.0, 1.0
+    if _worth(torch.softmax(log_weights, 0)) >= enough:
+        low = 1.0
+    for _ in range(20 if low == 0 else 0):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _worth(torch.softmax(middle * log_weights, 0)) >= enough else (low, middle)
+    return torch.softmax(low * log_weights, 0)
+
+
+def _adapted(proposal: _Proposal, w: Float[Tensor, "draws variables"], weights: Float[Tensor, " draws"]) -> _Proposal:
+    """A proposal with the mean and covariance of weighted draws; the same where too few of them are its own."""
+    if not float(weights.sum()) > 0 or _worth(weights) < 5 * w.shape[1]:
+        return proposal
+    weights = weights / weights.sum()
+    centre = (weights[:, None] * w).sum(0)
+    covariance = (weights[:, None] * (w - centre)).T @ (w - centre).double()
+    return _Proposal(centre.float(), _WIDER * _root(covariance).float())
+
+
 def importance_samples(
     loss: Loss, modes: Float[Tensor, "modes variables"], bounded: int, draws: int, seed: int
 ) -> Drawn:
     """Laplace's approximation at the modes, corrected by adaptive importance sampling.
 
-    A mixture of multivariate t distributions with the modes' curvatures proposes; around a single mode its mean and
-    covariance are then taken from the weighted draws. The first ``bounded`` variables are kept to the unit cube.
+    A mixture of multivariate t distributions with the modes' curvatures proposes; their means and covariances are then
+    taken from the weighted draws until these are worth enough (Cappe et al. 2008). The first ``bounded`` variables are
+    kept to the unit cube.
     """
     generator = torch.Generator().manual_seed(seed)
     proposals = [_Proposal(m, _WIDER * _root(torch.linalg.inv(curvature(loss, m).double())).float()) for m in modes]
-    for _ in range(_ROUNDS):
+    for done in range(1, _ROUNDS[1] + 1):
         w = torch.cat([p.draw(2 * draws // len(proposals), generator) for p in proposals])
         inside = ((w[:, :bounded] >= 0) & (w[:, :bounded] <= 1)).all(1)
         w = w[inside] if inside.any() else w.clamp(0, 1)
-        proposed = torch.logsumexp(torch.stack([p.log_density(w) for p in proposals]), 0)
+        densities = torch.stack([p.log_density(w) for p in proposals])
         with torch.no_grad():
-            weights = torch.softmax((-loss(w).double() - proposed).nan_to_num(-torch.inf), 0)
-        effective = float(1 / weights.square().sum())
-        if len(proposals) > 1 or effective < 5 * modes.shape[1]:
-            continue
-        centre = (weights[:, None] * w).sum(0)
-        covariance = (weights[:, None] * (w - centre)).T @ (w - centre).double()
-        proposals = [_Proposal(centre.float(), _WIDER * _root(covariance).float())]
+            log_weights = (-loss(w).double() - torch.logsumexp(densities, 0)).nan_to_num(-torch.inf)
+        weights = torch.softmax(log_weights, 0)
+        effective = _worth(weights)
+        if done >= _ROUNDS[0] and effective >= min(_ENOUGH, draws / 4):
+            break
+        shares = _tempered(log_weights, 20 * modes.shape[1]) * torch.softmax(densities, 0)
+        proposals = [_adapted(p, w, share) for p, share in zip(proposals, shares, strict=True)]
     # Evenly spaced positions in the cumulative weights: less noise than independent draws.
     places = (torch.arange(draws) + torch.rand(1, generator=generator).double()) / draws
     return Drawn(w[torch.searchsorted(weights.cumsum(0), places).clamp(max=len(w) - 1)], effective)

@@ -51,8 +51,20 @@ CONDITIONS: dict[str, BrunelNetwork] = {
     "10,000 neurons": BrunelNetwork(order=2000),
     "5,000 neurons": BrunelNetwork(order=1000),
 }
-FAR = ("delay 1.25 ms", "delay 1.75 ms", "threshold 12 mV", "threshold 28 mV", "5,000 neurons")
-"""The ends of the ranges that were tried; thetas are drawn from the range that was learned."""
+FAR = (
+    "delay 1.25 ms",
+    "delay 1.75 ms",
+    "threshold 12 mV",
+    "threshold 28 mV",
+    "threshold spread over 12-28 mV",
+    "membrane time constant spread over 2-38 ms",
+    "delays spread over 1-2 ms",
+    "5,000 neurons",
+)
+"""The ends of what the poster tried, and the smallest network; thetas are drawn from the range that was learned.
+
+A spread of refractory periods is none of them: even the widest leaves spectra and estimates as they are.
+"""
 
 
 def flagged(estimates: list[Estimate]) -> bool:

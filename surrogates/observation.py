@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Complex, Float
+from scipy.optimize import minimize
 from torch import Tensor
 
 from simulators.fields.linear import LinearView
@@ -19,7 +20,9 @@ from surrogates.spectrum import SpectralEmulator, factor_of
 
 _SINGULAR = 1e-7  # a direction in which the channels see less than this, of what they see best, is not seen
 _FLOOR_PARAMETERS = 2
+_TINY = 1e-30  # of the channels' squared unit
 _STEP = 0.01  # of a variable, for the slopes of spectra
+_CORNER = np.log(10.0), 2.0  # mean and deviation of the log frequency (Hz) at which white and 1/f noise are equal
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,8 @@ class SpectralModel:
     and with a 1/f spectrum, whose densities are fitted.
 
     The likelihood has free variables beside theta: the emulator's components, which are unit normal, then, as
-    asked for, log gain, and the log densities of white and 1/f noise (at 1 Hz), which have flat priors.
+    asked for, log gain, and the log densities of white and 1/f noise (at 1 Hz). Their priors are flat, but for the
+    frequency at which both noises are equal: within a factor of seven 10 Hz.
     """
 
     emulator: SpectralEmulator
@@ -97,7 +101,7 @@ class SpectralModel:
             values, identity = transform.values, np.eye(n, dtype=complex)
             noise = np.tile(identity, (len(transform.samples), 1, 1))
             return self._reduced(transform, values, None, noise, np.zeros(len(transform.samples)), 0)
-        directions = _directions(self.view, transform.frequencies.tobytes())
+        directions = _directions(self.view, transform.frequencies.tobytes(), self.floor)
         values = np.einsum("frc,cf->rf", directions.inverse, transform.values)
         seen = np.einsum("fcr,rf->cf", directions.forward, values)
         rest = n - directions.inverse.shape[1]
@@ -106,6 +110,22 @@ class SpectralModel:
         m = directions.mixing
         mixing = None if m is None else transform.averaged(np.einsum("fip,fjq->fijpq", m, m.conj()))
         return self._reduced(transform, values, mixing, noise, residual, rest)
+
+    def unseen(
+        self, recording: Recording, orders: Sequence[Sequence[int]] | None = None
+    ) -> Float[np.ndarray, " orders"]:
+        """Share of the power in patterns over the channels that no source makes, with channels in each of ``orders``.
+
+        That is noise, or the channels are not those of the view, or not in its order. Zero without a view.
+        """
+        if self.view is None:
+            return np.zeros(1 if orders is None else len(orders))
+        transform = band_transform(recording, self.emulator.bands)
+        directions = _directions(self.view, transform.frequencies.tobytes(), self.floor)
+        seen = np.einsum("fcr,frd->fcd", directions.forward, directions.inverse)
+        values = np.stack([transform.values[list(order)] for order in orders or [range(len(transform.values))]])
+        rest = values - np.einsum("fcd,odf->ocf", seen, values)
+        return np.sum(np.abs(rest) ** 2, (1, 2)) / np.sum(np.abs(values) ** 2, (1, 2))
 
     def _reduced(self, transform: Transform, values, mixing, noise, residual, rest) -> ObservedSpectrum:
         products = np.einsum("cf,df->fcd", values, values.conj())
@@ -129,8 +149,11 @@ class SpectralModel:
         prior = components.square().sum(-1) / 2
         if self.floor and observed.residual_channels:
             density = self._floor(nuisances)
-            each = density.log() + observed.residual / density
-            prior = prior + observed.residual_channels * (observed.samples * each).sum(-1)
+            ratio = observed.residual.clamp(min=_TINY) / density
+            prior = prior + observed.residual_channels * (observed.samples * (ratio - ratio.log())).sum(-1)
+        if self.floor:
+            corner = (nuisances[:, -1] - nuisances[:, -2] - _CORNER[0]) / _CORNER[1]
+            prior = prior + corner.square() / 2
         factors = self.factors(u, components, nuisances, observed)
         return wishart_loss(factors, observed.factors, self.emulator.effective_samples(u, observed.samples)) + prior
 
@@ -153,10 +176,15 @@ class SpectralModel:
         return cholesky(spectra)
 
     def expected_loss(self, u: Float[Tensor, " n_parameters"], observed: ObservedSpectrum) -> float:
-        """Mean of ``loss`` over recordings that the model makes at u, but for the noise in which no source is seen."""
+        """Mean of ``loss`` over recordings that the model makes at u."""
         with torch.no_grad():
             samples = self.emulator.effective_samples(u[None], observed.samples)
-            return float(expected_wishart_loss(observed.factors.shape[-1], samples)[0])
+            mean = expected_wishart_loss(observed.factors.shape[-1], samples)[0]
+            if self.floor:
+                free = observed.residual_channels * observed.samples
+                each = torch.where(free > 0, free * (1 + free.log() - torch.digamma(free)), 0.0)
+                mean = mean + each.sum()
+            return float(mean)
 
     def information(
         self,
@@ -223,15 +251,36 @@ class SpectralModel:
         return [sd.min(0).tolist(), sd.max(0).tolist()]
 
     def first_nuisances(self, recording: Recording) -> Float[Tensor, " nuisances"]:
-        """Where to start: a gain of one, and noise of a thousandth of the power at the highest frequencies."""
+        """Where to start: a gain of one, and the noise in the patterns over channels that no source makes.
+
+        Where there are none, white noise of a hundredth of the power at the highest frequencies.
+        """
         first: list[Any] = [0.0] if self.gain else []
         if self.floor:
-            transform = band_transform(recording, self.emulator.bands)
-            power = transform.averaged((np.abs(transform.values) ** 2).mean(0)[:, None])[:, 0]
-            used = np.flatnonzero(transform.samples)
-            white = power[used[-10:]].mean() * 1e-2
-            first += [np.log(white), np.log(white * self.emulator.bands.centres[used[0]])]
+            observed = self.observe(recording)
+            if observed.residual_channels:
+                first += self._floor_of(observed)
+            else:
+                transform = band_transform(recording, self.emulator.bands)
+                power = transform.averaged((np.abs(transform.values) ** 2).mean(0)[:, None])[:, 0]
+                used = np.flatnonzero(transform.samples)
+                white = power[used[-10:]].mean() * 1e-2
+                first += [np.log(white), np.log(white * self.emulator.bands.centres[used[0]])]
         return torch.tensor(first, dtype=torch.float32)
+
+    def _floor_of(self, observed: ObservedSpectrum) -> list[float]:
+        """Log densities of white and 1/f noise that make the unseen residual likeliest (Whittle)."""
+        residual, samples = observed.residual.double().numpy(), observed.samples.double().numpy()
+        scale = np.average(residual, weights=samples)
+
+        def loss(logs: np.ndarray) -> float:
+            density = np.exp(logs[0]) * (1 + np.exp(logs[1]) / self.emulator.bands.centres)
+            each = observed.residual_channels * samples * (np.log(density) + residual / scale / density)
+            return float(each.sum() + ((logs[1] - _CORNER[0]) / _CORNER[1]) ** 2 / 2)
+
+        found = min((minimize(loss, [0.0, corner]) for corner in (0.0, 3.0, 6.0)), key=lambda one: one.fun)
+        white = found.x[0] + np.log(scale)
+        return [float(white), float(white + found.x[1])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,13 +293,20 @@ class _Directions:
 
 
 @lru_cache(maxsize=4)
-def _directions(view: LinearView, frequencies: bytes) -> _Directions:
-    """The sources themselves where the channels can tell them apart, else the combinations that they see."""
+def _directions(view: LinearView, frequencies: bytes, noisy: bool) -> _Directions:
+    """The sources themselves where the channels can tell them apart, else the combinations that they see.
+
+    noisy: orthogonal combinations, in which white noise of the channels stays white; what noise makes of sources that
+    channels hardly tell apart single precision could not hold.
+    """
     transfer = view.transfer(np.frombuffer(frequencies))
     left, singular, right = np.linalg.svd(transfer, full_matrices=False)
     rank = int((singular / singular[:, :1] > _SINGULAR).all(0).sum())
     left, singular, right = left[:, :, :rank], singular[:, :rank], right[:, :rank]
-    inverse = left.conj().transpose(0, 2, 1) / singular[:, :, None]
+    outward = left.conj().transpose(0, 2, 1)
+    if noisy:
+        return _Directions(left, outward, singular[:, :, None] * right)
+    inverse = outward / singular[:, :, None]
     if rank == transfer.shape[2]:
         back = right.conj().transpose(0, 2, 1)
         return _Directions(transfer, back @ inverse, None)

@@ -38,6 +38,23 @@ def test_draws_stay_in_the_box_where_the_density_is_cut_off(sample):
     np.testing.assert_allclose(float(drawn.samples.mean()), 0.1, rtol=0.15)
 
 
+def test_a_poor_start_is_adapted_to_the_density():
+    """The mode of a narrow ridge, given two standard deviations off: the first proposals hit it almost never."""
+    root = torch.eye(6) * torch.tensor([0.02, 0.03, 0.01, 1.0, 1.0, 0.01])
+    root[5, 0], root[4, 1], root[3, 2] = 0.05, 1.5, -1.0
+    centre = torch.tensor([0.4, 0.5, 0.6, 0.0, 1.0, -18.0])
+
+    def ridge(w):
+        white = torch.linalg.solve_triangular(root, (w - centre).T, upper=False)
+        return white.square().sum(0) / 2 + 0.1 * white[0] ** 4
+
+    off = centre + 2 * root @ torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, 1.0])
+    drawn = importance_samples(ridge, off[None], 3, 2000, 0)
+    assert drawn.effective > 400
+    np.testing.assert_allclose(drawn.samples[:, 1:3].mean(0), centre[1:3], atol=0.004)
+    np.testing.assert_allclose(drawn.samples[:, 1:3].std(0), [0.03, 0.01], rtol=0.15)
+
+
 def two_modes(w):
     each = torch.stack([(w[:, 0] - 0.2) / 0.03, (w[:, 0] - 0.8) / 0.03]).square() / -2
     return -torch.logsumexp(each + torch.tensor([[np.log(0.25)], [np.log(0.75)]]).float(), 0)

@@ -1,5 +1,7 @@
 """Cross-spectra, the spectral emulator and its view through an instrument, against processes known in closed form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -279,3 +281,54 @@ def test_gain_and_noise_can_be_fitted_along(emulator):
         )
         assert abs(right.mean() - 0.55) < 0.02
         assert abs(wrong.mean() - 0.55) > abs(right.mean() - 0.55) + 0.015
+
+
+def noisy(recording, rng, white=0.5, pink=0.0):
+    """The recording with independent white noise and noise that falls with frequency."""
+    shape = recording.values.shape
+    walk = np.fft.irfft(np.fft.rfft(rng.standard_normal(shape)) / np.sqrt(np.arange(1, shape[1] // 2 + 2)), shape[1])
+    return recording.with_values(recording.values + white * rng.standard_normal(shape) + pink * walk)
+
+
+@pytest.mark.parametrize("pink", [0.0, 5.0])
+def test_the_loss_of_a_noisy_recording_is_as_expected_of_noisy_ones(emulator, pink):
+    """Far from the noise's own scatter of hundreds of nats, and with a posterior of the noise that is proper."""
+    seen, rng = view(4), np.random.default_rng(12)
+    model = SpectralModel(emulator, seen, floor=True)
+    excess = []
+    for _ in range(6):
+        theta = (1.5, 0.55)
+        clean = seen.observe(coupled_noise(theta, rng, 4000), {"amplitude": 1.5, "coupling": 0.55})
+        recording = noisy(clean, rng, pink=pink)
+        observed = model.observe(recording)
+        modes = Descent(starts=4).modes(model, recording, observed)
+        excess.append(float(modes.losses[0]) - model.expected_loss(modes.variables[0, :2], observed))
+    assert abs(np.mean(excess)) < 12
+    wrong = recording.with_values(np.cumsum(recording.values, 1))  # noise of another colour
+    observed = model.observe(wrong)
+    modes = Descent(starts=4).modes(model, wrong, observed)
+    assert float(modes.losses[0]) - model.expected_loss(modes.variables[0, :2], observed) > 100
+
+
+def test_swapped_channels_and_noise_are_told_apart(emulator):
+    seen, rng = view(4), np.random.default_rng(13)
+    fit = GradientFit(SpectralModel(emulator, seen), descent=Descent(iterations=60, starts=2, draws=200))
+    fit.about["trained_sd"] = SpectralModel(emulator, seen).sd_range(SPACE.sample(200, rng))
+    clean = seen.observe(coupled_noise((1.5, 0.55), rng, 4000), {"amplitude": 1.5, "coupling": 0.55})
+    swapped = replace(clean, values=clean.values[[0, 3, 2, 1]], channels=tuple("abcd"))
+
+    def found(fit, recording):
+        return [w for w in fit.estimate(recording).warnings if "patterns over its channels" in w]
+
+    assert found(fit, clean) == []
+    assert "in the order a, d, c, b" in found(fit, swapped)[0]
+    assert "with_nuisances(floor=True)" in found(fit, noisy(clean, rng))[0]
+    with_floor = fit.with_nuisances(floor=True)
+    assert found(with_floor, noisy(clean, rng)) == []
+    assert "seem to be swapped" in found(with_floor, noisy(swapped, rng, white=0.01))[0]
+
+
+def test_nuisances_that_are_not_named_stay(emulator):
+    fit = GradientFit(SpectralModel(emulator, view(4), gain=True))
+    assert fit.with_nuisances(floor=True).model.gain
+    assert not fit.with_nuisances(gain=False).model.gain

@@ -69,7 +69,7 @@ def connect(n_excitatory, n_inhibitory, in_degree_excitatory, in_degree_inhibito
         if delays > 1:
             random_words(state, choice)
         for k in range(degree):
-            delay = 0
+            delay = np.int64(0)
             if delays > 1:
                 delay = np.int64((np.uint64(choices[k]) * np.uint64(delays)) >> np.uint64(32))
             if k < in_degree_excitatory:
