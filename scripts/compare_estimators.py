@@ -4,6 +4,9 @@
     python scripts/compare_estimators.py --fresh 300         networks simulated now
     python scripts/compare_estimators.py --repeats 40        also: do networks drawn anew at one theta scatter as the
                                                              limit says? (3 minutes more)
+    python scripts/compare_estimators.py --probe angles=0 --relative
+                                                             another probe, for which they are trained first (3 minutes
+                                                             more): one EEG electrode, and nothing known of the gain
 
 The limit is that of Cramer and Rao for spectra of a recording as long as these, with what networks drawn anew at one
 theta differ by; gaussian_limit_percent is without that. The last line is one JSON object: "estimators" by name with
@@ -13,14 +16,17 @@ error_percent by parameter, coverage90, seconds_per_recording and simulations, a
 import argparse
 import json
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from inference.brunel import TEST_SIMULATIONS, range_of, shipped_estimators
+from inference.brunel import TEST_SIMULATIONS, range_of, reference_campaign, shipped_estimators, train_for_probe
+from inference.cli import parse_probe
 from inference.compare import compare_figure, compare_tables, cramer_rao_sd, error_limit
+from inference.features import SpectralFeatures
 from inference.gradient import GradientFit
 from inference.stored import StoredEstimator
 from inference.trials import compared, trial
@@ -71,20 +77,36 @@ def show_repeated(figures: dict, names: tuple[str, ...]) -> None:
     console.print(table)
 
 
+def trained(name: str, probe: str, relative: bool) -> list[StoredEstimator]:
+    """CNN, neural posterior and gradient fit for a probe, learned from the shipped campaign without its test rows."""
+    features = SpectralFeatures(relative=relative)
+    return [e for _, e in train_for_probe(reference_campaign(name), parse_probe(probe), features, progress=False)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--range", choices=["ai", "full"], default="ai")
     parser.add_argument("--n", type=int, default=TEST_SIMULATIONS, help="test simulations")
     parser.add_argument("--fresh", type=int, default=0, metavar="N", help="test on N networks simulated now")
     parser.add_argument("--repeats", type=int, default=0, metavar="N", help="networks at each of a few thetas")
+    parser.add_argument("--probe", help="train for this probe, written as for 'circuitsbi train'")
+    parser.add_argument("--relative", action="store_true", help="with --probe: the gain is unknown")
     parser.add_argument("--figure", help="PNG file")
     arguments = parser.parse_args()
+    if arguments.probe and arguments.repeats:
+        parser.error("--repeats is of the shipped estimators; leave --probe or --repeats out")
     with tempfile.TemporaryDirectory() as folder:
         campaign = None
         if arguments.fresh:
             simulator = CompiledBrunel(BrunelNetwork(), range_of(arguments.range))
             campaign = run_campaign(simulator, arguments.fresh, SEED, Path(folder) / "fresh.zarr", workers=2)
-        tried = trial(arguments.range, None, campaign, arguments.fresh or arguments.n)
+        chosen, trained_s = None, 0.0
+        if arguments.probe:
+            start = time.perf_counter()
+            chosen = trained(arguments.range, arguments.probe, arguments.relative)
+            trained_s = time.perf_counter() - start
+            campaign = campaign or reference_campaign(arguments.range)
+        tried = trial(arguments.range, chosen, campaign, arguments.fresh or arguments.n)
         scores, limit = compared(tried)
     assert limit is not None
     console.print(*compare_tables(scores, limit))
@@ -97,6 +119,8 @@ def main() -> None:
         "limit_percent": dict(zip(names, (100 * limit).round(3).tolist(), strict=True)),
         "gaussian_limit_percent": dict(zip(names, (100 * gaussian).round(3).tolist(), strict=True)),
     }
+    if arguments.probe:
+        out["trained_s"] = round(trained_s, 1)
     if arguments.repeats:
         out["repeated"] = repeated(arguments.range, shipped_estimators(arguments.range), arguments.repeats)
         show_repeated(out["repeated"], names)

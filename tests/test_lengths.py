@@ -70,7 +70,9 @@ def test_answers_for_another_length_are_warned_of(emulator, sources, seconds, sa
 def test_noise_is_fitted_along_on_request(emulator, sources, tmp_path):
     recording = KernelSignal(parameters=emulator.parameters).observe(sources[0], reference_campaign("ai").theta[-40])
     sd = 0.02 * recording.steady.std(1).mean()
-    noisy = recording.with_values(recording.values + sd * np.random.default_rng(0).standard_normal(recording.values.shape))
+    noisy = recording.with_values(
+        recording.values + sd * np.random.default_rng(0).standard_normal(recording.values.shape)
+    )
     path = tmp_path / "noisy.npz"
     write_recording(noisy, path)
     plain = CliRunner().invoke(app, ["infer", str(path)], env={"COLUMNS": "400"})
