@@ -131,6 +131,7 @@ def infer(
     range_name: RangeOption = "ai",
     sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
     unit: Annotated[str | None, typer.Option(help="mV, uV or V, where the file does not say.")] = None,
+    channels: Annotated[str | None, typer.Option(help="Channels to take, in this order: 'Cz' or 'ch3,ch2'.")] = None,
     report: Annotated[Path | None, typer.Option(help="HTML report to write, of one recording.")] = None,
     out: Annotated[Path | None, typer.Option(help="Table to write (.csv): a row a recording, window, method.")] = None,
     posteriors: Annotated[Path | None, typer.Option(help="All samples to write (.zarr, .nc).")] = None,
@@ -151,7 +152,8 @@ def infer(
             if not estimators:
                 raise ValueError("only the gradient fit knows noise; train one with 'circuitsbi train'")
             console.print("noise is fitted along; the other estimators, which learned without, are left out")
-        reading = {"sampling_rate": sampling_rate, "unit": unit}
+        pick = None if channels is None else [name.strip() for name in channels.split(",")]
+        reading = {"sampling_rate": sampling_rate, "unit": unit, "pick": pick}
         if out is not None or posteriors is not None or window_s is not None or len(recordings) > 1:
             if report is not None:
                 raise ValueError("a report is of one whole recording; leave --report out, or give one recording alone")

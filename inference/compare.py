@@ -112,7 +112,8 @@ def cramer_rao_sd(
 
     From the Fisher information of spectra of a recording as long as ``recording``, by the fit's model: its components
     are what networks drawn anew at one theta, and one network at different times, differ by. Without ``components`` the
-    limit is that of Gaussian processes with these spectra.
+    limit is that of Gaussian processes with these spectra. It knows nothing of the edges of the range: where it is a
+    large part of the range, estimates inside it err less.
     """
     model = fit.model
     observed = model.observe(fit.ready(recording))
@@ -174,5 +175,5 @@ def compare_figure(scores: Mapping[str, Score], limit: Float[np.ndarray, " n_par
     for ax in (error, interval, coverage):
         ax.set_xticks(places, names)
     seconds.set_xticks(range(len(scores)), list(scores), rotation=30)
-    error.legend(fontsize=8)
+    figure.legend(*error.get_legend_handles_labels(), loc="outside lower center", ncols=len(scores) + 1)
     return figure

@@ -9,6 +9,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BufferedIOBase
 from pathlib import Path
 from typing import IO
@@ -42,6 +43,7 @@ def read_recording(
     sampling_rate: float | None = None,
     unit: str | None = None,
     channels: Sequence[str] | None = None,
+    pick: Sequence[str] | None = None,
 ) -> Recording:
     """A recording from a file; what the file does not say has to be given.
 
@@ -53,7 +55,7 @@ def read_recording(
     read, where these libraries are installed: voltages in V.
 
     sampling_rate in Hz. unit has no default: a voltage off by 1,000 would go unnoticed. channels replace the file's
-    names.
+    names; pick: those to take, in this order, None for all.
 
     Raises ValueError naming the file for one that cannot be read, lacks a sampling rate or a unit, or says another
     one; ImportError where the library is missing that reads it.
@@ -69,13 +71,25 @@ def read_recording(
         names = tuple(channels) if channels is not None else found.channels or _numbered(found.values)
         if len(names) != found.values.shape[0] and len(names) == found.values.shape[1]:
             raise ValueError(f"{transposed(found.values)}, as its {len(names)} channel names show")
-        return Recording(
+        recording = Recording(
             found.values,
             _agreed_rate(found.sampling_rate, sampling_rate),
             _agreed_unit(found.unit, unit),
             names,
             found.transient,
         )
+        return recording if pick is None else picked(recording, pick)
+
+
+def picked(recording: Recording, names: Sequence[str]) -> Recording:
+    """Some channels of a recording, in the order of ``names``. Raises ValueError for one that it has not, or twice."""
+    missing = [name for name in names if recording.channels.count(name) != 1]
+    if missing or not names or len(set(names)) != len(names):
+        there = ", ".join(recording.channels[:12]) + (" ..." if len(recording.channels) > 12 else "")
+        asked = missing[0] if missing else ",".join(names)
+        raise ValueError(f"cannot pick channel '{asked}'; name each once, of: {there}")
+    rows = [recording.channels.index(name) for name in names]
+    return replace(recording, values=recording.values[rows], channels=tuple(names))
 
 
 def write_recording(recording: Recording, path: str | Path) -> None:

@@ -10,7 +10,9 @@
 
 The limit is that of Cramer and Rao for spectra of a recording as long as these, with what networks drawn anew at one
 theta differ by; gaussian_limit_percent is without that. The last line is one JSON object: "estimators" by name with
-error_percent by parameter, coverage90, seconds_per_recording and simulations, and limit_percent by parameter.
+error_percent by parameter, coverage90, seconds_per_recording and simulations, and limit_percent by parameter;
+negative_log_likelihood of the emulator on these recordings (nats each), beside that of one spectrum for all thetas
+("constant") and of every recording's own ("saturated", which no model can beat).
 """
 
 import argparse
@@ -119,6 +121,9 @@ def main() -> None:
         "limit_percent": dict(zip(names, (100 * limit).round(3).tolist(), strict=True)),
         "gaussian_limit_percent": dict(zip(names, (100 * gaussian).round(3).tolist(), strict=True)),
     }
+    sources = tried.campaign.recordings(tried.campaign.usable[-len(tried.theta) :])
+    nats = fit.model.emulator.score(tried.theta, sources)
+    out["negative_log_likelihood"] = {name: round(value, 2) for name, value in nats.items()}
     if arguments.probe:
         out["trained_s"] = round(trained_s, 1)
     if arguments.repeats:

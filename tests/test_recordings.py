@@ -288,3 +288,13 @@ def test_counts_that_are_none(arrays, says, tmp_path):
     with pytest.raises(ValueError, match=says) as error:
         read_counts(tmp_path / "c.npz")
     assert "c.npz" in str(error.value)
+
+
+def test_channels_are_picked_by_name_in_the_order_asked_for(tmp_path):
+    values = np.random.default_rng(0).standard_normal((3, 500))
+    write_recording(Recording(values, 1000.0, "uV", ("Fz", "Cz", "Oz")), tmp_path / "eeg.npz")
+    found = read_recording(tmp_path / "eeg.npz", pick=["Oz", "Fz"])
+    assert found.channels == ("Oz", "Fz")
+    np.testing.assert_array_equal(found.values, values[[2, 0]])
+    for wrong in (["Pz"], ["Cz", "Cz"], []):
+        assert "of: Fz, Cz, Oz" in refused(read_recording, tmp_path / "eeg.npz", pick=wrong)
