@@ -98,8 +98,9 @@ def test_relative_features_do_not_know_the_gain(kind, data):
     for t, r in zip(theta[600:630], recordings[600:630], strict=True):
         point = estimator.estimate(r).point
         loud = replace(r, values=7 * r.values, unit="uV")
-        # The gradient fit's draws are other ones: a fifth of their deviation, which is .25 where the range leaves it open.
-        np.testing.assert_allclose(estimator.estimate(loud).point, point, atol=0.05)
+        # The gradient fit's draws are other ones: 400 of deviation .27, means of 60 of which differ by .09 at most.
+        tolerance = 0.09 if kind == "gradient" else 1e-3
+        np.testing.assert_allclose(estimator.estimate(loud).point, point, atol=tolerance)
         errors.append((point[1] - point[0]) - (t[1] - t[0]))
     assert np.median(np.abs(errors)) < (0.3 if kind == "nearest" else 0.15)
 
