@@ -20,6 +20,7 @@ from surrogates.spectrum import SpectralEmulator, factor_of
 
 _SINGULAR = 1e-7  # a direction in which the channels see less than this, of what they see best, is not seen
 _FLOOR_PARAMETERS = 2
+_TYPICAL = 32  # thetas
 _TINY = 1e-30  # of the channels' squared unit
 _STEP = 0.01  # of a variable, for the slopes of spectra
 _CORNER = np.log(10.0), 2.0  # mean and deviation of the log frequency (Hz) at which white and 1/f noise are equal
@@ -251,13 +252,15 @@ class SpectralModel:
         return [sd.min(0).tolist(), sd.max(0).tolist()]
 
     def first_nuisances(self, recording: Recording) -> Float[Tensor, " nuisances"]:
-        """Where to start: a gain of one, and the noise in the patterns over channels that no source makes.
+        """Where to start: the gain of a typical theta, and the noise in patterns over channels that no source makes.
 
-        Where there are none, white noise of a hundredth of the power at the highest frequencies.
+        Where there are no such patterns, white noise of a hundredth of the power at the highest frequencies.
         """
-        first: list[Any] = [0.0] if self.gain else []
+        if not (self.gain or self.floor):
+            return torch.zeros(0)
+        observed = self.observe(recording)
+        first: list[Any] = [self._typical_gain(observed)] if self.gain else []
         if self.floor:
-            observed = self.observe(recording)
             if observed.residual_channels:
                 first += self._floor_of(observed)
             else:
@@ -267,6 +270,17 @@ class SpectralModel:
                 white = power[used[-10:]].mean() * 1e-2
                 first += [np.log(white), np.log(white * self.emulator.bands.centres[used[0]])]
         return torch.tensor(first, dtype=torch.float32)
+
+    def _typical_gain(self, observed: ObservedSpectrum) -> float:
+        """Log gain that gives the recording the power that is typical of the range."""
+        typical = replace(self, gain=False, floor=False)
+        u = torch.rand(_TYPICAL, len(self.parameters), generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            factors = typical.factors(u, torch.zeros(_TYPICAL, self.n_components), torch.zeros(_TYPICAL, 0), observed)
+            powers = [
+                (observed.samples * f.abs().square().sum((-1, -2))).sum(-1).log() for f in (factors, observed.factors)
+            ]
+        return float(powers[1] - powers[0].mean()) / 2
 
     def _floor_of(self, observed: ObservedSpectrum) -> list[float]:
         """Log densities of white and 1/f noise that make the unseen residual likeliest (Whittle)."""
