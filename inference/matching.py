@@ -111,7 +111,7 @@ def _ordered(recording: Recording, channels: tuple[str, ...]) -> Recording:
         trained_for = f"{channels[0]} ... {channels[-1]}" if len(channels) > 1 else channels[0]
         raise ValueError(
             f"recording has {n} channel{'s' * (n != 1)}; this estimator was trained for {len(channels)} "
-            f"({trained_for}). Train one for your probe with 'circuitsbi train --probe ...'"
+            f"({trained_for}). Pick as many with --channels, or train another with 'circuitsbi train --probe ...'"
         )
     if recording.channels == channels or sorted(recording.channels) != sorted(set(channels)):
         return recording
