@@ -6,7 +6,8 @@ Conditions follow Skaar et al. 2020: delay, threshold, spread of threshold, memb
 over neurons, delays that differ between connections; and beyond them other constants and fewer neurons. A recording is
 flagged where an estimator says not to trust its answer. The last line is one JSON object: by condition the bias of each
 estimator (% of the range) and flagged_percent; control_flagged_percent for networks of the kind that was learned;
-far_flagged_percent over the conditions farthest from it.
+far_flagged_percent over the conditions farthest from it; noise_fitted_along: the gradient fit on networks as learned,
+with noise in the channels that it fits along.
 """
 
 import argparse
@@ -19,13 +20,17 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from inference.brunel import range_of, shipped_estimators
+from inference.brunel import observed, range_of, shipped_estimators
+from inference.compare import score
 from inference.estimate import Estimate
+from inference.gradient import GradientFit
+from inference.stored import StoredEstimator
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
 from simulators.campaign import run_campaign
 from simulators.fields.kernels import KernelSignal
 from simulators.interface import ParameterSpace
+from simulators.recording import Recording
 
 console = Console()
 SEED = 3000
@@ -51,6 +56,9 @@ CONDITIONS: dict[str, BrunelNetwork] = {
     "10,000 neurons": BrunelNetwork(order=2000),
     "5,000 neurons": BrunelNetwork(order=1000),
 }
+NOISE = (0.001, 0.01, 0.1)
+"""White noise of the channels, as a share of the signal's standard deviation."""
+
 FAR = (
     "delay 1.25 ms",
     "delay 1.75 ms",
@@ -71,35 +79,39 @@ def flagged(estimates: list[Estimate]) -> bool:
     return any("do not trust" in w for e in estimates for w in e.warnings)
 
 
-def tried(name: str, space: ParameterSpace, n: int, estimators: list) -> dict:
-    """Bias and mean absolute error of every estimator over ``n`` networks of one condition, and how many it flags."""
+def networks(name: str, space: ParameterSpace, n: int) -> tuple[np.ndarray, list[Recording]]:
+    """Thetas and LFP of ``n`` networks of one condition."""
     network = CONDITIONS[name]
     with tempfile.TemporaryDirectory() as folder:
         seed = SEED + list(CONDITIONS).index(name)
         campaign = run_campaign(CompiledBrunel(network, space), n, seed, Path(folder) / "c.zarr", 2, progress=False)
-        rows = campaign.usable
-        theta, sources = campaign.theta[rows], campaign.recordings(rows)
-    forward_model = KernelSignal(network=network, parameters=space)
-    errors: dict[str, list[np.ndarray]] = {e.kind: [] for e in estimators}
-    alarms: dict[str, list[bool]] = {e.kind: [] for e in estimators} | {"any": []}
-    for source, t in track(list(zip(sources, theta, strict=True)), name, transient=True):
-        recording = forward_model.observe(source, t)
-        estimates = [e.estimate(recording) for e in estimators]
-        for estimator, estimate in zip(estimators, estimates, strict=True):
-            errors[estimator.kind].append(100 * (space.to_unit(estimate.point) - space.to_unit(t)))
-            alarms[estimator.kind].append(flagged([estimate]))
-        alarms["any"].append(flagged(estimates))
+        return observed(campaign, KernelSignal(network=network, parameters=space), campaign.usable)
 
-    def named(values: np.ndarray) -> dict[str, float]:
-        return dict(zip(space.names, np.round(values, 2).tolist(), strict=True))
 
+def tried(name: str, theta: np.ndarray, recordings: list[Recording], estimators: list[StoredEstimator]) -> dict:
+    """Bias, mean absolute error and coverage of every estimator on some recordings, and how many it flags."""
+    estimates = {
+        e.kind: [e.estimate(r) for r in track(recordings, f"{name}, {e.kind}", transient=True)] for e in estimators
+    }
+    scores = {kind: score(theta, found).to_json() for kind, found in estimates.items()}
+    alarms = {kind: [flagged([e]) for e in found] for kind, found in estimates.items()}
     return {
         "n": len(theta),
-        "bias_percent": {kind: named(np.mean(e, 0)) for kind, e in errors.items()},
-        "error_percent": {kind: named(np.abs(e).mean(0)) for kind, e in errors.items()},
-        "flagged_percent": round(100 * float(np.mean(alarms.pop("any"))), 1),
+        **{
+            key: {kind: s[key] for kind, s in scores.items()} for key in ("bias_percent", "error_percent", "coverage90")
+        },
+        "flagged_percent": round(100 * float(np.any(list(alarms.values()), axis=0).mean()), 1),
         "flagged_by": {kind: round(100 * float(np.mean(a)), 1) for kind, a in alarms.items()},
     }
+
+
+def in_noise(recordings: list[Recording], share: float) -> list[Recording]:
+    """With white noise in every channel of ``share`` of the signal's standard deviation, averaged over channels."""
+    rng = np.random.default_rng(SEED)
+    return [
+        r.with_values(r.values + share * r.steady.std(1).mean() * rng.standard_normal(r.values.shape))
+        for r in recordings
+    ]
 
 
 def show(found: dict, names: tuple[str, ...]) -> None:
@@ -117,15 +129,20 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=30, help="networks for each condition")
     arguments = parser.parse_args()
     space, estimators = range_of(arguments.range), shipped_estimators(arguments.range)
-    found = {}
+    found, noise = {}, {}
     for name in CONDITIONS:
-        found[name] = tried(name, space, arguments.n, estimators)
+        theta, recordings = networks(name, space, arguments.n)
+        if name == CONTROL:
+            fits = [e.with_nuisances(floor=True) for e in estimators if isinstance(e, GradientFit)]
+            noise = {share: tried(f"noise {share}", theta, in_noise(recordings, share), fits) for share in NOISE}
+        found[name] = tried(name, theta, recordings, estimators)
         console.print(f"{name}: flagged {found[name]['flagged_percent']:.0f} %  {found[name]['bias_percent']}")
     show(found, space.names)
     far = [found[name]["flagged_percent"] for name in FAR]
     out = {
         "range": arguments.range,
         "conditions": found,
+        "noise_fitted_along": noise,
         "control_flagged_percent": found[CONTROL]["flagged_percent"],
         "far_flagged_percent": round(float(np.mean(far)), 1),
     }
