@@ -179,8 +179,9 @@ def _infer_many(
     answers = infer_all(recordings, estimators, window_s, notch, **reading)
     failures, kept = write_table(out, answers, estimators[0].parameters)
     console.print(f"{out}: {len(kept)} rows, {failures} of them failures")
-    for answer in [a for a in kept if a.estimate is None][:5]:
-        console.print(f"  {answer.recording}: {answer.reason}", markup=False, soft_wrap=True)
+    reasons = dict.fromkeys(f"  {a.recording}: {a.reason}" for a in kept if a.estimate is None)
+    for reason in list(reasons)[:5]:
+        console.print(reason, markup=False, soft_wrap=True)
     if posteriors is not None:
         write_posteriors(posteriors, kept)
         console.print(f"samples: {posteriors}")

@@ -113,8 +113,8 @@ def predictive_finding(
     inside, expected = np.mean(shares, axis=0)
     good = bool(inside > expected - 0.15)
     text = (
-        f"{inside:.0%} of the spectra of {len(shares)} recordings lie in the band of networks drawn from their "
-        f"posteriors, {expected:.0%} would be expected"
+        f"{inside:.0%} of the spectra of {len(shares)} recording{'s' * (len(shares) > 1)} lie in the band of networks "
+        f"drawn from the posterior, {expected:.0%} would be expected"
     )
     verdict = "explains" if good else "does not explain"
     return Finding("posterior predictive check", verdict, good, text, {"inside": float(inside)})
