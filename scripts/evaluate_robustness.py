@@ -71,7 +71,7 @@ FAR = (
 )
 """The ends of what the poster tried, and the smallest network; thetas are drawn from the range that was learned.
 
-A spread of refractory periods is none of them: even the widest leaves spectra and estimates as they are.
+A spread of refractory periods is none of them: even the widest moves no estimate by more than 3 % of its range.
 """
 
 
