@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -82,28 +84,42 @@ def train_for_probe(
         the simulations; longer ones the spectral emulator draws. The gradient fit answers for any length as it is.
 
     Yields each with its kind: "cnn", "npe", "gradient", "nearest" or "poster-cnn" (which has the poster's features).
-    Raises ValueError for another kind, a duration that is not positive, or a campaign with nothing to train on.
+    Raises ValueError for another kind, a duration that is no positive number, or a campaign with nothing to train on.
     """
     rows, _ = split_rows(campaign, test)
     if not rows.size:
         raise ValueError(f"{campaign.path} has no usable simulation to train on ({campaign.summary()})")
     forward_model = KernelSignal(probe, campaign_network(campaign), parameters=campaign.parameters)
     theta, sources = campaign.theta[rows], campaign.recordings(rows)
-    emulator = _emulator(campaign, test, seed) or SpectralEmulator(campaign.parameters, seed=seed, progress=progress)
+    emulator = _emulator(campaign, test, seed, progress)
     known = makers(campaign.parameters, features, seed, progress, forward_model.view, emulator)
     unknown = [k for k in kinds if k not in known]
     if unknown:
         raise ValueError(f"there is no estimator '{unknown[0]}'; choose among {', '.join(known)}")
-    lasting = sources
+    lasting: Sequence[Recording] = sources
     if duration_s is not None and set(kinds) != {"gradient"}:
         if 1e3 * duration_s > sources[0].duration_ms and not emulator.channels:
             known["gradient"]().fit(theta, sources)  # the emulator learns from the same rows as in a fit of its own
         lasting = of_duration(duration_s, theta, sources, emulator, seed)
-    recordings = [forward_model.observe(r, t) for r, t in zip(lasting, theta, strict=True)]
+    recordings = _Computed(len(theta), lambda i: forward_model.observe(lasting[i], theta[i]))
     for kind in kinds:
         estimator = known[kind]().fit(theta, sources if kind == "gradient" else recordings)
         estimator.about |= {"probe": probe.to_json(), "campaign": campaign.configuration}
         yield kind, estimator
+
+
+@dataclass(frozen=True, eq=False)
+class _Computed(Sequence[Recording]):
+    """Recordings that are computed when they are asked for: thousands of long ones do not fit into memory."""
+
+    n: int
+    compute: Callable[[int], Recording]
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.compute(range(self.n)[i])
 
 
 def of_duration(
@@ -112,23 +128,20 @@ def of_duration(
     sources: Sequence[Recording],
     emulator: SpectralEmulator,
     seed: int,
-) -> list[Recording]:
+) -> Sequence[Recording]:
     """Simulations at theta of another length: cut from those there are, or drawn from a trained emulator of them.
 
-    Raises ValueError for a duration that is not positive.
+    Raises ValueError for a duration that is not a positive number.
     """
-    if not duration_s > 0:
-        raise ValueError(f"recordings of {duration_s:g} s hold nothing; give a positive duration")
+    if not 0 < duration_s < np.inf:
+        raise ValueError(f"there are no recordings of {duration_s:g} s; give a positive duration")
     first = sources[0]
     samples = round(duration_s * first.sampling_rate)
     if samples <= first.steady.shape[1]:
         return [r.with_values(r.values[:, : r.transient + samples]) for r in sources]
     lasting = copy(emulator)
     lasting.duration_ms = 1e3 * duration_s + lasting.transient_ms
-    rngs = [np.random.default_rng([seed, i]) for i in range(len(theta))]
-    size = lasting.batch_size
-    batches = (slice(i, i + size) for i in range(0, len(theta), size))
-    return [r for b in batches for r in lasting.simulate_batch(theta[b], rngs[b])]
+    return _Computed(len(theta), lambda i: lasting.simulate(theta[i], np.random.default_rng([seed, i])))
 
 
 def makers(
@@ -164,8 +177,8 @@ def makers(
     }
 
 
-def _emulator(campaign: Campaign, test: int, seed: int) -> SpectralEmulator | None:
-    """The shipped emulator, if it is what training on these rows of the campaign would give; it knows no probe."""
+def _emulator(campaign: Campaign, test: int, seed: int, progress: bool) -> SpectralEmulator:
+    """The shipped emulator, if it is what training on these rows of the campaign would give; else an untrained one."""
     for name in REFERENCE_SEEDS:
         path = SHIPPED / f"brunel_{name}_gradient.safetensors"
         same = campaign.path == SHIPPED / f"brunel_{name}.zarr" and test == TEST_SIMULATIONS and seed == 0
@@ -173,7 +186,7 @@ def _emulator(campaign: Campaign, test: int, seed: int) -> SpectralEmulator | No
             shipped = load_estimator(path)
             assert isinstance(shipped, GradientFit)
             return shipped.model.emulator
-    return None
+    return SpectralEmulator(campaign.parameters, seed=seed, progress=progress)
 
 
 def campaign_network(campaign: Campaign) -> BrunelNetwork:

@@ -73,6 +73,8 @@ def simulate(
         simulators = {"brunel": CompiledBrunel, "brunel-nest": NestBrunel}
         if network not in simulators:
             raise ValueError(f"there is no network '{network}'; choose one of {', '.join(simulators)}")
+        if not 0 < duration_s < float("inf"):
+            raise ValueError(f"simulations of {duration_s:g} s hold nothing or never end; give a positive duration")
         settled_ms = BrunelNetwork().transient_ms
         model = BrunelNetwork(order=order, duration_ms=settled_ms + round(1e3 * duration_s), transient_ms=settled_ms)
         simulator = simulators[network](model, range_of(range_name))
@@ -280,7 +282,6 @@ def observe(
     g: Annotated[float, typer.Option("--g", help="relative strength of inhibition")],
     probe: ProbeOption = POSTER,
     order: Annotated[int, typer.Option(help="4 x order excitatory and order inhibitory neurons.")] = 2500,
-    duration_s: Annotated[float, typer.Option("--duration", help="Length of a simulation after its transient.")] = 2.85,
     out: Annotated[Path, typer.Option(help="Recording to write (.npz).")] = Path("lfp.npz"),
 ) -> None:
     """Turn population spike counts of a Brunel network into the LFP at a probe."""

@@ -117,7 +117,7 @@ def cramer_rao_sd(
     """
     model = fit.model
     observed = model.observe(fit.ready(recording))
-    nuisances = model.first_nuisances(recording)
+    nuisances = model.first_nuisances(observed)
     units = torch.as_tensor(fit.parameters.to_unit(theta)).float()
     information = np.stack([model.information(u, nuisances, observed, components).numpy().astype(float) for u in units])
     return np.sqrt(np.diagonal(np.linalg.inv(information), axis1=1, axis2=2))

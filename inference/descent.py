@@ -41,7 +41,7 @@ class DifferentiableModel(Protocol):
 
     def observe(self, recording: Recording) -> Any: ...
 
-    def first_nuisances(self, recording: Recording) -> Float[Tensor, " nuisances"]: ...
+    def first_nuisances(self, data: Any) -> Float[Tensor, " nuisances"]: ...
 
     def loss(
         self,
@@ -82,7 +82,7 @@ class Descent:
         """Parameters of a recording; the point is the posterior mean. Raises ValueError as ``modes``."""
         with one_thread():
             data = model.observe(recording)
-            return self.around(model, self.modes(model, recording, data), data)
+            return self.around(model, self.modes(model, data), data)
 
     def around(self, model: DifferentiableModel, modes: Modes, data: Any, temperature: float = 1.0) -> Estimate:
         """The posterior around modes that were found, of the likelihood to the power of 1 / ``temperature``."""
@@ -107,11 +107,11 @@ class Descent:
         if edge:
             yield f"the best fit lies at the edge of the range of {', '.join(edge)}"
 
-    def modes(self, model: DifferentiableModel, recording: Recording, data: Any) -> Modes:
+    def modes(self, model: DifferentiableModel, data: Any) -> Modes:
         """Where the descent ends, the best first. Raises ValueError where no start has a finite loss."""
         n = len(model.parameters)
         u = torch.as_tensor(qmc.Sobol(n, seed=self.seed).random(self.starts)).float() * 0.9 + 0.05
-        variables, losses = self.descend(model, u, model.first_nuisances(recording).repeat(self.starts, 1), data)
+        variables, losses = self.descend(model, u, model.first_nuisances(data).repeat(self.starts, 1), data)
         if not losses.isfinite().any():
             raise ValueError("no start of the fit has a finite likelihood; is the recording of the model's kind?")
         order = losses.nan_to_num(torch.inf).argsort().tolist()

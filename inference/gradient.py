@@ -83,9 +83,10 @@ class GradientFit(StoredEstimator):
             recordings = [
                 view.observe(r, dict(zip(names, t, strict=True))) for r, t in zip(recordings, theta, strict=True)
             ]
-        data = ObservedSpectrum.stacked([self.model.observe(r) for r in recordings])
+        each = [self.model.observe(r) for r in recordings]
+        data = ObservedSpectrum.stacked(each)
         truth = torch.as_tensor(self.parameters.to_unit(theta)).float()
-        nuisances = torch.stack([self.model.first_nuisances(r) for r in recordings])
+        nuisances = torch.stack([self.model.first_nuisances(one) for one in each])
         # In a flat valley a short descent stays near the truth, and errors look too small.
         patient = replace(self.descent, iterations=_PATIENCE * self.descent.iterations)
         variables, losses = patient.descend(self.model, truth.clamp(CLOSE, 1 - CLOSE), nuisances, data)
@@ -113,7 +114,7 @@ class GradientFit(StoredEstimator):
         recording = self.ready(recording)
         with one_thread():
             data = self.model.observe(recording)
-            modes = self.descent.modes(self.model, recording, data)
+            modes = self.descent.modes(self.model, data)
             u = modes.variables[:1, : len(self.parameters)]
             with torch.no_grad():
                 # Errors that the edges of the range keep small do not make the likelihood sharper than it is.
@@ -138,14 +139,13 @@ class GradientFit(StoredEstimator):
 
     def _unseen(self, recording: Recording) -> tuple[str, ...]:
         """Warnings of patterns over the channels that no source makes: swapped channels, or noise not reckoned with."""
-        n = len(self.channels)
-        swaps = [_swapped(n, a, b) for a, b in combinations(range(n if n <= _MOST_SWAPPED else 0), 2)]
-        orders = [list(range(n)), list(range(n))[::-1], *swaps]
-        shares = self.model.unseen(recording, orders)
-        if shares[0] < _UNSEEN:
+        share = float(self.model.unseen(recording, [range(len(self.channels))])[0])
+        if share < _UNSEEN:
             return ()
-        found = f"{shares[0]:.2g} of the recording's power lies in patterns over its channels that no network makes"
-        if shares.min() < shares[0] / _BETTER:
+        found = f"{share:.2g} of the recording's power lies in patterns over its channels that no network makes"
+        orders = _other_orders(len(self.channels))
+        shares = self.model.unseen(recording, orders)
+        if orders and shares.min() < share / _BETTER:
             names = ", ".join(recording.channels[i] for i in orders[int(shares.argmin())])
             return (
                 f"{found}, in the order {names} only {shares.min():.2g}: channels seem to be swapped; reorder them",
@@ -161,7 +161,7 @@ class GradientFit(StoredEstimator):
         """Theta of the highest posterior density, in physical units."""
         recording = self.ready(recording)
         with one_thread():
-            modes = self.descent.modes(self.model, recording, self.model.observe(recording))
+            modes = self.descent.modes(self.model, self.model.observe(recording))
         return self.parameters.from_unit(modes.variables[0, : len(self.parameters)].numpy().astype(float))
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -203,7 +203,8 @@ class GradientFit(StoredEstimator):
         return other
 
 
-def _swapped(n: int, a: int, b: int) -> list[int]:
-    order = list(range(n))
-    order[a], order[b] = b, a
-    return order
+def _other_orders(n: int) -> list[list[int]]:
+    """The reverse, and, of few channels, any two swapped."""
+    pairs = combinations(range(n if n <= _MOST_SWAPPED else 0), 2)
+    swaps = ([b if i == a else a if i == b else i for i in range(n)] for a, b in pairs)
+    return [list(range(n))[::-1], *swaps] if n > 1 else []

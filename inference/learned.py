@@ -45,9 +45,15 @@ class LearnedEstimator(StoredEstimator):
 
     def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self:
         """Learn from recordings simulated at ``theta``. Raises ValueError as ``fit_spectra`` and the features do."""
-        first = recordings[0]
-        self.fit_spectra(theta, self.features.of_all(recordings), first.channels, first.unit)
-        self.about["duration_s"] = float(np.median([r.duration_ms for r in recordings])) / 1e3
+        first, seconds = recordings[0], []
+
+        def noted() -> Iterator[Recording]:
+            for recording in recordings:  # once only: they may be computed when asked for
+                seconds.append(recording.duration_ms / 1e3)
+                yield recording
+
+        self.fit_spectra(theta, self.features.of_all(noted()), first.channels, first.unit)
+        self.about["duration_s"] = float(np.median(seconds))
         return self
 
     def fit_spectra(

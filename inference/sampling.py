@@ -66,10 +66,10 @@ def _worth(weights: Float[Tensor, " draws"]) -> float:
 
 def _tempered(log_weights: Float[Tensor, " draws"], enough: int) -> Float[Tensor, " draws"]:
     """Weights to the highest power up to one at which they are worth ``enough``: a few must not decide everything."""
-    low, high = 0.0, 1.0
     if _worth(torch.softmax(log_weights, 0)) >= enough:
-        low = 1.0
-    for _ in range(20 if low == 0 else 0):
+        return torch.softmax(log_weights, 0)
+    low, high = 0.0, 1.0
+    for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if _worth(torch.softmax(middle * log_weights, 0)) >= enough else (low, middle)
     return torch.softmax(low * log_weights, 0)

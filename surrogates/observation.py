@@ -112,21 +112,19 @@ class SpectralModel:
         mixing = None if m is None else transform.averaged(np.einsum("fip,fjq->fijpq", m, m.conj()))
         return self._reduced(transform, values, mixing, noise, residual, rest)
 
-    def unseen(
-        self, recording: Recording, orders: Sequence[Sequence[int]] | None = None
-    ) -> Float[np.ndarray, " orders"]:
+    def unseen(self, recording: Recording, orders: Sequence[Sequence[int]]) -> Float[np.ndarray, " orders"]:
         """Share of the power in patterns over the channels that no source makes, with channels in each of ``orders``.
 
         That is noise, or the channels are not those of the view, or not in its order. Zero without a view.
         """
         if self.view is None:
-            return np.zeros(1 if orders is None else len(orders))
+            return np.zeros(len(orders))
         transform = band_transform(recording, self.emulator.bands)
         directions = _directions(self.view, transform.frequencies.tobytes(), self.floor)
         seen = np.einsum("fcr,frd->fcd", directions.forward, directions.inverse)
-        values = np.stack([transform.values[list(order)] for order in orders or [range(len(transform.values))]])
-        rest = values - np.einsum("fcd,odf->ocf", seen, values)
-        return np.sum(np.abs(rest) ** 2, (1, 2)) / np.sum(np.abs(values) ** 2, (1, 2))
+        total = np.sum(np.abs(transform.values) ** 2)
+        ordered = (transform.values[list(order)] for order in orders)
+        return np.array([np.sum(np.abs(v - np.einsum("fcd,df->cf", seen, v)) ** 2) / total for v in ordered])
 
     def _reduced(self, transform: Transform, values, mixing, noise, residual, rest) -> ObservedSpectrum:
         products = np.einsum("cf,df->fcd", values, values.conj())
@@ -251,24 +249,19 @@ class SpectralModel:
         sd = np.sqrt(2 * bands.width_hz * power.sum(1))
         return [sd.min(0).tolist(), sd.max(0).tolist()]
 
-    def first_nuisances(self, recording: Recording) -> Float[Tensor, " nuisances"]:
+    def first_nuisances(self, observed: ObservedSpectrum) -> Float[Tensor, " nuisances"]:
         """Where to start: the gain of a typical theta, and the noise in patterns over channels that no source makes.
 
         Where there are no such patterns, white noise of a hundredth of the power at the highest frequencies.
         """
-        if not (self.gain or self.floor):
-            return torch.zeros(0)
-        observed = self.observe(recording)
         first: list[Any] = [self._typical_gain(observed)] if self.gain else []
-        if self.floor:
-            if observed.residual_channels:
-                first += self._floor_of(observed)
-            else:
-                transform = band_transform(recording, self.emulator.bands)
-                power = transform.averaged((np.abs(transform.values) ** 2).mean(0)[:, None])[:, 0]
-                used = np.flatnonzero(transform.samples)
-                white = power[used[-10:]].mean() * 1e-2
-                first += [np.log(white), np.log(white * self.emulator.bands.centres[used[0]])]
+        if self.floor and observed.residual_channels:
+            first += self._floor_of(observed)
+        elif self.floor:
+            power = observed.factors.abs().square().sum((-1, -2)).numpy() / observed.factors.shape[-1]
+            used = np.flatnonzero(observed.samples.numpy())
+            white = power[used[-10:]].mean() * 1e-2
+            first += [np.log(white), np.log(white * self.emulator.bands.centres[used[0]])]
         return torch.tensor(first, dtype=torch.float32)
 
     def _typical_gain(self, observed: ObservedSpectrum) -> float:

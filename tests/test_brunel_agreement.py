@@ -150,8 +150,14 @@ def nest_spikes(network, J, g, contacts, V, neurons, events):
 
 @pytest.mark.parametrize(
     "differing",
-    [{}, {"delay_ms": 0.3, "refractory_ms": 0.5}, {"delay_ms": 4.0, "refractory_ms": 1.0}, SPREADS],
-    ids=["default", "short", "long", "spread"],
+    [
+        {},
+        {"delay_ms": 0.3, "refractory_ms": 0.5},
+        {"delay_ms": 4.0, "refractory_ms": 1.0},
+        {"refractory_ms": 0.0},
+        SPREADS,
+    ],
+    ids=["default", "short", "long", "not refractory", "spread"],
 )
 def test_every_spike_is_the_one_nest_fires(differing):
     """Same update order, refractory period and delay: with everything random given, nothing is left to differ."""

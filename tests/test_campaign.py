@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import xarray
 from toy_simulators import BatchSimulator, NoiseSimulator
@@ -154,18 +155,12 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path):
 def test_workers_end_when_the_campaign_is_killed(tmp_path):
     process = start(tmp_path, tmp_path / "c")
     wait_for_rows(tmp_path / "c", 1, process)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    if not children.exists():
-        os.killpg(process.pid, signal.SIGKILL)
-        pytest.skip("this system does not list the children of a process")
-    workers = [int(pid) for pid in children.read_text().split()]
+    workers = psutil.Process(process.pid).children()
     assert len(workers) >= 2
     process.kill()
     process.wait()
-    end = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
-        assert time.monotonic() < end, "workers outlive the campaign"
-        time.sleep(0.05)
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive, "workers outlive the campaign"
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Line:
     def observe(self, recording):
         return torch.as_tensor(recording.steady[0]).float()
 
-    def first_nuisances(self, recording):
+    def first_nuisances(self, data):
         return torch.zeros(0)
 
     def design(self):

@@ -301,12 +301,12 @@ def test_the_loss_of_a_noisy_recording_is_as_expected_of_noisy_ones(emulator, pi
         clean = seen.observe(coupled_noise(theta, rng, 4000), {"amplitude": 1.5, "coupling": 0.55})
         recording = noisy(clean, rng, pink=pink)
         observed = model.observe(recording)
-        modes = Descent(starts=4).modes(model, recording, observed)
+        modes = Descent(starts=4).modes(model, observed)
         excess.append(float(modes.losses[0]) - model.expected_loss(modes.variables[0, :2], observed))
     assert abs(np.mean(excess)) < 12
     wrong = recording.with_values(np.cumsum(recording.values, 1))  # noise of another colour
     observed = model.observe(wrong)
-    modes = Descent(starts=4).modes(model, wrong, observed)
+    modes = Descent(starts=4).modes(model, observed)
     assert float(modes.losses[0]) - model.expected_loss(modes.variables[0, :2], observed) > 100
 
 

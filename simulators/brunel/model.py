@@ -63,7 +63,7 @@ class BrunelNetwork:
             raise ValueError(f"reset {self.reset_mV} mV must lie below all thresholds ({self.threshold_mV} mV)")
         for name in ("threshold_spread_mV", "membrane_time_constant_spread_ms", "refractory_spread_ms"):
             value, spread = getattr(self, name.replace("_spread", "")), getattr(self, name)
-            if not 0 <= spread < value:
+            if spread and not 0 < spread < value:
                 raise ValueError(f"{name} = {spread}; it must lie between 0 and the value itself, {value}")
         for name in ("refractory_ms", "delay_ms", "delay_spread_ms", "duration_ms", "transient_ms", "bin_ms"):
             steps = getattr(self, name) / self.dt_ms
