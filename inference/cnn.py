@@ -13,7 +13,7 @@ from inference.estimate import Estimate
 from inference.features import POSTER_FEATURES, SpectralFeatures
 from inference.learned import LearnedEstimator
 from inference.networks import PosterCNN, SpectralCNN
-from inference.training import Split, train
+from inference.training import Split, stored_state, train
 from simulators.interface import ParameterSpace
 
 _NETWORKS: dict[str, type[PosterCNN | SpectralCNN]] = {"PosterCNN": PosterCNN, "SpectralCNN": SpectralCNN}
@@ -86,7 +86,7 @@ class CNNRegressor(LearnedEstimator):
         return self.parameters.from_unit(unit.numpy().astype(float))
 
     def _settings(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        tensors = {f"{i}.{k}": v for i, net in enumerate(self._nets) for k, v in net.state_dict().items()}
+        tensors = {k: v for i, net in enumerate(self._nets) for k, v in stored_state(net, f"{i}.").items()}
         tensors |= {"points": self._points, "errors": self._errors}
         settings = {
             "network": self.network.__name__,

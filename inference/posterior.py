@@ -18,7 +18,7 @@ from inference.estimate import Estimate
 from inference.features import SpectralFeatures
 from inference.learned import LearnedEstimator
 from inference.networks import SpectralCNN
-from inference.training import Split, train
+from inference.training import Split, stored_state, train
 from simulators.interface import ParameterSpace
 
 # A deprecation inside nflows, which sbi pins; it says nothing to a user.
@@ -204,7 +204,7 @@ class NeuralPosterior(LearnedEstimator):
         return [DirectPosterior(flow, box_prior(self.parameters)) for flow in self._flows]
 
     def _settings(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        tensors = {f"{i}.{k}": v for i, flow in enumerate(self._flows) for k, v in flow.state_dict().items()}
+        tensors = {k: v for i, flow in enumerate(self._flows) for k, v in stored_state(flow, f"{i}.").items()}
         settings = {
             "flows": len(self._flows),
             "frequencies": len(self.features.frequencies),

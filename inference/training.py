@@ -41,6 +41,7 @@ def train(
 ) -> Trained:
     """Minimise the mean of ``loss(x, u)`` (one value a row) and leave ``module`` in its best validation state.
 
+    Its weights are then rounded to half precision, as ``stored_state`` keeps them.
     ``label`` shows a progress bar. Raises RuntimeError if no epoch has a finite validation loss.
     """
     x, u = data.x, data.u
@@ -66,5 +67,14 @@ def train(
     if best.epoch < 0:
         raise RuntimeError("training diverged: no epoch had a finite validation loss; lower the learning rate")
     module.load_state_dict(best_state)
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.copy_(weight.half())
     module.eval()
     return best
+
+
+def stored_state(module: nn.Module, prefix: str) -> dict[str, Tensor]:
+    """Tensors for a file: weights in half precision, which ``train`` rounded them to, and buffers as they are."""
+    weights = {name for name, _ in module.named_parameters()}
+    return {f"{prefix}{k}": v.half() if k in weights else v for k, v in module.state_dict().items()}

@@ -54,6 +54,8 @@ def main() -> None:
         out[name] = {"campaign_MB": size_MB(store)}
         if arguments.only != "campaigns":
             start = time.perf_counter()
+            # Or its emulator would be taken for what training gives.
+            (SHIPPED / f"brunel_{name}_gradient.safetensors").unlink(missing_ok=True)
             trained = train_for_probe(
                 Campaign(store), POSTER_PROBE, SpectralFeatures(), test=TEST_SIMULATIONS, progress=True
             )
