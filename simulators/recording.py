@@ -10,7 +10,8 @@ from jaxtyping import Float, Integer, Real
 class Recording:
     """Channels by samples, evenly sampled.
 
-    values: (channels, samples), in ``unit`` ("1" for counts, "mV" for LFP, "uV" for EEG).
+    values: (channels, samples).
+    unit: "1" for counts, "mV" for LFP, "uV" for EEG; of channels that differ one for each, as in "mV, 1, nA um".
     sampling_rate: Hz.
     channels: one name a channel.
     transient: samples at the start that are kept but not to be analysed (a network settling from its initial state).
@@ -31,8 +32,16 @@ class Recording:
             raise ValueError(f"sampling rate is {self.sampling_rate} Hz; it must be a positive number")
         if len(self.channels) != self.values.shape[0]:
             raise ValueError(f"{len(self.channels)} channel names for {self.values.shape[0]} channels")
+        if "," in self.unit and len(self.units) != len(self.channels):
+            raise ValueError(f"{len(self.units)} units ({self.unit}) for {len(self.channels)} channels")
         if not 0 <= self.transient < self.values.shape[1]:
             raise ValueError(f"the transient of {self.transient} samples leaves nothing of {self.values.shape[1]}")
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The unit of each channel."""
+        each = tuple(unit.strip() for unit in self.unit.split(","))
+        return each if len(each) > 1 else each * len(self.channels)
 
     @property
     def steady(self) -> Real[np.ndarray, "channels steady_samples"]:

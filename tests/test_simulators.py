@@ -15,6 +15,10 @@ from simulators.brunel import nest_network
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import AI_RANGE, BrunelNetwork
 from simulators.brunel.nest_network import NestBrunel
+from simulators.cells.cell import CellSimulator
+from simulators.cells.hnn import HNNCell
+from simulators.cells.inputs import PoissonSynapses
+from simulators.cells.point import PointCell
 from surrogates.cross_spectrum import Bands
 from surrogates.spectrum import SpectralEmulator
 
@@ -57,6 +61,10 @@ SIMULATORS = {
     "compiled Brunel": Expected(CompiledBrunel(BRUNEL), (2, 150), "1"),
     "Brunel in NEST": Expected(NestBrunel(BRUNEL), (2, 150), "1"),
     "spectral emulator": Expected(emulator(), (2, 150), "1"),
+    "point cell": Expected(CellSimulator(PointCell(currents=True), duration_ms=300.0), (4, 300), "mV, 1, nA, nA"),
+    "basket cell of the column": Expected(
+        CellSimulator(HNNCell("L5_basket"), PoissonSynapses(40.0), 150.0, 0.5), (2, 300), "mV, 1", 2000.0
+    ),
     "observed": Expected(Observed(CompiledBrunel(BRUNEL), Summed()), (1, 150), "1"),
 }
 

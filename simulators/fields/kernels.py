@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float
 
 from simulators.brunel.model import FULL_RANGE, POPULATIONS, BrunelNetwork
+from simulators.cache import cache_folder
 from simulators.fields.cells import CellModel, neuron_session, template_cell
 from simulators.fields.head import lead_field
 from simulators.fields.linear import LinearView, Weight
@@ -101,7 +102,7 @@ def kernels(
     if steps_per_bin != round(steps_per_bin):
         raise ValueError(f"bin_ms = {network.bin_ms}; kernels need a multiple of {_DT_MS} ms, such as 1")
     recipe = json.dumps(_recipe(probe, cells, network), sort_keys=True)
-    path = _cache_folder() / f"lfp_kernels_{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.npz"
+    path = cache_folder() / f"lfp_kernels_{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.npz"
     values = _read(path, recipe)
     if values is None:
         values = bin_average(_fine_kernels(probe, cells, network), round(steps_per_bin))
@@ -257,10 +258,6 @@ def _recipe(probe: Probe, cells: CellModel, network: BrunelNetwork) -> dict[str,
         numerics=dict(dt_ms=_DT_MS, kernel_ms=_KERNEL_MS, depth_slabs=_DEPTH_SLABS, reversal_mV=_REVERSAL_MV),
         versions={name: version(name) for name in ("LFPykernels", "LFPy", "NEURON")},
     )
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("CIRCUITSBI_CACHE") or Path.home() / ".cache" / "circuitsbi")
 
 
 def _read(path: Path, recipe: str) -> np.ndarray | None:

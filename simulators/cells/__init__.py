@@ -1,0 +1,1 @@
+"""Single cells in NEURON, driven by known synaptic events."""

@@ -1,0 +1,91 @@
+"""The four cells of the Human Neocortical Neurosolver's column, taken out of their network."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from simulators.cells.cell import LiveCell, Output
+from simulators.cells.inputs import Synapse
+
+CELL_TYPES = ("L2_basket", "L2_pyramidal", "L5_basket", "L5_pyramidal")
+_INHIBITORY = ("gabaa", "gabab")
+
+
+@dataclass(frozen=True)
+class HNNCell:
+    """One of hnn-core's cells, with a synapse for every section and receptor that the column has there.
+
+    Besides the soma's voltage it gives, for a pyramidal cell, its dipole along the apical dendrite (nA um); dendrites:
+    the voltage in the middle of every other section too.
+    """
+
+    cell_type: str = "L5_pyramidal"
+    dendrites: bool = False
+    threshold_mV: float = 0.0
+    celsius: float = 37.0
+
+    def __post_init__(self) -> None:
+        if self.cell_type not in CELL_TYPES:
+            raise ValueError(f"the column has no cell '{self.cell_type}'; choose one of {', '.join(CELL_TYPES)}")
+
+    @property
+    def pyramidal(self) -> bool:
+        return self.cell_type.endswith("pyramidal")
+
+    @property
+    def synapses(self) -> tuple[Synapse, ...]:
+        return _synapses(self.cell_type)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        dipole = (Output("dipole", "nA um"),) if self.pyramidal else ()
+        return dipole + tuple(Output(f"{name} V", "mV") for name in self._dendrites())
+
+    def _dendrites(self) -> list[str]:
+        return [name for name in _template(self.cell_type).sections if name != "soma"] if self.dendrites else []
+
+    def build(self) -> LiveCell:
+        template = _template(self.cell_type)
+        cell = template.copy()
+        cell.build(sec_name_apical="apical_trunk" if self.pyramidal else None)
+        sections = cell._nrn_sections
+        references = [cell.dpl_vec._ref_x[0]] if self.pyramidal else []
+        references += [sections[name](0.5)._ref_v for name in self._dendrites()]
+
+        def initialise() -> None:
+            for name, section in cell.sections.items():
+                for segment in sections[name]:
+                    segment.v = section.v0
+
+        scales = [1.0] * len(references)
+        return LiveCell(sections["soma"](0.5), list(cell._nrn_synapses.values()), references, scales, initialise, cell)
+
+
+@cache
+def _template(cell_type: str):
+    try:
+        from hnn_core import calcium_model
+        from hnn_core.network_builder import load_custom_mechanisms
+    except ImportError as error:
+        raise ImportError("the column's cells need hnn-core: pip install 'circuitsbi[hnn]'") from error
+    load_custom_mechanisms(net_verbose=False)
+    return calcium_model(mesh_shape=(3, 3)).cell_types[cell_type]["cell_object"]
+
+
+@cache
+def _synapses(cell_type: str) -> tuple[Synapse, ...]:
+    template = _template(cell_type)
+    found = []
+    for section in template.sections:
+        for receptor in template.sections[section].syns:
+            about = template.synapses[receptor]
+            found.append(
+                Synapse(
+                    f"{section}_{receptor}",
+                    about["tau1"],
+                    about["tau2"],
+                    about["e"],
+                    1e-3,
+                    inhibitory=receptor in _INHIBITORY,
+                )
+            )
+    return tuple(found)

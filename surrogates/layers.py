@@ -1,0 +1,212 @@
+"""Layers that sit on top of a surrogate neuron (Olah et al. 2022): Izhikevich's neuron, and learned indicators."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.optimize import least_squares, minimize
+from scipy.signal import find_peaks
+from torch import Tensor, nn
+
+from surrogates.threads import one_thread
+
+_PEAK_MV = 30.0
+_BOUNDS = {
+    "a": (0.005, 0.2),
+    "b": (0.1, 0.3),
+    "c": (-80.0, -40.0),
+    "d": (0.0, 10.0),
+    "dt": (0.1, 2.0),
+    "gain": (0.01, 100.0),
+}
+_SUBTHRESHOLD_MV = -30.0
+_FAILED_MV = 1e3
+
+CALCIUM_MS = 3000.0
+DYE_MS = 1024.0
+"""What the published layers see at once: of calcium and of a voltage dye."""
+
+
+@dataclass(frozen=True)
+class IzhikevichLayer:
+    """Izhikevich's neuron (2003), driven by a current.
+
+    a: rate of recovery; b: its sensitivity to V; c: V after a spike, mV; d: what a spike adds to recovery; dt: model
+    time in one sample, which makes up for the membrane's time constant; gain: from the current's unit to the model's.
+    """
+
+    a: float = 0.02
+    b: float = 0.2
+    c: float = -65.0
+    d: float = 8.0
+    dt: float = 1.0
+    gain: float = 1.0
+
+    def simulate(self, current: Float[np.ndarray, "traces samples"]) -> Float[np.ndarray, "traces samples"]:
+        """V (mV) from rest. Samples that a spike falls on are 30 mV. V takes two half steps, as in the publication."""
+        return _voltage(np.array(astuple(self)), current)
+
+
+class IzhikevichFit(NamedTuple):
+    """r: Pearson's, of all samples; variance_explained: one minus the squared error over the variance."""
+
+    layer: IzhikevichLayer
+    r: float
+    variance_explained: float
+
+
+def fit_izhikevich(
+    current: Float[np.ndarray, "traces samples"],
+    v: Float[np.ndarray, "traces samples"],
+    rng: np.random.Generator,
+    *,
+    free: Sequence[str] = ("a", "b", "c", "d", "dt"),
+    layer: IzhikevichLayer | None = None,
+    candidates: int = 500,
+    refined: int = 6,
+    iterations: int = 300,
+) -> IzhikevichFit:
+    """The layer whose free-running V is nearest to ``v`` (mV, spikes above -20), by least squares and Nelder-Mead.
+
+    Free-running error is rugged: one spike moved is two spikes wrong. So the search begins where resets are forced on
+    the model when the target spikes, which is smooth below threshold: random candidates, of which the best are
+    refined. Nelder-Mead then takes over on the free-running error. layer: has the parameters that are not free.
+    """
+    base = np.array(astuple(layer or IzhikevichLayer()))
+    names = [field.name for field in fields(IzhikevichLayer)]
+    where = [names.index(name) for name in free]
+    low, high = np.array([_BOUNDS[name] for name in free]).T
+    forced = np.zeros(v.shape, bool)
+    for row, trace in zip(forced, v, strict=True):
+        row[find_peaks(trace, height=-20.0)[0]] = True
+
+    def parameters(x: np.ndarray) -> np.ndarray:
+        full = np.tile(base, (*x.shape[:-1], 1))
+        full[..., where] = low + x * (high - low)
+        return full
+
+    def errors(x: np.ndarray, resets: np.ndarray | None, ceiling: float) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = np.minimum(_voltage(parameters(x), current, resets), ceiling) - np.minimum(v, ceiling)
+        return np.nan_to_num(error, nan=_FAILED_MV, posinf=_FAILED_MV, neginf=-_FAILED_MV).reshape(*x.shape[:-1], -1)
+
+    def jacobian(x: np.ndarray, resets: np.ndarray | None, ceiling: float) -> np.ndarray:
+        # One run for all differences: the samples, not the candidates, are what costs.
+        step = np.where(x < 0.5, 1e-5, -1e-5)
+        shifted = errors(np.vstack([x, x + np.diag(step)]), resets, ceiling)
+        return ((shifted[1:] - shifted[0]) / step[:, None]).T
+
+    def refine(x: np.ndarray, ceiling: float) -> np.ndarray:
+        settings = {"bounds": (0, 1), "loss": "soft_l1", "x_scale": "jac", "max_nfev": 60}
+        return least_squares(errors, x, jacobian, args=(forced, ceiling), **settings).x
+
+    def free_error(x: np.ndarray) -> float:
+        return float(np.square(errors(x, None, _PEAK_MV)).mean())
+
+    drawn = rng.random((candidates, len(free)))
+    first = [np.square(errors(part, forced, _SUBTHRESHOLD_MV)).mean(1) for part in np.array_split(drawn, 10)]
+    starts = drawn[np.concatenate(first).argsort()[:refined]]
+    x = min((refine(refine(start, _SUBTHRESHOLD_MV), _PEAK_MV) for start in starts), key=free_error)
+    simplex = np.vstack([x, x + np.diag(np.where(x < 0.5, 0.02, -0.02))])
+    options = {"maxiter": iterations, "xatol": 1e-5, "fatol": 1e-5, "initial_simplex": simplex}
+    x = minimize(free_error, x, method="Nelder-Mead", bounds=[(0, 1)] * len(free), options=options).x
+    best = IzhikevichLayer(*parameters(x).tolist())
+    simulated = best.simulate(current)
+    explained = 1 - np.square(simulated - v).mean() / v.var()
+    return IzhikevichFit(best, float(np.corrcoef(simulated.ravel(), v.ravel())[0, 1]), float(explained))
+
+
+def _voltage(
+    parameters: Float[np.ndarray, "*layers n_parameters"],
+    current: Float[np.ndarray, "traces samples"],
+    forced: Bool[np.ndarray, "traces samples"] | None = None,
+) -> Float[np.ndarray, "*layers traces samples"]:
+    """V of every layer at every current. forced: when to spike, instead of when V says so."""
+    a, b, c, d, dt, gain = np.moveaxis(parameters, -1, 0)[..., None]
+    root = np.square(5 - b) - 22.4
+    v = np.where(root > 0, (b - 5 - np.sqrt(np.maximum(root, 0))) / 0.08, -65.0) + np.zeros(len(current))
+    u = b * v
+    trace = np.empty((current.shape[1], *v.shape))
+    for t, now in enumerate(current.T):
+        drive = 140 + gain * now - u
+        for _ in range(2):
+            v = v + dt / 2 * ((0.04 * v + 5) * v + drive)
+        u = u + a * dt * (b * v - u)
+        if forced is None:
+            spike = v >= _PEAK_MV
+        else:
+            spike = forced[:, t] & np.ones_like(v, bool)
+            v = np.minimum(v, _PEAK_MV)
+        trace[t] = np.where(spike, _PEAK_MV, v)
+        v, u = np.where(spike, c, v), np.where(spike, u + d, u)
+    return np.moveaxis(trace, 0, -1)
+
+
+class IndicatorNetwork(nn.Module):
+    """LSTMs of first fewer, then more units that turn one trace into another: V into fluorescence, or back.
+
+    both_ways: whether it looks ahead too. To read fluorescence back it must; on top of a running neuron it cannot.
+    """
+
+    scale: Float[Tensor, "4"]
+
+    def __init__(self, units: Sequence[int] = (64, 32, 16, 32, 64), both_ways: bool = False) -> None:
+        super().__init__()
+        self.settings = {"units": list(units), "both_ways": both_ways}
+        sides = 1 + both_ways
+        widths = [1, *(n * sides for n in units[:-1])]
+        self.lstms = nn.ModuleList(
+            nn.LSTM(n, m, batch_first=True, bidirectional=both_ways) for n, m in zip(widths, units, strict=True)
+        )
+        self.last = nn.Linear(units[-1] * sides, 1)
+        self.register_buffer("scale", torch.tensor([0.0, 1.0, 0.0, 1.0]))
+
+    def forward(self, given: Float[Tensor, "traces samples"]) -> Float[Tensor, "traces samples"]:
+        """The other trace, in its own unit."""
+        mean, sd, other_mean, other_sd = self.scale
+        x = ((given - mean) / sd)[..., None]
+        for lstm in self.lstms:
+            x = lstm(x)[0]
+        return self.last(x)[..., 0] * other_sd + other_mean
+
+
+def fit_indicator(
+    given: Float[np.ndarray, "traces samples"],
+    wanted: Float[np.ndarray, "traces samples"],
+    window: int,
+    *,
+    units: Sequence[int] = (64, 32, 16, 32, 64),
+    both_ways: bool = False,
+    updates: int = 2000,
+    batch: int = 16,
+    learning_rate: float = 3e-3,
+    seed: int = 0,
+) -> IndicatorNetwork:
+    """Learn to turn one trace into the other, on stretches of ``window`` samples at random; squared error.
+
+    Voltage to fluorescence makes an encoder, fluorescence to voltage a decoder. Raises ValueError if the traces are
+    shorter than the window.
+    """
+    samples = given.shape[1]
+    if samples < window:
+        raise ValueError(f"traces of {samples} samples are shorter than a window of {window}")
+    x, y = (torch.as_tensor(part, dtype=torch.float32) for part in (given, wanted))
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = IndicatorNetwork(units, both_ways)
+        network.scale.copy_(torch.stack([x.mean(), x.std(), y.mean(), y.std()]))
+        optimiser = torch.optim.Adam(network.parameters(), learning_rate)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=updates)
+        for _ in range(updates):
+            rows = torch.randint(len(x), (batch, 1))
+            columns = torch.randint(samples - window + 1, (batch, 1)) + torch.arange(window)
+            error = (network(x[rows, columns]) - y[rows, columns]) / network.scale[3]
+            optimiser.zero_grad()
+            error.square().mean().backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+    return network.eval()

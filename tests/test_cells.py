@@ -1,0 +1,166 @@
+"""Cells in NEURON against closed forms and against the network they were taken out of."""
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from simulators.campaign import run_campaign
+from simulators.cells.cell import CellSimulator
+from simulators.cells.hnn import CELL_TYPES, HNNCell
+from simulators.cells.inputs import SynapticEvents
+from simulators.cells.point import AMPA, GABA, PointCell
+
+NOTHING = SynapticEvents(np.zeros(0), np.zeros(0, int), np.zeros(0))
+
+
+def events(*triples: tuple[float, int, float]) -> SynapticEvents:
+    """From (time in ms, synapse, weight in uS)."""
+    times, synapses, weights = zip(*triples, strict=True)
+    return SynapticEvents(np.array(times), np.array(synapses), np.array(weights))
+
+
+def alpha(t: np.ndarray, tau: float) -> np.ndarray:
+    return np.where(t > 0, t / tau * np.exp(1 - np.maximum(t, 0) / tau), 0.0)
+
+
+@pytest.mark.parametrize(("dt_ms", "tolerance_mV"), [(0.025, 0.15), (0.005, 0.07)])
+def test_a_passive_cell_follows_its_equation(dt_ms, tolerance_mV):
+    """C dV/dt = g_leak (E - V) + sum of the synapses, each nearly an alpha function.
+
+    A rise of 10 mV/ms lags by half a step of 25 us; what is left at 5 us is the alpha function's approximation.
+    """
+    simulator = CellSimulator(PointCell(active=False), duration_ms=60.0, dt_ms=dt_ms)
+    given = events((5.0, 0, 2.5e-3), (9.0, 0, 5e-3), (20.0, 1, 8e-3))
+    (recording,) = simulator.respond([given])
+    area_cm2 = np.pi * 25**2 * 1e-8
+
+    def slope(t, v):
+        g_e = 2.5e-3 * alpha(t - 5, 2) + 5e-3 * alpha(t - 9, 2)
+        g_i = 8e-3 * alpha(t - 20, 1)
+        # uS * mV is nA; over uF it is mV/ms only with the factor that mS and uS differ by.
+        current = 1e-3 * area_cm2 * 1e6 * (-70 - v) + g_e * (0 - v) + g_i * (-90 - v)
+        return current / (area_cm2 * 1e3)
+
+    exact = solve_ivp(slope, (0, 60), [-70.0], t_eval=np.arange(1.0, 60.5), rtol=1e-8, max_step=0.1).y[0]
+    np.testing.assert_allclose(recording.values[0], exact, atol=tolerance_mV)
+    assert np.ptp(recording.values[0]) > 3
+
+
+def test_an_event_of_weight_w_adds_a_conductance_that_peaks_at_w():
+    """Read from the currents of a passive cell: what charges it and what leaks."""
+    simulator = CellSimulator(PointCell(active=False, diameter_um=250.0), duration_ms=30.0, sample_ms=0.025)
+    (recording,) = simulator.respond([events((2.0, 0, 1e-2))])
+    v = recording.values[0].astype(float)
+    capacitance_nF = np.pi * 250**2 * 1e-8 * 1e3  # the leak is as many uS
+    conductance = capacitance_nF * (np.gradient(v, 0.025) + v + 70) / -v
+    assert conductance.max() == pytest.approx(1e-2, rel=0.02)
+
+
+def test_events_are_seen_in_their_own_bin_and_not_before():
+    simulator = CellSimulator(PointCell(), duration_ms=50.0)
+    silent, one = (r.values[0] for r in simulator.respond([NOTHING, events((20.0, 0, 2.5e-3))]))
+    np.testing.assert_array_equal(silent[:20], one[:20])
+    assert one[20] > silent[20] + 0.05
+
+
+def test_spikes_are_counted_once_and_keep_their_height():
+    """The same spikes sampled at every step have no higher peak than sampled every millisecond."""
+    given = [events(*((10.0 + 25 * k, 0, 2e-2) for k in range(6)))]
+    coarse = CellSimulator(PointCell(), duration_ms=200.0).respond(given)[0].values
+    fine = CellSimulator(PointCell(), duration_ms=200.0, sample_ms=0.025).respond(given)[0].values
+    assert coarse[1].sum() == fine[1].sum() == 6
+    assert coarse[0].max() == pytest.approx(fine[0].max(), abs=1e-4)
+    at = np.flatnonzero(coarse[1])
+    np.testing.assert_array_equal(at, np.flatnonzero(fine[1]) // 40)
+    assert all(coarse[0, t : t + 3].max() > 0 for t in at)
+
+
+def test_a_cell_does_the_same_alone_and_among_others():
+    simulator = CellSimulator(PointCell(currents=True), duration_ms=200.0)
+    thetas = np.array([[0.0], [1.5], [4.0]])
+    together = simulator.simulate_batch(thetas, [np.random.default_rng(k) for k in range(3)])
+    for k, recording in enumerate(together):
+        alone = simulator.simulate(thetas[k], np.random.default_rng(k))
+        np.testing.assert_array_equal(recording.values, alone.values)
+
+
+def test_ionic_currents_have_the_size_that_moves_the_voltage():
+    """Without synapses C dV/dt = -(I_Na + I_K + I_leak): at rest they cancel, in a spike the sodium comes first."""
+    cell = PointCell(currents=True)
+    simulator = CellSimulator(cell, duration_ms=60.0, sample_ms=0.025)
+    (recording,) = simulator.respond([events((5.0, 0, 3e-2))])
+    v, _, sodium, potassium = recording.values.astype(float)
+    after = slice(1200, None)  # the synapse is over 25 ms after its event
+    area_cm2 = np.pi * 25**2 * 1e-8
+    # Both leaks: of pas, and the one that comes with Hodgkin and Huxley's channels.
+    leak = area_cm2 * 1e6 * (1e-3 * (v + 70) + 3e-4 * (v + 54.3))
+    charging = area_cm2 * 1e3 * np.gradient(v, 0.025)
+    np.testing.assert_allclose((sodium + potassium + leak + charging)[after], 0, atol=0.03)
+    assert sodium.min() < -1
+    assert potassium.max() > 1
+    assert sodium.argmin() < potassium.argmax()
+
+
+@pytest.mark.parametrize("cell_type", CELL_TYPES)
+def test_the_columns_cells_have_a_synapse_for_each_section_and_receptor(cell_type):
+    cell = HNNCell(cell_type, dendrites=True)
+    assert len(cell.synapses) == {"L5_pyramidal": 34, "L2_pyramidal": 30}.get(cell_type, 3)
+    assert sum(o.name == "dipole" for o in cell.outputs) == cell.pyramidal
+    assert {s.inhibitory for s in cell.synapses} == {False, True}
+
+
+def test_a_cell_does_what_it_does_in_the_columns_network():
+    """Events sent to one cell of a network of hnn-core come to the same voltage and dipole outside of it."""
+    hnn_core = pytest.importorskip("hnn_core")
+    net = hnn_core.calcium_model(mesh_shape=(1, 1))
+    net.clear_connectivity()
+    weight, delay = 2e-3, 0.1
+    net.add_evoked_drive(
+        "known", mu=10.0, sigma=0.0, numspikes=1, location="proximal", space_constant=1e20,
+        weights_ampa={"L5_pyramidal": weight}, synaptic_delays={"L5_pyramidal": delay},
+    )  # fmt: skip
+    with hnn_core.JoblibBackend(n_jobs=1):
+        dipole = hnn_core.simulate_dipole(net, tstop=40.0, dt=0.025, n_trials=1, record_vsec="soma", postproc=False)
+    (gid,) = net.gid_ranges["L5_pyramidal"]
+    within = np.array(net.cell_response.vsec[0][gid]["soma"])
+    cell = HNNCell("L5_pyramidal")
+    names = [s.name for s in cell.synapses]
+    reached = [names.index(f"{s}_ampa") for s in net.cell_types["L5_pyramidal"]["cell_object"].sect_loc["proximal"]]
+    simulator = CellSimulator(cell, duration_ms=40.0, sample_ms=0.025)
+    (alone,) = simulator.respond([events(*((10.0 + delay, k, weight) for k in reached))])
+    np.testing.assert_allclose(alone.values[0], within[1 : alone.values.shape[1] + 1], atol=2e-3)
+    assert np.ptp(within[400:]) > 5
+    layer = dipole[0].data["L5"][1 : alone.values.shape[1] + 1] * 1e6  # nAm to nA um
+    changed = alone.values[2] - alone.values[2, 0]
+    # hnn-core adds a constant to the layer's dipole.
+    np.testing.assert_allclose(changed, layer - layer[0], atol=2e-3 * np.ptp(changed))
+
+
+def test_a_campaign_of_cells_is_stored_with_the_unit_of_each_channel(tmp_path):
+    simulator = CellSimulator(PointCell(currents=True), duration_ms=50.0)
+    campaign = run_campaign(simulator, 3, seed=1, path=tmp_path / "cells.zarr", progress=False)
+    (recording,) = campaign.recordings(np.array([1]))
+    assert recording.units == ("mV", "1", "nA", "nA")
+    assert recording.channels == ("V", "spikes", "I_Na", "I_K")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"dt_ms": 0.3}, "whole number of steps"),
+        ({"duration_ms": 0.5}, "hold no sample"),
+        ({"duration_ms": np.inf}, "inf"),
+    ],
+)
+def test_times_that_do_not_fit_are_refused(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        CellSimulator(PointCell(), **arguments)
+
+
+def test_what_cells_do_not_have_is_refused_by_name():
+    with pytest.raises(ValueError, match="passive"):
+        PointCell(active=False, currents=True)
+    with pytest.raises(ValueError, match="no cell 'L4_stellate'"):
+        HNNCell("L4_stellate")
+    with pytest.raises(ValueError, match="synapses 5"):
+        CellSimulator(PointCell(synapses=(AMPA, GABA)), duration_ms=10.0).respond([events((1.0, 5, 1e-3))])

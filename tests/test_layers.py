@@ -1,0 +1,208 @@
+"""Izhikevich's layer, indicators and their inversions, against neurons whose parameters and spikes are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from surrogates.indicators import GCAMP6F, gcamp6f, spikes_from_gcamp6f, voltage_dye, voltage_from_dye
+from surrogates.layers import IndicatorNetwork, IzhikevichLayer, fit_indicator, fit_izhikevich
+
+
+def synaptic_current(rng, traces=2, samples=400):
+    """Alpha functions at random times, more of them excitatory."""
+    ages = np.arange(40)
+    waveforms = [size * ages / tau * np.exp(1 - ages / tau) for size, tau in ((10, 3), (-8, 4))]
+    counts = [rng.poisson(rate, (traces, samples)) for rate in (0.1, 0.04)]
+    return sum(np.stack([np.convolve(row, w)[:samples] for row in n]) for n, w in zip(counts, waveforms, strict=True))
+
+
+def test_a_resting_neuron_rests():
+    layer = IzhikevichLayer()
+    np.testing.assert_allclose(layer.simulate(np.zeros((1, 50))), -70.0)
+
+
+def test_a_spike_resets():
+    """Regular spiking under a steady current: the first sample after a peak has followed the reset for one step."""
+    layer = IzhikevichLayer(dt=0.1)
+    v = layer.simulate(np.full((1, 4000), 10.0))[0]
+    peaks = np.flatnonzero(v == 30.0)
+    assert len(peaks) > 3
+    np.testing.assert_allclose(v[peaks + 1], layer.c, atol=1.0)
+
+
+def test_traces_do_not_touch_each_other(rng):
+    current = synaptic_current(rng, traces=3)
+    together = IzhikevichLayer().simulate(current)
+    np.testing.assert_array_equal(together[1], IzhikevichLayer().simulate(current[1:2])[0])
+
+
+def test_gain_scales_the_current(rng):
+    current = synaptic_current(rng)
+    np.testing.assert_array_equal(
+        IzhikevichLayer(gain=0.5).simulate(current), IzhikevichLayer().simulate(0.5 * current)
+    )
+
+
+def test_a_known_neuron_is_found(rng):
+    """The published fit of another neuron's traces has r .999 and 96.9 % of the variance."""
+    neuron = IzhikevichLayer(a=0.1, b=0.2, c=-65.0, d=2.0, dt=0.5)
+    current = synaptic_current(rng)
+    fit = fit_izhikevich(current, neuron.simulate(current), rng, refined=4, iterations=60)
+    assert fit.r > 0.98
+    assert fit.variance_explained > 0.96
+    unseen = synaptic_current(rng)
+    assert np.corrcoef(fit.layer.simulate(unseen).ravel(), neuron.simulate(unseen).ravel())[0, 1] > 0.98
+
+
+def test_no_neuron_is_found_in_a_shuffled_trace(rng):
+    current = synaptic_current(rng)
+    shuffled = rng.permuted(IzhikevichLayer().simulate(current), axis=1)
+    fit = fit_izhikevich(current, shuffled, rng, candidates=50, refined=1, iterations=20)
+    assert fit.r < 0.5
+    assert fit.variance_explained < 0.3
+
+
+def test_what_is_not_free_is_kept(rng):
+    current = synaptic_current(rng, samples=200)
+    layer = IzhikevichLayer(a=0.05, gain=2.0)
+    v = layer.simulate(current)
+    fit = fit_izhikevich(current, v, rng, free=("d",), layer=layer, candidates=20, refined=2, iterations=20)
+    assert (fit.layer.a, fit.layer.gain) == (0.05, 2.0)
+    assert fit.layer.d == pytest.approx(8.0, abs=0.1)
+
+
+def one_spike(bins=2000, at=100, n=1, apart=20):
+    spikes = np.zeros((1, bins), int)
+    spikes[0, at : at + n * apart : apart] = 1
+    return spikes
+
+
+@pytest.mark.parametrize("bin_ms", [0.5, 1.0, 5.0])
+def test_one_spike_in_gcamp6f_is_as_measured(bin_ms):
+    """Chen et al. 2013, visual cortex: peak after 45 ms, half decay 142 ms, 19 %."""
+    dff = gcamp6f(one_spike(), bin_ms)[0]
+    peak = dff.argmax()
+    assert dff.max() == pytest.approx(0.19, abs=0.002)
+    assert (peak - 100) * bin_ms == pytest.approx(45, abs=max(1.0, bin_ms))
+    assert np.flatnonzero(dff[peak:] < dff[peak] / 2)[0] * bin_ms == pytest.approx(142, abs=max(2.0, bin_ms))
+    assert not dff[:101].any()
+
+
+def test_spikes_add_up_to_more_than_their_sum_and_saturate():
+    peaks = {n: gcamp6f(one_spike(n=n, bins=6000), 1.0).max() for n in (1, 2, 5, 200)}
+    assert peaks[2] > 2.2 * peaks[1]
+    assert peaks[5] > 6 * peaks[1]
+    assert peaks[200] < GCAMP6F.brightest
+
+
+def spike_trains(rng, traces=4, bins=2000, hz=4.0):
+    """None in the last 50 ms: what follows a spike must be seen."""
+    trains = rng.poisson(hz / 1e3, (traces, bins))
+    trains[:, -50:] = 0
+    return trains
+
+
+def share_found(wanted, offered, tolerance):
+    """Of the wanted spikes, those with an offered one nearby."""
+    distances = [
+        np.abs(np.flatnonzero(b) - t).min(initial=10**6)
+        for a, b in zip(wanted, offered, strict=True)
+        for t in np.flatnonzero(a)
+    ]
+    return np.mean(np.array(distances) <= tolerance)
+
+
+@pytest.mark.parametrize(
+    ("noise", "tolerance", "least"),
+    [(0.0, 10, 0.97), (0.05, 10, 0.93), (0.3, 20, 0.75)],
+)
+def test_spikes_are_found_in_gcamp6f(noise, tolerance, least, rng):
+    """White noise in 1 ms bins; .3 of them hides a single spike by eye."""
+    true = spike_trains(rng)
+    said = spikes_from_gcamp6f(gcamp6f(true, 1.0, noise=noise, rng=rng), 1.0, noise=noise)
+    assert share_found(true, said, tolerance) > least
+    assert share_found(said, true, tolerance) > least
+    assert said.sum() == pytest.approx(true.sum(), rel=0.15)
+
+
+def test_bursts_are_counted():
+    said = spikes_from_gcamp6f(gcamp6f(one_spike(n=5, apart=5), 1.0), 1.0)
+    assert said.sum() == 5
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_silence_has_no_spikes(noise, rng):
+    dff = noise * rng.standard_normal((3, 1500))
+    assert not spikes_from_gcamp6f(dff, 1.0, noise=noise).any()
+
+
+def test_noise_needs_a_generator():
+    with pytest.raises(ValueError, match="give rng"):
+        gcamp6f(one_spike(), 1.0, noise=0.1)
+
+
+def voltages(rng, traces=8, bins=512):
+    """Filtered noise around -65 mV with spikes of 1 ms."""
+    v = np.zeros((traces, bins))
+    for t in range(1, bins):
+        v[:, t] = 0.95 * v[:, t - 1] + 1.5 * rng.standard_normal(traces)
+    for n, row in enumerate(v):
+        row[10 + 11 * n :: 97] += 80
+    return v - 65
+
+
+def test_a_dye_follows_a_step():
+    v = np.full((1, 60), -70.0)
+    v[:, 30:] = 30.0
+    dff = voltage_dye(v, 1.0)[0]
+    np.testing.assert_allclose(dff[:30], 0.0, atol=1e-12)
+    assert dff[30] == pytest.approx(-0.51 * (1 - np.exp(-1)))
+    assert dff[-1] == pytest.approx(-0.51)
+
+
+def test_voltage_comes_back_from_a_dye(rng):
+    v = voltages(rng)
+    np.testing.assert_allclose(voltage_from_dye(voltage_dye(v, 1.0), 1.0), v, atol=1e-6)
+
+
+def test_a_noisy_dye_is_better_read_with_its_noise_known(rng):
+    v = voltages(rng)
+    dff = voltage_dye(v, 1.0, noise=0.03, rng=rng)
+    error = [np.sqrt(np.square(voltage_from_dye(dff, 1.0, noise=noise) - v).mean()) for noise in (0.03, 0.0)]
+    assert error[0] < 0.75 * error[1]
+    assert error[0] < v.std()
+
+
+@pytest.mark.parametrize("both_ways", [False, True], ids=["encoder", "decoder"])
+def test_an_indicator_is_learned_in_both_directions(both_ways, rng):
+    """On traces it has not seen, and against traces that are not theirs."""
+    v = voltages(rng, traces=10)
+    given, wanted = (voltage_dye(v, 1.0), v) if both_ways else (v, voltage_dye(v, 1.0))
+    settings = {"units": (16, 8, 16), "updates": 120, "batch": 8, "learning_rate": 1e-2}
+    network = fit_indicator(given[:8], wanted[:8], 128, both_ways=both_ways, **settings)
+    with torch.no_grad():
+        said = network(torch.tensor(given[8:], dtype=torch.float32)).numpy()
+    assert np.corrcoef(said.ravel(), wanted[8:].ravel())[0, 1] > 0.9
+    assert np.corrcoef(said.ravel(), wanted[:2].ravel())[0, 1] < 0.5
+
+
+def test_an_encoder_does_not_look_ahead():
+    torch.manual_seed(0)
+    network = IndicatorNetwork((8, 4, 8))
+    given = torch.randn(1, 50)
+    later = given + (torch.arange(50) >= 20)
+    assert torch.equal(network(given)[:, :20], network(later)[:, :20])
+    assert not torch.equal(network(given)[:, 20:], network(later)[:, 20:])
+
+
+def test_the_same_seed_learns_the_same(rng):
+    v = voltages(rng, traces=2, bins=64)
+    state = torch.get_rng_state()
+    first, second = (fit_indicator(v, v, 32, units=(4, 2, 4), updates=3, batch=2, seed=5) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_traces_shorter_than_the_window_are_refused():
+    with pytest.raises(ValueError, match="shorter than a window of 128"):
+        fit_indicator(np.zeros((1, 100)), np.zeros((1, 100)), 128)
