@@ -9,11 +9,14 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from inference import surrogate_commands
+
 app = typer.Typer(
     help="Which circuit could have produced this recording, and how sure can one be?",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(surrogate_commands.app, name="surrogate")
 console = Console()
 
 RangeOption = Annotated[str, typer.Option("--range", help="Parameter range: ai or full.")]

@@ -9,6 +9,7 @@ from simulators.cells.inputs import (
     CorrelatedSynapses,
     DistinctMilliseconds,
     InputProtocol,
+    PoissonRates,
     PoissonSynapses,
     ReplayedInput,
     Synapse,
@@ -20,6 +21,7 @@ MANY = tuple(Synapse(f"s{k}", 0.5, 5.0, 0.0, 1e-3, inhibitory=k % 2 == 1) for k 
 PROTOCOLS = {
     "distinct milliseconds": DistinctMilliseconds(),
     "Poisson": PoissonSynapses(),
+    "Poisson rates": PoissonRates(),
     "correlated": CorrelatedSynapses(),
     "replayed": ReplayedInput((1.0, 2.5), (0, 1), (1e-3, 2e-3)),
 }
@@ -68,6 +70,15 @@ def test_poisson_synapses_have_the_stated_rate_and_weights(rng):
     assert np.concatenate(weights).min() >= -4
     assert np.concatenate(weights).max() <= -2
     assert np.concatenate(weights).mean() == pytest.approx(-3, abs=0.1)
+
+
+def test_poisson_rates_are_those_of_excitation_and_inhibition(rng):
+    """20 synapses of each sort for 50 s: 10 and 3 Hz, within three standard deviations."""
+    found = PoissonRates().draw(np.array([10.0, 3.0]), MANY, 50_000.0, rng)
+    inhibitory = np.array([s.inhibitory for s in MANY])[found.synapses]
+    assert (~inhibitory).sum() == pytest.approx(10_000, abs=300)
+    assert inhibitory.sum() == pytest.approx(3_000, abs=165)
+    assert (found.weights_uS == 1e-3).all()
 
 
 @pytest.mark.parametrize("correlation", [0.1, 0.5])

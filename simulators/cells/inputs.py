@@ -132,6 +132,38 @@ class DistinctMilliseconds:
         return SynapticEvents(times, targets, np.array([s.weight_uS for s in synapses])[targets])
 
 
+RATES = ParameterSpace(
+    (
+        Parameter("excitatory_rate", "Hz", 0.0, 20.0, "Events at each excitatory synapse"),
+        Parameter("inhibitory_rate", "Hz", 0.0, 20.0, "Events at each inhibitory synapse"),
+    )
+)
+
+
+@dataclass(frozen=True)
+class PoissonRates:
+    """Independent Poisson events at every synapse, of the synapse's own weight.
+
+    The two parameters are the rates of each excitatory and each inhibitory synapse; times lie on a grid.
+    """
+
+    grid_ms: float = 0.5
+    parameters: ParameterSpace = RATES
+
+    def draw(
+        self,
+        theta: Float[np.ndarray, " n_parameters"],
+        synapses: Sequence[Synapse],
+        duration_ms: float,
+        rng: np.random.Generator,
+    ) -> SynapticEvents:
+        excitatory, inhibitory = self.parameters.check(theta)
+        rates = np.array([inhibitory if s.inhibitory else excitatory for s in synapses])
+        targets = np.repeat(np.arange(len(synapses)), rng.poisson(rates * duration_ms / 1e3))
+        bins = rng.integers(round(duration_ms / self.grid_ms), size=len(targets))
+        return SynapticEvents(bins * self.grid_ms, targets, np.array([s.weight_uS for s in synapses])[targets])
+
+
 PRESENCE = ParameterSpace((Parameter("presence", "1", 0.1, 0.9, "Probability that a synapse is active"),))
 
 

@@ -1,11 +1,15 @@
 """How well a surrogate neuron does: free-running, on runs it has never seen."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
+
+from surrogates.neurons.interface import Response, Target
 
 CLIP_MV = -30.0
 """Above it a voltage is a spike's: what it does there is told by the spikes."""
@@ -71,3 +75,67 @@ def correlation(predicted: Tensor, true: Tensor) -> float:
     x, y = predicted - predicted.mean(), true - true.mean()
     scale = (x.square().sum() * y.square().sum()).sqrt()
     return float((x * y).sum() / scale) if scale > 0 else 0.0
+
+
+TOLERANCES_MS = (1.0, 2.0, 10.0)
+_BEFORE_MS, _AFTER_MS = 2.0, 10.0  # of a spike: what V does there is the spike's
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a surrogate that runs freely compares with its cell, all runs together.
+
+    variance_explained: of V, clipped at ``CLIP_MV``; r: of V with its spikes; subthreshold_r: of V without what lies
+    from 2 ms before to 10 ms after any spike, true or predicted; spikes: by tolerance (ms); rates_Hz: true, predicted;
+    rate_error_Hz: mean over runs; outputs_r: of each output.
+    """
+
+    runs: int
+    variance_explained: float
+    r: float
+    subthreshold_r: float
+    spikes: dict[float, Matched]
+    rates_Hz: tuple[float, float]
+    rate_error_Hz: float
+    outputs_r: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers rounded for reading."""
+        found: dict[str, Any] = {"runs": self.runs}
+        for tolerance, m in self.spikes.items():
+            found |= {
+                f"precision_{tolerance:g}ms": round(m.precision, 4),
+                f"recall_{tolerance:g}ms": round(m.recall, 4),
+            }
+        widest = self.spikes[max(self.spikes)]
+        found["shift_ms"] = round(float(widest.shift_ms.mean()), 3) if widest.matched else None
+        found["shift_sd_ms"] = round(float(widest.shift_ms.std()), 3) if widest.matched else None
+        for name in ("variance_explained", "r", "subthreshold_r", "rate_error_Hz"):
+            found[name] = round(getattr(self, name), 4)
+        found["rate_Hz"], found["predicted_rate_Hz"] = (round(rate, 3) for rate in self.rates_Hz)
+        return found | {f"{name}_r": round(r, 4) for name, r in self.outputs_r.items()}
+
+
+def score(response: Response, target: Target, bin_ms: float, outputs: Sequence[str] = ()) -> Scores:
+    """Scores of a response to the events that the target answers. outputs: names of the first outputs, to be scored."""
+    clipped = [v.clamp(max=CLIP_MV) for v in (response.v, target.v)]
+    quiet = ~(_around(response.spikes, bin_ms) | _around(target.spikes, bin_ms))
+    seconds = 1e-3 * bin_ms * target.v.shape[1]
+    rates = [s.sum(1) / seconds for s in (target.spikes, response.spikes)]
+    return Scores(
+        len(target.v),
+        variance_explained(*clipped),
+        correlation(response.v, target.v),
+        correlation(response.v[quiet], target.v[quiet]),
+        {t: match_spikes(response.spikes, target.spikes, bin_ms, t) for t in TOLERANCES_MS},
+        (float(rates[0].mean()), float(rates[1].mean())),
+        float((rates[0] - rates[1]).abs().mean()),
+        {name: correlation(response.outputs[..., k], target.outputs[..., k]) for k, name in enumerate(outputs)},
+    )
+
+
+def _around(spikes: Float[Tensor, "runs bins"], bin_ms: float) -> Bool[Tensor, "runs bins"]:
+    """Bins near a spike."""
+    before, after = round(_BEFORE_MS / bin_ms), round(_AFTER_MS / bin_ms)
+    padded = torch.nn.functional.pad(spikes, (after, before))
+    return torch.nn.functional.max_pool1d(padded[:, None], before + after + 1, 1)[:, 0] > 0

@@ -67,6 +67,9 @@ class StatefulNeuron(NeuronSurrogate):
         if len(constants) != synapses or frame < 1:
             raise ValueError(f"constants of {len(constants)} synapses for {synapses}; frames of {frame} bins")
         self.settings = {
+            "synapses": synapses,
+            "outputs": outputs,
+            "bin_ms": bin_ms,
             "constants": [list(map(float, c)) for c in constants],
             "hidden": hidden,
             "membranes": membranes,
@@ -92,7 +95,7 @@ class StatefulNeuron(NeuronSurrogate):
     def of(cls, synapses: Sequence[Synapse], outputs: int, bin_ms: float, **settings) -> "StatefulNeuron":
         """For a cell with these synapses."""
         constants = [(s.rise_ms, s.decay_ms, s.reversal_mV) for s in synapses]
-        return cls(len(synapses), outputs, bin_ms, constants=constants, **settings)
+        return cls(synapses=len(synapses), outputs=outputs, bin_ms=bin_ms, constants=constants, **settings)
 
     def maps(self) -> list[nn.Parameter]:
         named = dict(self.named_parameters())

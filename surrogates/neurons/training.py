@@ -3,9 +3,9 @@
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -32,12 +32,16 @@ class Schedule:
     passes: int = 2000
     batch: int = 128
     stretch_bins: int = 400
-    learning_rate: float = 5e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     shares: tuple[float, ...] = (0.02, 0.08, 0.9)
     validations: int = 40
     patience: int = 10
     seed: int = 0
+
+    def changed(self, **to: Any) -> "Schedule":
+        """The same schedule with other values; None leaves one as it is."""
+        return replace(self, **{name: value for name, value in to.items() if value is not None})
 
     def stage(self, done: int) -> int:
         """The stage of the pass after ``done`` passes."""

@@ -1,0 +1,77 @@
+"""``circuitsbi surrogate``: train a surrogate neuron and see how well it does."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Surrogate neurons: fast networks in place of cells in NEURON.", no_args_is_help=True)
+
+CellOption = Annotated[
+    str,
+    typer.Option(
+        "--cell",
+        help="point, L2_basket, L2_pyramidal, L5_basket, L5_pyramidal, or the JSON file of a cell of your own.",
+    ),
+]
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Folder of the cell's simulations; what is missing there is simulated.")
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Compile and run the .mod and hoc files that a cell of your own names.")
+]
+WorkersOption = Annotated[int, typer.Option(min=1, help="Processes that simulate.")]
+
+
+@app.command()
+def train(
+    cell: CellOption,
+    out: Annotated[Path, typer.Option(help="File to write; training that was stopped goes on from OUT.training.")],
+    data: DataOption = Path("cells"),
+    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of training data; the cell's own number.")] = None,
+    passes: Annotated[int | None, typer.Option(min=1, help="Batches learned from; the cell's own number.")] = None,
+    workers: WorkersOption = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the network and its training.")] = 0,
+    trust: TrustOption = False,
+) -> None:
+    """Simulate a cell in NEURON and train a surrogate on it. Killed and started again, it goes on."""
+    from inference.cli import console, plain_errors
+
+    with plain_errors():
+        from surrogates.neurons.evaluation import score
+        from surrogates.neurons.making import make_neuron
+
+        neuron, validation = make_neuron(
+            cell, data, out, rounds=rounds, passes=passes, workers=workers, seed=seed, trust=trust
+        )
+        names = [o.name for o in neuron.outputs]
+        scores = score(neuron.network.respond(validation.events), validation.target, neuron.network.bin_ms, names)
+        console.print(f"{out}: {out.stat().st_size / 1e3:.0f} kB; on the validation runs:")
+        console.print_json(json.dumps(scores.to_json()))
+
+
+@app.command()
+def evaluate(
+    neuron: Annotated[str, typer.Argument(help="A file that train wrote, or the name of a shipped surrogate.")],
+    cell: CellOption,
+    data: DataOption = Path("cells"),
+    workers: WorkersOption = 2,
+    trust: TrustOption = False,
+) -> None:
+    """Compare a surrogate with its cell on test runs it has never seen, by input regime."""
+    from inference.cli import console, plain_errors
+
+    with plain_errors():
+        from rich.table import Table
+
+        from surrogates.neurons.making import evaluate_neuron
+        from surrogates.neurons.stored import load_neuron
+
+        found = evaluate_neuron(load_neuron(neuron), cell, data, workers, trust)
+        rows = {regime: scores.to_json() for regime, scores in found.items()}
+        table = Table("", *rows, title=f"{neuron}, free-running on runs it has never seen")
+        for name in next(iter(rows.values())):
+            table.add_row(name, *(str(scores[name]) for scores in rows.values()))
+        console.print(table)
+        print(json.dumps(rows))

@@ -1,0 +1,120 @@
+"""What each cell's surrogate learns from and is tested on: inputs by regime, numbers of simulations, network, schedule.
+
+The data of a curriculum are campaigns in one folder, made in rounds, so that more can be added; each row of one is a
+run of a cell from rest. The regimes come in the order in which they are learned.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simulators.campaign import Campaign, run_campaign
+from simulators.cells.cell import Cell, CellSimulator
+from simulators.cells.hnn import CELL_TYPES, HNNCell
+from simulators.cells.inputs import DistinctMilliseconds, InputProtocol, PoissonSynapses
+from simulators.cells.point import PointCell
+from simulators.interface import Parameter, ParameterSpace
+from surrogates.neurons.data import Runs, join, read_runs
+from surrogates.neurons.stateful import StatefulNeuron
+from surrogates.neurons.training import Schedule
+
+TEST, VALIDATION = "test", "validation"
+_SEEDS = {TEST: 1000, VALIDATION: 2000}
+
+
+@dataclass(frozen=True)
+class Regime:
+    """One way of driving a cell. runs: simulations of it in a round of training data."""
+
+    name: str
+    protocol: InputProtocol
+    runs: int
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """A cell, the regimes its surrogate learns in this order, and the network and schedule that do it well.
+
+    More outputs of the cell than are asked for make a better surrogate: they tell it of states that V does not show.
+    """
+
+    cell: Cell
+    regimes: tuple[Regime, ...]
+    schedule: Schedule
+    duration_ms: float = 1000.0
+    sample_ms: float = 1.0
+    rounds: int = 1
+    tests: int = 150
+    validations: int = 15
+    batch_size: int = 25
+    network: dict[str, Any] = field(default_factory=dict)
+
+    def simulator(self, regime: Regime) -> CellSimulator:
+        """The cell in NEURON under this regime."""
+        return CellSimulator(self.cell, regime.protocol, self.duration_ms, self.sample_ms, batch_size=self.batch_size)
+
+    def build(self) -> StatefulNeuron:
+        """The untrained network."""
+        return StatefulNeuron.of(self.cell.synapses, len(self.cell.outputs), self.sample_ms, **self.network)
+
+    def simulate(
+        self, folder: str | os.PathLike, part: int | str, workers: int = 1, progress: bool = True
+    ) -> dict[str, Campaign]:
+        """The campaigns of one round, of ``TEST`` or of ``VALIDATION``; those that are there are only read."""
+        found = {}
+        for k, regime in enumerate(self.regimes):
+            n = {TEST: self.tests, VALIDATION: self.validations}.get(str(part), regime.runs)
+            seed = (_SEEDS[part] if isinstance(part, str) else 10 * part) + k
+            path = Path(folder) / f"{regime.name}_{part}.zarr"
+            found[regime.name] = run_campaign(self.simulator(regime), n, seed, path, workers, progress=progress)
+        return found
+
+    def runs(self, folder: str | os.PathLike, part: int | str, workers: int = 1, progress: bool = True) -> list[Runs]:
+        """The runs of one part, one entry for each regime."""
+        campaigns = self.simulate(folder, part, workers, progress)
+        return [read_runs(campaigns[r.name], self.simulator(r)) for r in self.regimes]
+
+    def stages(
+        self, folder: str | os.PathLike, rounds: Sequence[int], workers: int = 1, progress: bool = True
+    ) -> list[Runs]:
+        """Training data in the order in which it is learned."""
+        parts = [self.runs(folder, k, workers, progress) for k in rounds]
+        return [join(regime) for regime in zip(*parts, strict=True)]
+
+
+def _scales(low: float, high: float) -> DistinctMilliseconds:
+    return DistinctMilliseconds(
+        parameters=ParameterSpace((Parameter("scale", "1", low, high, "Rate of all synaptic events, relative"),))
+    )
+
+
+def _column(cell_type: str, rounds: int, **changed: Any) -> Curriculum:
+    """Drives of the published surrogates of the column's cells: weights over one, two and three decades."""
+    regimes = (
+        Regime("sub", PoissonSynapses(20.0, (1e-4, 1e-3)), 250),
+        Regime("connected", PoissonSynapses(10.0, (1e-4, 1e-2)), 400),
+        Regime("supra", PoissonSynapses(20.0, (1e-4, 1e-1)), 600),
+    )
+    schedule = Schedule(**{"passes": 3000, "batch": 64, "stretch_bins": 200, **changed})
+    network = {"hidden": 64, "membranes": 16, "frame": 2}
+    cell = HNNCell(cell_type, dendrites=True)
+    return Curriculum(cell, regimes, schedule, 1000.0, 0.5, rounds=rounds, network=network)
+
+
+CURRICULA: dict[str, Curriculum] = {
+    "point": Curriculum(
+        PointCell(currents=True),
+        (
+            Regime("rest", _scales(0.0, 0.2), 50),
+            Regime("subthreshold", _scales(0.2, 1.0), 300),
+            Regime("active", _scales(0.0, 4.0), 1500),
+        ),
+        Schedule(passes=600, batch=128, stretch_bins=200, learning_rate=3e-3),
+        duration_ms=2000.0,
+        batch_size=100,
+        network={"hidden": 48, "membranes": 16, "least_uS": 2.5e-3},
+    ),
+    **{name: _column(name, 4 if name.endswith("pyramidal") else 2) for name in CELL_TYPES},
+}

@@ -1,0 +1,98 @@
+"""A user's own cell from one JSON file: where its parts are, its synapses, and how hard to drive it.
+
+    {"morphology": "cell.swc", "parameters": "fit_parameters.json", "mechanisms": "modfiles",
+     "synapses": [{"name": "basal", "section_list": "basal", "count": 50, "rise_ms": 0.2, "decay_ms": 1.7,
+                   "reversal_mV": 0, "weight_uS": 0.001}, ...],
+     "record": ["apic[0]"], "rates_Hz": [20, 20]}
+
+Instead of morphology and parameters there may be "template": {"file": "cell.hoc", "name": "Cell", "arguments": [...]}.
+Paths are relative to the file. rates_Hz: the highest rates of each excitatory and each inhibitory synapse.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from simulators.cells.detailed import Body, DetailedCell, HocTemplate, Reconstruction, SynapseGroup
+from simulators.cells.inputs import PoissonRates
+from simulators.interface import Parameter, ParameterSpace
+from surrogates.neurons.curricula import Curriculum, Regime
+from surrogates.neurons.training import Schedule
+
+_RATES_HZ = (20.0, 20.0)
+_BODY = ("morphology", "parameters", "channels", "values", "template")
+_REST = ("synapses", "mechanisms", "record", "currents", "seed", "threshold_mV", "rates_Hz", "rounds", "passes")
+
+
+def read_own_cell(path: str | Path, trust: bool = False) -> Curriculum:
+    """The curriculum of the cell that a JSON file describes.
+
+    trust: the .mod and hoc files it names are programs; without it they are refused. Raises ValueError where the file
+    is not what the module says, naming what is wrong, and as ``DetailedCell`` does.
+    """
+    path = Path(path)
+    about = _read(path)
+    programs = [name for name in ("mechanisms", "template") if name in about]
+    if programs and not trust:
+        raise ValueError(
+            f"{path} names {' and '.join(programs)}: programs that will run with all your rights. If you trust whoever "
+            f"wrote them, say so with --trust"
+        )
+    try:
+        cell = DetailedCell(
+            _body(about, path.parent),
+            tuple(SynapseGroup(**group) for group in about["synapses"]),
+            mechanisms=path.parent / about["mechanisms"] if "mechanisms" in about else None,
+            record=tuple(about.get("record", ())),
+            currents=tuple(about.get("currents", ())),
+            seed=about.get("seed", 0),
+            threshold_mV=about.get("threshold_mV", -20.0),
+        )
+    except TypeError as error:
+        raise ValueError(f"{path} does not describe a cell: {error}; see 'Your own cell' in the README") from error
+    highest = about.get("rates_Hz", _RATES_HZ)
+    regimes = tuple(
+        Regime(name, _rates(share, highest), runs) for name, share, runs in (("low", 0.2, 200), ("high", 1.0, 800))
+    )
+    schedule = Schedule(passes=int(about.get("passes", 1500)), batch=64, stretch_bins=200, shares=(0.1, 0.9))
+    network = {"hidden": 64, "membranes": 16, "frame": 2}
+    rounds = int(about.get("rounds", 1))
+    return Curriculum(cell, regimes, schedule, 1000.0, 0.5, rounds=rounds, batch_size=10, network=network)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as JSON ({error}); see 'Your own cell' in the README") from error
+    if not isinstance(about, dict) or not isinstance(about.get("synapses"), list) or not about["synapses"]:
+        raise ValueError(f"{path} has no list of synapses; a cell without them has no input to learn from")
+    unknown = set(about) - {*_BODY, *_REST}
+    if unknown:
+        raise ValueError(f"{path} says {', '.join(sorted(unknown))}, which is none of {', '.join((*_BODY, *_REST))}")
+    return about
+
+
+def _body(about: dict[str, Any], folder: Path) -> Body:
+    if "template" in about:
+        template = about["template"]
+        arguments = tuple(template.get("arguments", ()))
+        extra = {k: template[k] for k in ("celsius", "rest_mV") if k in template}
+        return HocTemplate(folder / template["file"], template["name"], arguments, **extra)
+    missing = [name for name in ("morphology", "parameters") if name not in about]
+    if missing:
+        raise ValueError(f"the cell has no {' and no '.join(missing)}; name a file for each, or a template")
+    optional = {name: folder / about[name] for name in ("channels", "values") if name in about}
+    return Reconstruction(folder / about["morphology"], folder / about["parameters"], **optional)
+
+
+def _rates(share: float, highest: Any) -> PoissonRates:
+    excitatory, inhibitory = (share * float(rate) for rate in highest)
+    return PoissonRates(
+        parameters=ParameterSpace(
+            (
+                Parameter("excitatory_rate", "Hz", 0.0, excitatory, "Events at each excitatory synapse"),
+                Parameter("inhibitory_rate", "Hz", 0.0, inhibitory, "Events at each inhibitory synapse"),
+            )
+        )
+    )

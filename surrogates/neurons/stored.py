@@ -1,0 +1,141 @@
+"""Trained surrogate neurons: files, the shipped ones, and the simulator that runs one in place of its cell."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from simulators.cells.cell import Output
+from simulators.cells.inputs import InputProtocol, PoissonSynapses, Synapse, SynapticEvents
+from simulators.interface import ParameterSpace
+from simulators.recording import Recording
+from surrogates.neurons.interface import NeuronSurrogate
+from surrogates.neurons.published import ARCHITECTURES as PUBLISHED
+from surrogates.neurons.stateful import StatefulNeuron
+from surrogates.weights import read_weights, write_weights
+
+ARCHITECTURES: dict[str, type[NeuronSurrogate]] = {**PUBLISHED, "StatefulNeuron": StatefulNeuron}
+_THING, _FORMAT = "surrogate neuron", 1
+_REMEDY = "train one with 'circuitsbi surrogate train'"
+_LARGEST = 10_000
+_SHIPPED = Path(__file__).parents[1] / "shipped"
+
+
+@dataclass(frozen=True)
+class TrainedNeuron:
+    """A trained network, and the synapses and outputs of the cell it stands for. about: what made it, as JSON."""
+
+    network: NeuronSurrogate
+    synapses: tuple[Synapse, ...]
+    outputs: tuple[Output, ...]
+    about: dict[str, Any]
+
+    def respond(self, events: Sequence[SynapticEvents], duration_ms: float) -> list[Recording]:
+        """What the cell does that receives these events, from rest; channels as ``CellSimulator`` has them.
+
+        Raises ValueError for events at a synapse that the cell does not have, or a duration of no bin.
+        """
+        bin_ms = self.network.bin_ms
+        frame = int(self.network.settings.get("frame", 1))
+        bins = round(duration_ms / bin_ms)
+        if bins < 1:
+            raise ValueError(f"{duration_ms} ms hold no bin of {bin_ms} ms")
+        whole = -(-bins // frame) * frame
+        grids = np.stack([e.check(self.synapses).binned(len(self.synapses), whole, bin_ms) for e in events])
+        response = self.network.respond(torch.from_numpy(grids))
+        values = torch.cat([response.v[..., None], response.spikes[..., None], response.outputs], -1)
+        names = ("V", "spikes", *(o.name for o in self.outputs))
+        unit = ", ".join(("mV", "1", *(o.unit for o in self.outputs)))
+        return [Recording(v.T.numpy(), 1e3 / bin_ms, unit, names) for v in values[:, :bins]]
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write one safetensors file whose JSON header holds everything but the weights, which are halved."""
+        halves = {name for name, _ in self.network.named_parameters()}
+        tensors = {k: v.half() if k in halves else v for k, v in self.network.state_dict().items()}
+        header = {
+            "thing": _THING,
+            "format": _FORMAT,
+            "architecture": type(self.network).__name__,
+            "settings": self.network.settings,
+            "synapses": [asdict(s) for s in self.synapses],
+            "outputs": [list(o) for o in self.outputs],
+            "about": self.about,
+        }
+        write_weights(path, header, tensors)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Open a saved surrogate; no code in the file is run. Raises ValueError where it is no (whole) file of one."""
+        header, tensors = read_weights(path, _THING, _FORMAT, _REMEDY)
+        try:
+            # Nothing is allocated before the tensors of the file have the sizes that its settings say.
+            with torch.device("meta"):
+                network = ARCHITECTURES[header["architecture"]](**_modest(header["settings"]))
+            network.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
+            network.requires_grad_(False)
+            synapses = tuple(Synapse(**s) for s in header["synapses"])
+            outputs = tuple(Output(*o) for o in header["outputs"])
+            if (len(synapses), len(outputs)) != (network.synapses, network.outputs):
+                raise ValueError(f"{len(synapses)} synapses and {len(outputs)} outputs for another network")
+            return cls(network.eval(), synapses, outputs, header["about"])
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise ValueError(f"{path} does not fit together ({type(error).__name__}: {error}); {_REMEDY}") from error
+
+
+def _modest(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings; raises ValueError if they would build something out of all proportion."""
+    for name, value in settings.items():
+        if (isinstance(value, int | float) and abs(value) > _LARGEST) or (
+            isinstance(value, list) and len(value) > _LARGEST
+        ):
+            raise ValueError(f"{name} is out of all proportion")
+    return settings
+
+
+@lru_cache(maxsize=8)
+def load_neuron(name: str) -> TrainedNeuron:
+    """A shipped surrogate by the name of its cell, or one from a file."""
+    return TrainedNeuron.load(_SHIPPED / f"{name}.safetensors" if name in shipped_neurons() else name)
+
+
+def shipped_neurons() -> list[str]:
+    """Names of the cells whose trained surrogates come with the package."""
+    return sorted(p.stem for p in _SHIPPED.glob("*.safetensors"))
+
+
+@dataclass(frozen=True)
+class SurrogateSimulator:
+    """Simulator of a cell through its surrogate: what ``CellSimulator`` is for the cell itself.
+
+    neuron: name of a shipped surrogate, or path of one.
+    """
+
+    neuron: str
+    protocol: InputProtocol = field(default_factory=PoissonSynapses)
+    duration_ms: float = 1000.0
+    batch_size: int = 100
+
+    @property
+    def parameters(self) -> ParameterSpace:
+        return self.protocol.parameters
+
+    def events(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> SynapticEvents:
+        """The events of the simulation with this theta and generator: those that the cell itself would get."""
+        theta = self.parameters.check(theta)
+        return self.protocol.draw(theta, load_neuron(self.neuron).synapses, self.duration_ms, rng)
+
+    def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording:
+        return self.simulate_batch(np.asarray(theta)[None], [rng])[0]
+
+    def simulate_batch(
+        self, thetas: Float[np.ndarray, "rows n_parameters"], rngs: Sequence[np.random.Generator]
+    ) -> list[Recording]:
+        """Many cells at once."""
+        events = [self.events(theta, rng) for theta, rng in zip(thetas, rngs, strict=True)]
+        return load_neuron(self.neuron).respond(events, self.duration_ms)
