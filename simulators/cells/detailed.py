@@ -40,6 +40,7 @@ class SynapseGroup:
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError(f"group {self.name} has {self.count} synapses; leave it out, or give it one or more")
+        self.synapses()  # raises what a synapse would
 
     def synapses(self) -> tuple[Synapse, ...]:
         kinetics = (self.rise_ms, self.decay_ms, self.reversal_mV, self.weight_uS, self.inhibitory, self.magnesium_mM)

@@ -1,0 +1,158 @@
+"""Training: staged, resumable, stopped early; and the scores by which it is judged."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from surrogates.neurons import training
+from surrogates.neurons.data import Runs
+from surrogates.neurons.evaluation import correlation, match_spikes, score, variance_explained
+from surrogates.neurons.interface import NeuronSurrogate, Response
+from surrogates.neurons.training import Schedule, free_running_error, train_neuron
+from tests.test_stateful_neuron import integrator, network, some_events
+
+SCHEDULE = Schedule(passes=12, batch=8, stretch_bins=30, learning_rate=5e-3, shares=(0.5, 0.5), validations=6)
+
+
+def runs(n: int, seed: int) -> Runs:
+    events = some_events(n, 60, seed)
+    return Runs(events, integrator(events))
+
+
+def trained(path=None, schedule=SCHEDULE) -> tuple:
+    net = network()
+    result = train_neuron(net, [runs(12, 0), runs(24, 1)], runs(8, 2), schedule, path, progress=False)
+    return net, result
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 3, 5])
+def test_training_that_was_killed_goes_on_and_ends_with_the_same_weights(after, tmp_path, monkeypatch):
+    whole, uninterrupted = trained()
+    store, count = training._Training.store, 0
+
+    def store_then_die(self, path):
+        nonlocal count
+        store(self, path)
+        count += 1
+        if count == after:
+            raise Killed
+
+    monkeypatch.setattr(training._Training, "store", store_then_die)
+    with pytest.raises(Killed):
+        trained(tmp_path / "checkpoint")
+    monkeypatch.undo()
+    again, resumed = trained(tmp_path / "checkpoint")
+    assert resumed == uninterrupted
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_checkpoints_of_another_training_are_refused(tmp_path):
+    trained(tmp_path / "checkpoint")
+    with pytest.raises(ValueError, match="another training"):
+        trained(tmp_path / "checkpoint", replace(SCHEDULE, learning_rate=1e-3))
+    (tmp_path / "checkpoint").write_bytes(b"no weights at all")
+    with pytest.raises(ValueError, match="damaged or no training"):
+        trained(tmp_path / "checkpoint")
+
+
+def test_data_of_later_stages_are_not_seen_before(monkeypatch):
+    seen = []
+    learn = training._Training.learn
+    monkeypatch.setattr(
+        training._Training, "learn", lambda self, r, available: (seen.append(available), learn(self, r, available))
+    )
+    trained()
+    assert seen == [12] * 6 + [36] * 6
+
+
+def test_the_best_state_is_kept_and_waiting_has_an_end(monkeypatch):
+    """Errors that only grow: training stops after ``patience`` validations and gives back the first state."""
+    errors = iter([0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    states = []
+
+    def rising(net, _):
+        states.append({k: v.clone() for k, v in net.state_dict().items()})
+        return next(errors)
+
+    monkeypatch.setattr(training, "free_running_error", rising)
+    net, result = trained(schedule=replace(SCHEDULE, patience=3))
+    assert result.error == 0.5
+    assert len(result.history) == 4
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, states[0][name])
+
+
+def test_training_that_comes_to_nothing_is_said(monkeypatch):
+    monkeypatch.setattr(training, "free_running_error", lambda *_: float("nan"))
+    with pytest.raises(RuntimeError, match="diverged"):
+        trained()
+
+
+def test_stages_and_shares_must_agree():
+    with pytest.raises(ValueError, match="1 stages of data, but shares of the passes for 2"):
+        train_neuron(network(), [runs(8, 0)], runs(4, 1), SCHEDULE, progress=False)
+
+
+def spikes(*bins: int, length: int = 40) -> torch.Tensor:
+    train = torch.zeros(1, length)
+    train[0, list(bins)] = 1
+    return train
+
+
+@pytest.mark.parametrize(
+    ("predicted", "true", "tolerance", "matched"),
+    [
+        ((5, 20), (5, 20), 0.0, 2),
+        ((6, 19), (5, 20), 1.0, 2),
+        ((6, 19), (5, 20), 0.5, 0),
+        ((5, 6), (5,), 2.0, 1),
+        ((5,), (4, 6), 2.0, 1),
+        ((4, 6), (5, 7), 1.0, 2),
+        ((), (5,), 2.0, 0),
+    ],
+)
+def test_spikes_are_matched_once_and_as_many_as_can_be(predicted, true, tolerance, matched):
+    found = match_spikes(spikes(*predicted), spikes(*true), 1.0, tolerance)
+    assert (found.matched, found.predicted, found.true) == (matched, len(predicted), len(true))
+    assert found.shift_ms.size == matched
+
+
+def test_a_perfect_surrogate_scores_full_marks_and_a_shuffled_one_does_not():
+    target = runs(20, 3).target
+    perfect = score(Response(*target), target, 1.0, ["half V"]).to_json()
+    for name in ("precision_1ms", "recall_1ms", "variance_explained", "r", "subthreshold_r", "half V_r"):
+        assert perfect[name] == pytest.approx(1, abs=1e-4), name
+    assert perfect["rate_error_Hz"] == 0
+    order = np.roll(np.arange(20), 1)
+    shuffled = score(Response(*(x[order] for x in target)), target, 1.0, ["half V"]).to_json()
+    for name in ("precision_1ms", "recall_1ms", "variance_explained", "r", "subthreshold_r", "half V_r"):
+        assert shuffled[name] < 0.7, name
+    assert free_running_error(_Fixed(Response(*target)), Runs(some_events(20), target)) == pytest.approx(0, abs=1e-6)
+    assert free_running_error(_Fixed(Response(*(x[order] for x in target))), Runs(some_events(20), target)) > 0.8
+
+
+class _Fixed(NeuronSurrogate):
+    """Stands for a network whose response is known."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(2, 1, 1.0)
+        self.response = response
+
+    def respond(self, _) -> Response:
+        return self.response
+
+
+def test_scores_know_their_closed_forms():
+    x = torch.linspace(0, 1, 101)
+    assert correlation(2 * x + 1, x) == pytest.approx(1)
+    assert correlation(-x, x) == pytest.approx(-1)
+    assert correlation(torch.ones(101), x) == 0
+    assert variance_explained(x.mean().expand(101), x) == pytest.approx(0, abs=1e-6)
+    assert variance_explained(x + 1, x) < 0

@@ -1,0 +1,128 @@
+"""A user's own cell, from its JSON file to a trained surrogate, by one command; and what is wrong with such files."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from inference.cli import app
+from surrogates.neurons import curricula, making
+from surrogates.neurons.curricula import CURRICULA, Regime
+from surrogates.neurons.making import curriculum_of
+from surrogates.neurons.own_cells import read_own_cell
+
+SWC = """# a soma of 20 um and one dendrite of 200 um
+1 1 0 0 0 10 -1
+2 1 0 -10 0 10 1
+3 1 0 10 0 10 1
+4 3 10 0 0 1 1
+5 3 110 0 0 1 4
+6 3 210 0 0 1 5
+"""
+PARAMETERS = {
+    "passive": [{"ra": 100.0, "cm": [{"section": "soma", "cm": 1.0}, {"section": "dend", "cm": 1.0}], "e_pas": -70.0}],
+    "conditions": [{"celsius": 6.3, "v_init": -70.0, "erev": [{"section": "soma", "ena": 50.0, "ek": -77.0}]}],
+    "genome": [
+        {"section": "soma", "name": "g_pas", "value": 1e-4, "mechanism": ""},
+        {"section": "dend", "name": "g_pas", "value": 1e-4, "mechanism": ""},
+        {"section": "soma", "name": "gnabar_hh", "value": 0.12, "mechanism": "hh"},
+        {"section": "soma", "name": "gkbar_hh", "value": 0.036, "mechanism": "hh"},
+    ],
+}
+SYNAPSES = [
+    {"name": "excitatory", "section_list": "dend", "count": 4, "rise_ms": 0.5, "decay_ms": 3.0, "reversal_mV": 0.0,
+     "weight_uS": 3e-3},
+    {"name": "inhibitory", "section_list": "soma", "count": 2, "rise_ms": 0.5, "decay_ms": 8.0, "reversal_mV": -80.0,
+     "weight_uS": 2e-3, "inhibitory": True},
+]  # fmt: skip
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Writes the cell's file with other entries; None leaves one out."""
+    (tmp_path / "cell.swc").write_text(SWC)
+    (tmp_path / "fit_parameters.json").write_text(json.dumps(PARAMETERS))
+
+    def write(**changed):
+        about = {"morphology": "cell.swc", "parameters": "fit_parameters.json", "synapses": SYNAPSES} | changed
+        (tmp_path / "cell.json").write_text(json.dumps({k: v for k, v in about.items() if v is not None}))
+        return tmp_path / "cell.json"
+
+    return write
+
+
+def test_a_file_says_the_cell_and_how_hard_it_is_driven(own):
+    found = read_own_cell(own(rates_Hz=[30, 10], record=["dend[0]"], passes=77))
+    assert [s.name for s in found.cell.synapses][::5] == ["excitatory_0", "inhibitory_1"]
+    assert [o.name for o in found.cell.outputs] == ["dend[0] V"]
+    assert found.regimes[-1].protocol.parameters.high.tolist() == [30, 10]
+    assert found.schedule.passes == 77
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"synapses": []}, "no list of synapses"),
+        ({"morfology": "cell.swc"}, "morfology, which is none of"),
+        ({"morphology": None}, "no morphology"),
+        ({"synapses": [{"name": "what"}]}, "does not describe a cell"),
+        ({"mechanisms": "mods"}, "--trust"),
+        ({"template": {"file": "cell.hoc", "name": "Cell"}}, "--trust"),
+        ({"morphology": "nothing.swc"}, "nothing.swc"),
+        ({"synapses": [SYNAPSES[0] | {"rise_ms": 9.0}]}, "rise"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(own, changed, said):
+    with pytest.raises(ValueError, match=said):
+        read_own_cell(own(**changed))
+
+
+def test_no_cell_and_no_json_are_said(tmp_path):
+    with pytest.raises(ValueError, match="there is no cell 'L4'; choose one of point"):
+        curriculum_of("L4")
+    (tmp_path / "cell.json").write_text("{")
+    with pytest.raises(ValueError, match="cannot be read as JSON"):
+        curriculum_of(str(tmp_path / "cell.json"))
+
+
+def small(curriculum):
+    """The same with next to no data and training."""
+    regimes = tuple(Regime(r.name, r.protocol, 4) for r in curriculum.regimes)
+    schedule = replace(curriculum.schedule, passes=2, batch=4, stretch_bins=50, validations=1)
+    network = curriculum.network | {"hidden": 6, "membranes": 2}
+    return replace(
+        curriculum, regimes=regimes, schedule=schedule, network=network, duration_ms=100.0, tests=3, validations=3
+    )
+
+
+def test_an_own_cell_is_trained_and_evaluated_by_one_command_each(own, tmp_path, monkeypatch):
+    read = making.curriculum_of
+    monkeypatch.setattr(making, "curriculum_of", lambda *a: small(read(*a)))
+    run = CliRunner().invoke
+    out, data = str(tmp_path / "own.safetensors"), str(tmp_path / "data")
+    trained = run(app, ["surrogate", "train", "--cell", str(own()), "--out", out, "--data", data, "--workers", "1"])
+    assert trained.exit_code == 0, trained.output
+    assert "on the validation runs" in trained.output
+    found = run(app, ["surrogate", "evaluate", out, "--cell", str(own()), "--data", data, "--workers", "1"])
+    assert found.exit_code == 0, found.output
+    scores = json.loads(found.output.strip().splitlines()[-1])
+    assert set(scores) == {"low", "high", "all"}
+    assert scores["all"]["runs"] == 6
+    other = run(app, ["surrogate", "evaluate", out, "--cell", "L5_basket", "--data", data, "--workers", "1"])
+    assert other.exit_code == 2
+    assert "has 6 synapses" in other.output
+
+
+def test_every_curriculum_can_be_drawn_and_its_parts_share_no_seed(monkeypatch, tmp_path):
+    seeds = []
+    monkeypatch.setattr(curricula, "run_campaign", lambda simulator, n, seed, path, *a, **k: seeds.append((seed, n)))
+    for name, curriculum in CURRICULA.items():
+        seeds.clear()
+        for part in (*range(1, curriculum.rounds + 1), curricula.TEST, curricula.VALIDATION):
+            curriculum.simulate(tmp_path / name, part)
+        assert len({seed for seed, _ in seeds}) == len(seeds)
+        assert len(seeds) == len(curriculum.regimes) * (curriculum.rounds + 2)
+        assert len(curriculum.schedule.shares) == len(curriculum.regimes)
+        network = curriculum.build()
+        assert network.synapses == len(curriculum.cell.synapses)

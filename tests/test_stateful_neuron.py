@@ -1,0 +1,141 @@
+"""The stateful surrogate neuron: exact synapses, its state, its readout of spikes, and that it learns."""
+
+import numpy as np
+import pytest
+import torch
+
+from simulators.cells.cell import CellSimulator
+from simulators.cells.inputs import SynapticEvents
+from simulators.cells.point import AMPA, GABA, PointCell
+from surrogates.neurons.data import Runs
+from surrogates.neurons.interface import Target
+from surrogates.neurons.stateful import StatefulNeuron
+from surrogates.neurons.training import Schedule, free_running_error, train_neuron
+
+
+def network(outputs: int = 1, **settings) -> StatefulNeuron:
+    torch.manual_seed(0)
+    return StatefulNeuron.of((AMPA, GABA), outputs, 1.0, **{"hidden": 12, "membranes": 3, **settings})
+
+
+def some_events(runs: int = 3, bins: int = 60, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return 2.5e-3 * (torch.rand(runs, bins, 2, generator=generator) < 0.2).float()
+
+
+def test_conductances_are_those_of_neurons_synapses():
+    """What the network sees is log(1 + g / least) first: g at the end of each bin, against NEURON's own current."""
+    simulator = CellSimulator(PointCell(active=False, diameter_um=250.0), duration_ms=30.0)
+    given = SynapticEvents(np.array([3.0, 5.0, 5.0]), np.array([0, 0, 1]), np.array([1e-3, 3e-3, 8e-3]))
+    net = network()
+    grid = torch.from_numpy(given.binned(2, 30, 1.0))[None]
+    seen, *_ = net._seen(grid, net.begin(1))
+    g = net.least_uS * torch.expm1(seen[0, :, :2]).detach().double().numpy()
+    t = np.arange(1.0, 31.0)
+    excitatory = sum(
+        w * np.where(t > t0, (t - t0) / 2 * np.exp(1 - (t - t0) / 2), 0) for t0, w in ((3, 1e-3), (5, 3e-3))
+    )
+    np.testing.assert_allclose(g[:, 0], excitatory, rtol=0.01, atol=2e-5)
+    inhibitory = 8e-3 * np.where(t > 5, (t - 5) * np.exp(1 - (t - 5)), 0)
+    np.testing.assert_allclose(g[:, 1], inhibitory, rtol=0.01, atol=5e-5)
+    assert len(simulator.respond([given])) == 1
+
+
+@pytest.mark.parametrize("frame", [1, 2, 3])
+def test_step_by_step_comes_to_the_same_as_all_at_once(frame):
+    net = network(frame=frame)
+    events = some_events()
+    whole = net.respond(events)
+    state, parts = net.begin(3), []
+    for first in range(0, 60, frame):
+        response, state = net.step(events[:, first : first + frame], state)
+        parts.append(response)
+    for k, field in enumerate(whole):
+        torch.testing.assert_close(torch.cat([p[k] for p in parts], 1), field, rtol=1e-4, atol=1e-5)
+
+
+def test_state_has_the_same_size_however_long_a_neuron_ran():
+    net = network()
+    sizes = set()
+    for bins in (1, 10, 100):
+        _, state = net.step(some_events(bins=bins), net.begin(3))
+        sizes.add(tuple(tuple(x.shape) for x in state))
+    assert len(sizes) == 1
+
+
+@pytest.mark.parametrize("frame", [1, 2])
+def test_nothing_is_known_before_its_frame(frame):
+    """Later events change nothing earlier than the frame they are in."""
+    net = network(frame=frame)
+    events = some_events()
+    changed = events.clone()
+    changed[:, 31] += 1e-2
+    a, b = net.respond(events), net.respond(changed)
+    first = 31 // frame * frame
+    assert torch.equal(a.v[:, :first], b.v[:, :first])
+    assert not torch.equal(a.v[:, first:], b.v[:, first:])
+
+
+def test_bins_that_make_no_whole_frame_are_refused():
+    with pytest.raises(ValueError, match="61 bins are no whole number of frames of 2"):
+        network(frame=2).respond(some_events(bins=61))
+
+
+@pytest.mark.parametrize(
+    ("probability", "spikes"),
+    [
+        ([0.9, 0.0, 0.0], [1, 0, 0]),
+        ([0.2, 0.4, 0.3], [0, 1, 0]),
+        ([0.1, 0.1, 0.1], [0, 0, 0]),
+        ([1.0, 1.0, 0.0], [1, 1, 0]),
+    ],
+)
+def test_a_spike_spread_over_bins_is_one_spike(probability, spikes):
+    net = network()
+    found, _ = net._spikes(torch.tensor([probability]), torch.zeros(1))
+    assert found[0].tolist() == spikes
+
+
+def test_as_many_spikes_are_given_as_are_expected():
+    """Of 5,000 spikes whose chance lies in three bins of one third each, none is lost and none is doubled."""
+    p = torch.zeros(1, 60_000)
+    for k in range(3):
+        p[0, k::12] = 1 / 3
+    found, _ = network()._spikes(p, torch.zeros(1))
+    assert found.sum() == 5000
+
+
+def integrator(events: torch.Tensor) -> Target:
+    """A leaky integrator of excitation that spikes at a threshold: a cell that is quick to learn."""
+    v, spikes, level = [], [], torch.full((len(events),), -70.0)
+    for now in events.unbind(1):
+        level = level + 0.1 * (-70 - level) + 2000 * now[:, 0] - 600 * now[:, 1]
+        fired = level > -60
+        v.append(torch.where(fired, 20.0, level))
+        spikes.append(fired.float())
+        level = torch.where(fired, -75.0, level)
+    v = torch.stack(v, 1)
+    return Target(v, torch.stack(spikes, 1), v[..., None] * 0.5)
+
+
+def test_it_learns_a_cell_and_an_untrained_one_does_not_know_it():
+    events, unseen = some_events(128, 100), some_events(32, 100, seed=1)
+    net = network(hidden=24)
+    validation = Runs(unseen, integrator(unseen))
+    net.scale_to(events, integrator(events))
+    before = free_running_error(net, validation)
+    schedule = Schedule(passes=150, batch=32, stretch_bins=25, learning_rate=6e-3, shares=(1.0,), validations=3)
+    trained = train_neuron(net, [Runs(events, integrator(events))], validation, schedule, progress=False)
+    assert trained.error < 0.8 < 1.0 < before
+
+
+def test_a_stretch_goes_on_where_the_one_before_ended():
+    """The loss of two stretches with the state carried is that of the whole; without it, it is another."""
+    net, events = network(), some_events()
+    target, generator = integrator(events), torch.Generator()
+    net.scale_to(events, target)
+    columns, _ = net(events)
+    _, state = net.loss(events[:, :30], Target(*(x[:, :30] for x in target)), None, generator)
+    assert not any(x.requires_grad for x in state)
+    torch.testing.assert_close(net(events[:, 30:], state)[0], columns[:, 30:], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(net(events[:, 30:])[0], columns[:, 30:], atol=1e-3)

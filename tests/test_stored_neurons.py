@@ -1,0 +1,97 @@
+"""Files of surrogate neurons, shipped ones, and the simulator that runs them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from simulators import Simulator
+from simulators.cells.cell import Output
+from simulators.cells.inputs import DistinctMilliseconds, SynapticEvents
+from simulators.cells.point import AMPA, GABA
+from surrogates.neurons.published import LinearWindow
+from surrogates.neurons.stored import SurrogateSimulator, TrainedNeuron
+from tests.test_stateful_neuron import network, some_events
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "neuron.safetensors"
+    TrainedNeuron(network(frame=2), (AMPA, GABA), (Output("I_K", "nA"),), {"made": "for a test"}).save(path)
+    return path
+
+
+def test_a_saved_surrogate_answers_as_before_but_for_half_precision(file):
+    again = TrainedNeuron.load(file)
+    assert (again.synapses, again.outputs, again.about) == ((AMPA, GABA), (("I_K", "nA"),), {"made": "for a test"})
+    here, there = network(frame=2).respond(some_events()), again.network.respond(some_events())
+    torch.testing.assert_close(here.v, there.v, atol=0.02, rtol=0.01)
+    again.save(file)
+    twice = TrainedNeuron.load(file)
+    assert torch.equal(twice.network.respond(some_events()).v, there.v)
+
+
+def test_published_networks_are_stored_too(tmp_path):
+    net = LinearWindow(2, 0, 1.0)
+    TrainedNeuron(net, (AMPA, GABA), (), {}).save(tmp_path / "linear.safetensors")
+    assert isinstance(TrainedNeuron.load(tmp_path / "linear.safetensors").network, LinearWindow)
+
+
+def test_recordings_have_the_channels_of_the_cell(file):
+    neuron = TrainedNeuron.load(file)
+    events = SynapticEvents(np.array([1.0, 7.0]), np.array([0, 1]), np.array([2e-3, 1e-3]))
+    (recording,) = neuron.respond([events], 25.0)
+    assert recording.channels == ("V", "spikes", "I_K")
+    assert recording.units == ("mV", "1", "nA")
+    assert recording.values.shape == (3, 25)
+    with pytest.raises(ValueError, match="hold no bin"):
+        neuron.respond([events], 0.2)
+    with pytest.raises(ValueError, match="synapses 7"):
+        neuron.respond([SynapticEvents(np.array([1.0]), np.array([7]), np.array([1.0]))], 25.0)
+
+
+def test_a_surrogate_is_a_simulator(file):
+    simulator = SurrogateSimulator(str(file), DistinctMilliseconds(), duration_ms=200.0)
+    assert isinstance(simulator, Simulator)
+    one, two = (simulator.simulate(np.array([1.0]), np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(one.values, two.values)
+    batch = simulator.simulate_batch(np.array([[0.5], [1.0]]), [np.random.default_rng(k) for k in (1, 3)])
+    np.testing.assert_allclose(batch[1].values, one.values, atol=1e-4)
+    with pytest.raises(ValueError, match="outside"):
+        simulator.simulate(np.array([9.0]), np.random.default_rng(0))
+
+
+def changed(file, **header):
+    """The file with other entries in its header."""
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as opened:
+        about = json.loads(opened.metadata()["circuitsbi"])
+    save_file(load_file(file), file, {"circuitsbi": json.dumps(about | header)})
+    return file
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ({"architecture": "os.system"}, "does not fit together"),
+        ({"settings": {"hidden": 10**9}}, "out of all proportion"),
+        ({"settings": {}}, "does not fit together"),
+        ({"synapses": []}, "does not fit together"),
+        ({"format": 99}, "format 99"),
+        ({"thing": "estimator"}, "not those of a circuitsbi surrogate neuron"),
+    ],
+)
+def test_files_that_are_wrong_are_refused(file, header, said):
+    with pytest.raises(ValueError, match=said):
+        TrainedNeuron.load(changed(file, **header))
+
+
+def test_damaged_and_missing_files_are_refused(file, tmp_path):
+    with pytest.raises(ValueError, match="there is no file"):
+        TrainedNeuron.load(tmp_path / "nothing.safetensors")
+    file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(ValueError, match="damaged"):
+        TrainedNeuron.load(file)
