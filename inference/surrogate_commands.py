@@ -56,6 +56,7 @@ def evaluate(
     neuron: Annotated[str, typer.Argument(help="A file that train wrote, or the name of a shipped surrogate.")],
     cell: CellOption,
     data: DataOption = Path("cells"),
+    figure: Annotated[Path | None, typer.Option(help="Picture of voltages, the cell's and the surrogate's.")] = None,
     workers: WorkersOption = 2,
     trust: TrustOption = False,
 ) -> None:
@@ -65,13 +66,22 @@ def evaluate(
     with plain_errors():
         from rich.table import Table
 
-        from surrogates.neurons.making import evaluate_neuron
+        from surrogates.neurons.curricula import TEST
+        from surrogates.neurons.making import curriculum_of, evaluate_neuron
         from surrogates.neurons.stored import load_neuron
 
-        found = evaluate_neuron(load_neuron(neuron), cell, data, workers, trust)
+        trained = load_neuron(neuron)
+        found = evaluate_neuron(trained, cell, data, workers, trust)
         rows = {regime: scores.to_json() for regime, scores in found.items()}
         table = Table("", *rows, title=f"{neuron}, free-running on runs it has never seen")
         for name in next(iter(rows.values())):
             table.add_row(name, *(str(scores[name]) for scores in rows.values()))
         console.print(table)
+        if figure is not None:
+            from inference.neuron_figure import neuron_figure
+
+            curriculum = curriculum_of(cell, trust)
+            runs = curriculum.runs(data, TEST, workers, progress=False)
+            tests = dict(zip((r.name for r in curriculum.regimes), runs, strict=True))
+            neuron_figure(trained, tests, f"{cell}: runs the surrogate has never seen").savefig(figure)
         print(json.dumps(rows))
