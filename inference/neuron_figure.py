@@ -49,4 +49,6 @@ def _draw(axes: Sequence[Axes], neuron: TrainedNeuron, run: Runs, window_ms: flo
     above = axes[0].get_xaxis_transform()
     for height, colour, spikes in ((1.08, _CELL, run.target.spikes), (1.02, _SURROGATE, response.spikes)):
         at = t[spikes[0, bins].numpy() > 0]
-        axes[0].plot(at, np.full(len(at), height), "|", color=colour, ms=5, transform=above, clip_on=False)
+        (marks,) = axes[0].plot(at, np.full(len(at), height), "|", color=colour, ms=5, transform=above, clip_on=False)
+        # Above the axes on purpose: the layout would make room for them inside.
+        marks.set_in_layout(False)

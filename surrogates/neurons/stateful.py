@@ -17,7 +17,7 @@ from simulators.cells.inputs import Synapse
 from surrogates.neurons.evaluation import CLIP_MV
 from surrogates.neurons.interface import NeuronSurrogate, Response, Target
 
-_SPIKE_WEIGHT, _EXCESS_WEIGHT, _OUTPUT_WEIGHT = 5.0, 0.2, 0.3
+_SPIKE_WEIGHT, _EXCESS_WEIGHT, _OUTPUT_WEIGHT = 5.0, 0.2, 0.1
 _QUIET = 0.25  # runs that vary by less than this share of the standard deviation count no more for it
 _KEPT_MS = 10.0  # time in which chances of a spike that were not taken are forgotten
 _CHANCE = 0.05  # bins with less never have the spike
@@ -153,9 +153,7 @@ class StatefulNeuron(NeuronSurrogate):
         weight = 1 / (true.std(1, keepdim=True) + _QUIET).square()
         error = ((columns[..., 1:] - true).square() * (weight / weight.mean(0))).mean((0, 1))
         spikes = binary_cross_entropy_with_logits(columns[..., 0], target.spikes.clamp(max=1))
-        loss = _SPIKE_WEIGHT * spikes + error[0] + _EXCESS_WEIGHT * error[1]
-        if self.outputs:
-            loss = loss + _OUTPUT_WEIGHT * error[2:].mean()
+        loss = _SPIKE_WEIGHT * spikes + error[0] + _EXCESS_WEIGHT * error[1] + _OUTPUT_WEIGHT * error[2:].sum()
         return loss, State(*(x.detach() for x in state))
 
     @torch.no_grad()
