@@ -19,8 +19,8 @@ from surrogates.neurons.interface import NeuronSurrogate, Response, Target
 
 _SPIKE_WEIGHT, _EXCESS_WEIGHT, _OUTPUT_WEIGHT = 5.0, 0.2, 0.1
 _QUIET = 0.25  # runs that vary by less than this share of the standard deviation count no more for it
-_KEPT_MS = 10.0  # time in which chances of a spike that were not taken are forgotten
-_CHANCE = 0.05  # bins with less never have the spike
+KEPT_MS = 10.0  # time in which chances of a spike that were not taken are forgotten
+LEAST_CHANCE = 0.05  # bins with less never have the spike
 _RUNS_AT_ONCE = 256
 
 
@@ -174,10 +174,10 @@ class StatefulNeuron(NeuronSurrogate):
 
         A spike whose bin is uncertain is spread over some bins, none of which need be likely by itself.
         """
-        kept, spikes = math.exp(-self.bin_ms / _KEPT_MS), []
+        kept, spikes = math.exp(-self.bin_ms / KEPT_MS), []
         for p in probability.unbind(1):
             chance = kept * chance + p
-            spike = (chance > 0.5) & (p > _CHANCE)
+            spike = (chance > 0.5) & (p > LEAST_CHANCE)
             chance = torch.where(spike, chance - 1, chance)
             spikes.append(spike)
         return torch.stack(spikes, 1).float(), chance
