@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from simulators.campaign import run_campaign
+from simulators.campaign import local_pool, run_campaign
 from simulators.cells.cell import CellSimulator
 from simulators.cells.hnn import CELL_TYPES, HNNCell
 from simulators.cells.inputs import SynapticEvents
@@ -109,29 +109,41 @@ def test_the_columns_cells_have_a_synapse_for_each_section_and_receptor(cell_typ
     assert {s.inhibitory for s in cell.synapses} == {False, True}
 
 
-def test_a_cell_does_what_it_does_in_the_columns_network():
-    """Events sent to one cell of a network of hnn-core come to the same voltage and dipole outside of it."""
-    hnn_core = pytest.importorskip("hnn_core")
+WEIGHT, DELAY_MS = 2e-3, 0.1
+
+
+def in_the_columns_network() -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Voltage, dipole of layer 5 (nAm) and the sections reached, of a network of hnn-core with one driven cell."""
+    import hnn_core
+
     net = hnn_core.calcium_model(mesh_shape=(1, 1))
     net.clear_connectivity()
-    weight, delay = 2e-3, 0.1
     net.add_evoked_drive(
         "known", mu=10.0, sigma=0.0, numspikes=1, location="proximal", space_constant=1e20,
-        weights_ampa={"L5_pyramidal": weight}, synaptic_delays={"L5_pyramidal": delay},
+        weights_ampa={"L5_pyramidal": WEIGHT}, synaptic_delays={"L5_pyramidal": DELAY_MS},
     )  # fmt: skip
     with hnn_core.JoblibBackend(n_jobs=1):
         dipole = hnn_core.simulate_dipole(net, tstop=40.0, dt=0.025, n_trials=1, record_vsec="soma", postproc=False)
     (gid,) = net.gid_ranges["L5_pyramidal"]
-    within = np.array(net.cell_response.vsec[0][gid]["soma"])
+    v = np.array(net.cell_response.vsec[0][gid]["soma"])
+    return v, dipole[0].data["L5"], net.cell_types["L5_pyramidal"]["cell_object"].sect_loc["proximal"]
+
+
+def test_a_cell_does_what_it_does_in_the_columns_network():
+    """Events sent to one cell of a network of hnn-core come to the same voltage and dipole outside of it."""
+    pytest.importorskip("hnn_core")
+    # In a process of its own: hnn-core leaves its network in NEURON, where it would be simulated along, or crash.
+    with local_pool(1) as pool:
+        within, layer, reached = pool.submit(in_the_columns_network).result()
     cell = HNNCell("L5_pyramidal")
     names = [s.name for s in cell.synapses]
-    reached = [names.index(f"{s}_ampa") for s in net.cell_types["L5_pyramidal"]["cell_object"].sect_loc["proximal"]]
     simulator = CellSimulator(cell, duration_ms=40.0, sample_ms=0.025)
-    (alone,) = simulator.respond([events(*((10.0 + delay, k, weight) for k in reached))])
-    np.testing.assert_allclose(alone.values[0], within[1 : alone.values.shape[1] + 1], atol=2e-3)
+    given = events(*((10.0 + DELAY_MS, names.index(f"{section}_ampa"), WEIGHT) for section in reached))
+    (alone,) = simulator.respond([given])
+    bins = slice(1, alone.values.shape[1] + 1)
+    np.testing.assert_allclose(alone.values[0], within[bins], atol=2e-3)
     assert np.ptp(within[400:]) > 5
-    layer = dipole[0].data["L5"][1 : alone.values.shape[1] + 1] * 1e6  # nAm to nA um
-    changed = alone.values[2] - alone.values[2, 0]
+    changed, layer = alone.values[2] - alone.values[2, 0], layer[bins] * 1e6  # nAm to nA um
     # hnn-core adds a constant to the layer's dipole.
     np.testing.assert_allclose(changed, layer - layer[0], atol=2e-3 * np.ptp(changed))
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from simulators.brunel.model import AI_RANGE, BrunelNetwork
+from simulators.cache import cache_folder
 from simulators.fields import kernels as kernels_module
 from simulators.fields.cells import CellModel, Morphology
 from simulators.fields.kernels import KernelSignal, bin_average, kernels
@@ -228,7 +229,7 @@ def test_cache_tells_probes_cells_and_networks_apart(few_slabs, monkeypatch, cha
 )
 def test_a_damaged_cache_file_is_computed_again(few_slabs, damage):
     first = kernels().values
-    [path] = [p for p in kernels_module._cache_folder().iterdir() if holds(p, first)]
+    [path] = [p for p in cache_folder().iterdir() if holds(p, first)]
     path.write_bytes(damage(path.read_bytes()))
     np.testing.assert_array_equal(kernels().values, first)
     assert holds(path, first)

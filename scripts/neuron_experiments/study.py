@@ -1,0 +1,196 @@
+"""Simulations, networks and their answers, each made once and kept in a folder."""
+
+import copy
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from rich.console import Console
+
+from neuron_experiments.tasks import TASKS
+from neuron_experiments.training import WINDOWS, Optimiser, train_published
+from simulators.campaign import run_campaign, versions
+from simulators.cells.cell import CellSimulator
+from surrogates.neurons.curricula import VALIDATION, Curriculum
+from surrogates.neurons.data import Runs, join, read_runs
+from surrogates.neurons.interface import NeuronSurrogate, Response
+from surrogates.neurons.published import ARCHITECTURES, WindowSurrogate
+from surrogates.neurons.stored import TrainedNeuron, load_neuron, shipped_neurons
+from surrogates.neurons.training import train_neuron
+from surrogates.threads import one_thread
+
+# A file has no width of its own, and the tables need more than a terminal's.
+console = Console(width=None if sys.stdout.isatty() else 170)
+_Thing = TypeVar("_Thing")
+_UNSEEN = 1_000_000  # far from every seed that curricula use
+_HEAD_MINUTES = 10.0
+_PUBLISHED_HOURS = "12-24 h on a GPU"
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Where and how the experiments are made.
+
+    data: folder of simulations and weights; minutes: of training for each published network; passes: of training for a
+    default network that is not shipped; neurons: files of surrogates, by task, that stand in for the shipped ones;
+    shipped: whether those are taken at all.
+    """
+
+    data: Path
+    minutes: float = 5.0
+    passes: int = 200
+    seed: int = 0
+    workers: int = 1
+    device: str = "cpu"
+    neurons: Mapping[str, str] = field(default_factory=dict)
+    shipped: bool = True
+    tasks: Mapping[str, Curriculum] = field(default_factory=lambda: TASKS)
+    _made: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def once(self, key: Any, make: Callable[[], _Thing]) -> _Thing:
+        """What ``make`` returns, made at the first asking."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def training(self, task: str) -> tuple[list[Runs], Runs]:
+        """Stages of training data, and validation runs."""
+        curriculum, folder = self.tasks[task], self.data / task
+
+        def make() -> tuple[list[Runs], Runs]:
+            stages = curriculum.stages(folder, [1], self.workers)
+            return stages, join(curriculum.runs(folder, VALIDATION, self.workers))
+
+        return self.once(("training", task), make)
+
+    def unseen(self, simulator: CellSimulator, name: str, n: int, number: int = 0) -> Runs:
+        """Runs with seeds that no training has used; the same number and theta range give the same events."""
+
+        def make() -> Runs:
+            seed = _UNSEEN + 1000 * self.seed + number
+            path = self.data / "unseen" / f"{name}_{n}_{seed}.zarr"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return read_runs(run_campaign(simulator, n, seed, path, self.workers), simulator)
+
+        return self.once(("unseen", name, n, number), make)
+
+    def simulator(self, task: str, regime: int = -1, duration_ms: float | None = None) -> CellSimulator:
+        """Of a task's cell under one of its regimes, by default the last and hardest."""
+        curriculum = self.tasks[task]
+        simulator = curriculum.simulator(curriculum.regimes[regime])
+        return simulator if duration_ms is None else replace(simulator, duration_ms=duration_ms)
+
+    def ready(self, name: str) -> bool:
+        """Whether there is a default network that need not be trained."""
+        return name in self.neurons or (self.shipped and name in shipped_neurons())
+
+    def default(self, task: str) -> TrainedNeuron:
+        """The project's network: named, shipped, or else trained here."""
+        if self.ready(task):
+            return load_neuron(self.neurons.get(task, task))
+        return self.once(("default", task), lambda: self._train_default(task))
+
+    def told(self, task: str) -> str:
+        """Where the default network comes from."""
+        if task in self.neurons:
+            return "default from a file"
+        return "default shipped" if self.ready(task) else f"default trained here, {self.passes} passes"
+
+    def published(
+        self,
+        task: str,
+        architecture: str = "CNNLSTM",
+        outputs: int | None = None,
+        optimiser: Optimiser = torch.optim.NAdam,
+        **settings: Any,
+    ) -> TrainedNeuron:
+        """A published architecture, trained for the study's minutes; outputs: only the first so many of the cell's."""
+
+        def make() -> TrainedNeuron:
+            cell = self.tasks[task].cell
+            torch.manual_seed(self.seed)
+            kind: Any = ARCHITECTURES[architecture]
+            network = kind(
+                len(cell.synapses),
+                len(cell.outputs) if outputs is None else outputs,
+                self.tasks[task].sample_ms,
+                windows_per_run=WINDOWS,
+                threshold_mV=cell.threshold_mV,
+                **settings,
+            )
+            return self._fit(task, network, f"{architecture}_{self.device}", optimiser=optimiser)
+
+        return self.once(("published", task, architecture), make)
+
+    def retrained(self, task: str, kind: str) -> TrainedNeuron:
+        """The network of the task "potassium" of which only the uppermost layers learn this task, 10 minutes at most.
+
+        kind: "published" or "default".
+        """
+
+        def make() -> TrainedNeuron:
+            if kind == "default":
+                return self._train_default(task, copy.deepcopy(self.default("potassium").network))
+            network = copy.deepcopy(self.published("potassium").network)
+            minutes = min(self.minutes, _HEAD_MINUTES)
+            return self._fit(task, network, f"CNNLSTM_dense_{self.device}", minutes=minutes, only=network.dense)
+
+        return self.once(("retrained", task, kind), make)
+
+    def answer(self, neuron: TrainedNeuron, runs: Runs) -> Response:
+        """Of a network that runs freely; each is computed once."""
+
+        def make() -> Response:
+            with one_thread():
+                return neuron.network.respond(runs.events)
+
+        # Both are kept as long as the study is, so that their identities stay theirs.
+        key = ("answer", id(self.once(id(neuron), lambda: neuron)), id(self.once(id(runs), lambda: runs)))
+        return self.once(key, make)
+
+    def trained_for(self, neuron: TrainedNeuron) -> str:
+        """How long a published network has learned, beside how long it did when it was published."""
+        return f"{type(neuron.network).__name__} trained for {neuron.about['minutes']:.1f} min of {_PUBLISHED_HOURS}"
+
+    def _fit(self, task: str, network: NeuronSurrogate, name: str, minutes: float | None = None, **how: Any):
+        assert isinstance(network, WindowSurrogate)
+        cell, shares = self.tasks[task].cell, self.tasks[task].schedule.shares
+        stages, validation = self.training(task)
+        *stages, validation = (first_outputs(r, network.outputs) for r in (*stages, validation))
+        wanted = self.minutes if minutes is None else minutes
+        console.print(f"training {name} on {task} for up to {wanted:g} min")
+        path = self.data / task / f"{name}_{self.seed}.training"
+        with one_thread():
+            about = train_published(
+                network, stages, validation, shares, wanted, path, device=self.device, seed=self.seed, **how
+            )
+        return TrainedNeuron(network.requires_grad_(False), cell.synapses, cell.outputs[: network.outputs], about)
+
+    def _train_default(self, task: str, control: NeuronSurrogate | None = None) -> TrainedNeuron:
+        """From the beginning, or, of a control network, the heads alone."""
+        curriculum = self.tasks[task]
+        path = self.data / task / f"default_{self.passes}_{self.seed}.safetensors"
+        if path.is_file():
+            return TrainedNeuron.load(path)
+        stages, validation = self.training(task)
+        torch.manual_seed(self.seed)
+        network = curriculum.build()
+        if control is not None:
+            network.load_state_dict(control.state_dict())
+            network.requires_grad_(False)
+            network.heads.requires_grad_(True)
+        schedule = replace(curriculum.schedule, passes=self.passes, seed=self.seed)
+        with one_thread():
+            console.print(f"training the default network on {task}")
+            trained = train_neuron(network, stages, validation, schedule, path.with_suffix(".training"))
+        about = {"passes": self.passes, "error": trained.error, "versions": versions()}
+        TrainedNeuron(network, curriculum.cell.synapses, curriculum.cell.outputs, about).save(path)
+        return TrainedNeuron.load(path)
+
+
+def first_outputs(runs: Runs, n: int) -> Runs:
+    """The same runs with no more than the cell's first so many outputs."""
+    return Runs(runs.events, runs.target._replace(outputs=runs.target.outputs[..., :n]))

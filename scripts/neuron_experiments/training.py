@@ -1,0 +1,140 @@
+"""Training of the published architectures as published, for as many minutes as there are."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from surrogates.neurons.data import Runs, join
+from surrogates.neurons.interface import Target
+from surrogates.neurons.published import WindowSurrogate
+from surrogates.weights import read_weights, write_weights
+
+RUNS, WINDOWS = 16, 4
+"""Windows of a batch: 64, as published."""
+_UPDATES = 200  # between validations
+_VALIDATION_BATCHES = 20
+_PATIENCE = 20
+_STORED_S = 30.0
+_FORMAT = 1
+_NUMBERS = ("seconds", "updates", "best", "waited", "stage")
+
+Optimiser = Callable[..., torch.optim.Optimizer]
+
+
+def train_published(
+    network: WindowSurrogate,
+    stages: Sequence[Runs],
+    validation: Runs,
+    shares: Sequence[float],
+    minutes: float,
+    path: Path,
+    *,
+    optimiser: Optimiser = torch.optim.NAdam,
+    only: nn.Module | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Squared one-step error, Nadam, gradients of norm 1 at most; stages one after the other, earlier ones mixed in.
+
+    The state whose one-step error is the least on validation runs is left in ``network``; without a better one in 20
+    validations training ends. All is kept at ``path``: called again it goes on where it was, with more minutes further.
+    only: the part that learns; the rest, and what inputs and outputs are scaled by, stay as they are.
+    """
+    if only is None:
+        network.scale_to(*join(stages))
+    training = _Fit(network, path, shares, device, seed)
+    for parameter in network.parameters():
+        parameter.requires_grad_(only is None)
+    if only is not None:
+        only.requires_grad_(True)
+    learning = [p for p in network.parameters() if p.requires_grad]
+    training.run([_on(r, device) for r in stages], _on(validation, device), 60 * minutes, optimiser(learning, lr=1e-3))
+    return {"minutes": training.seconds / 60, "updates": training.updates, "one_step_loss": training.best}
+
+
+def _on(runs: Runs, device: str) -> Runs:
+    return Runs(runs.events.to(device), Target(*(field.to(device) for field in runs.target)))
+
+
+class _Fit:
+    """All that changes during a training. Averages of the optimiser are not kept: some hundred updates renew them."""
+
+    def __init__(self, network: WindowSurrogate, path: Path, shares: Sequence[float], device: str, seed: int) -> None:
+        self.network, self.path, self.shares, self.device = network, path, shares, device
+        self.seconds, self.updates, self.best, self.waited, self.stage = 0.0, 0, float("inf"), 0, 0
+        self.kept = _copy(network)
+        if path.is_file():
+            self._restore()
+        network.to(device)
+        self.generator = torch.Generator().manual_seed(seed + self.updates)
+
+    def run(self, stages: Sequence[Runs], validation: Runs, seconds: float, optimiser: torch.optim.Optimizer) -> None:
+        rows = [sum(len(s) for s in stages[: k + 1]) for k in range(len(stages))]
+        runs, stored = join(stages), self.seconds
+        while self.seconds < seconds and self.waited < _PATIENCE:
+            start = time.perf_counter()
+            part = self.seconds / seconds
+            due = sum(part >= sum(self.shares[: k + 1]) / sum(self.shares) for k in range(len(stages) - 1))
+            if due > self.stage:
+                # What was best for the easier runs need not be for all of them.
+                self.stage, self.best, self.waited = due, float("inf"), 0
+            self.network.train()
+            for _ in range(_UPDATES):
+                self._update(runs, rows[self.stage], optimiser)
+                if self.seconds + time.perf_counter() - start >= seconds:
+                    break
+            self._validate(validation)
+            self.seconds += time.perf_counter() - start
+            if self.seconds - stored > _STORED_S:
+                self._store()
+                stored = self.seconds
+        self._store()
+        self.network.load_state_dict(self.kept)
+        self.network.to("cpu").eval()
+
+    def _update(self, runs: Runs, available: int, optimiser: torch.optim.Optimizer) -> None:
+        rows = torch.randint(available, (RUNS,), generator=self.generator).to(self.device)
+        target = Target(*(field[rows] for field in runs.target))
+        loss, _ = self.network.loss(runs.events[rows], target, None, self.generator)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        optimiser.step()
+        self.updates += 1
+
+    @torch.no_grad()
+    def _validate(self, runs: Runs) -> None:
+        self.network.eval()
+        generator = torch.Generator().manual_seed(0)
+        losses = [self.network.loss(*runs, None, generator)[0].item() for _ in range(_VALIDATION_BATCHES)]
+        error = sum(losses) / len(losses)
+        self.waited += 1
+        if error < self.best:
+            self.best, self.waited = error, 0
+            self.kept = _copy(self.network)
+
+    def _store(self) -> None:
+        numbers = {k: getattr(self, k) for k in _NUMBERS}
+        tensors = {f"now.{k}": v.cpu() for k, v in self.network.state_dict().items()}
+        tensors |= {f"kept.{k}": v.cpu() for k, v in self.kept.items()}
+        about = {"thing": "published training", "format": _FORMAT, "settings": self.network.settings}
+        write_weights(self.path, about | numbers, tensors)
+
+    def _restore(self) -> None:
+        remedy = "remove it to begin anew, or name another folder"
+        header, tensors = read_weights(self.path, "published training", _FORMAT, remedy)
+        if header["settings"] != self.network.settings:
+            raise ValueError(f"{self.path} is the training of another network ({header['settings']}); {remedy}")
+        for name in _NUMBERS:
+            setattr(self, name, header[name])
+        parts = {p: {k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)} for p in ("now.", "kept.")}
+        self.network.load_state_dict(parts["now."])
+        self.kept = parts["kept."]
+
+
+def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {k: v.detach().clone() for k, v in network.state_dict().items()}
