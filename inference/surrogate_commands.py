@@ -16,7 +16,7 @@ CellOption = Annotated[
     ),
 ]
 DataOption = Annotated[
-    Path, typer.Option("--data", help="Folder of the cell's simulations; what is missing there is simulated.")
+    Path, typer.Option("--data", help="Folder of simulations, one of each cell in it; what is missing is simulated.")
 ]
 TrustOption = Annotated[
     bool, typer.Option("--trust", help="Compile and run the .mod and hoc files that a cell of your own names.")
@@ -57,6 +57,9 @@ def evaluate(
     cell: CellOption,
     data: DataOption = Path("cells"),
     figure: Annotated[Path | None, typer.Option(help="Picture of voltages, the cell's and the surrogate's.")] = None,
+    firing: Annotated[
+        bool, typer.Option("--firing", help="Also the rates over excitation and inhibition, and drift over 25 s.")
+    ] = False,
     workers: WorkersOption = 2,
     trust: TrustOption = False,
 ) -> None:
@@ -67,9 +70,13 @@ def evaluate(
         from rich.table import Table
 
         from surrogates.neurons.curricula import TEST
-        from surrogates.neurons.making import curriculum_of, evaluate_neuron
+        from surrogates.neurons.making import curriculum_of, evaluate_neuron, folder_of
         from surrogates.neurons.stored import load_neuron
 
+        if figure is not None:
+            from inference.neuron_figure import neuron_figure, refuse_unwritable
+
+            refuse_unwritable(figure)
         trained = load_neuron(neuron)
         found = evaluate_neuron(trained, cell, data, workers, trust)
         rows = {regime: scores.to_json() for regime, scores in found.items()}
@@ -77,11 +84,14 @@ def evaluate(
         for name in next(iter(rows.values())):
             table.add_row(name, *(str(scores[name]) for scores in rows.values()))
         console.print(table)
-        if figure is not None:
-            from inference.neuron_figure import neuron_figure
+        if firing:
+            from surrogates.neurons.behaviour import behaviour
 
+            rows["firing"] = behaviour(trained, curriculum_of(cell, trust)).to_json()
+            console.print_json(json.dumps(rows["firing"]), indent=None)
+        if figure is not None:
             curriculum = curriculum_of(cell, trust)
-            runs = curriculum.runs(data, TEST, workers, progress=False)
+            runs = curriculum.runs(folder_of(cell, data), TEST, workers, progress=False)
             tests = dict(zip((r.name for r in curriculum.regimes), runs, strict=True))
             neuron_figure(trained, tests, f"{cell}: runs the surrogate has never seen").savefig(figure)
         print(json.dumps(rows))

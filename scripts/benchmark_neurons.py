@@ -171,6 +171,7 @@ def gpu_seconds(case: Case, events: Sequence[SynapticEvents]) -> float:
         grid.index_put_(places, torch.as_tensor(frame.weights_uS, dtype=torch.float32), accumulate=True)
         frames.append(grid.cuda())
 
+    @torch.no_grad()
     def live() -> None:
         state = network.begin(len(events))
         for frame in frames:

@@ -1,5 +1,7 @@
 """Every published experiment on surrogate neurons (Olah et al. 2022, figs. 1-6) that needs no private data, done again.
 
+The network of Tolley and Jones, told the same, stands under "poster".
+
     python scripts/reproduce_neuron_surrogates.py                        all figures (two to three hours on 2 cores)
     python scripts/reproduce_neuron_surrogates.py --figure 1H --figure 2A  some of them
     python scripts/reproduce_neuron_surrogates.py --shipped              the shipped surrogates alone, beside the limit
@@ -55,6 +57,7 @@ FIGURES: dict[str, Callable[[Study], list[Row]]] = {
     "4C": figure34.nmda_rates,
     "5A-G": figure5.detailed,
     "5H-I": figure5.own_cell,
+    "poster": figure5.poster,
     "6": figure6.izhikevich,
     "6-S1": figure6.indicators,
     "7-9": elsewhere,

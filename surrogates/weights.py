@@ -34,15 +34,16 @@ def read_weights(
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(_KEY, "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (SafetensorError, json.JSONDecodeError, RecursionError, OSError) as error:
         raise ValueError(f"{path} is damaged or no {thing} ({error}); copy it again, or {remedy}") from error
     if not isinstance(header, dict) or header.get("thing", thing) != thing:
         raise ValueError(f"{path} holds weights, but not those of a circuitsbi {thing}; {remedy}")
     if header.get("format") != version:
-        about = header.get("about") or {}
-        made_by = about.get("versions", {}).get("circuitsbi", "another version")
+        made_by: Any = header
+        for key in ("about", "versions", "circuitsbi"):
+            made_by = made_by.get(key) if isinstance(made_by, dict) else None
         raise ValueError(
             f"{path} has {thing} format {header.get('format')}, this version reads {version} (it was made by "
-            f"{made_by}); {remedy}"
+            f"{made_by or 'another version'}); {remedy}"
         )
     return header, tensors

@@ -75,6 +75,22 @@ def test_spikes_are_counted_once_and_keep_their_height():
     assert all(coarse[0, t : t + 3].max() > 0 for t in at)
 
 
+def test_no_step_is_lost_in_a_long_run():
+    """NEURON's clock lags behind by more and more: an event late in the run is answered as the first one is."""
+    simulator = CellSimulator(PointCell(currents=True), duration_ms=26_000.0)
+    (recording,) = simulator.respond([events((505.0, 0, 2.5e-3), (25_505.0, 0, 2.5e-3))])
+    np.testing.assert_allclose(recording.values[:, 25_500:25_600], recording.values[:, 500:600], atol=0.02)
+    assert np.ptp(recording.values[0, 500:600]) > 1
+
+
+def test_spikes_come_no_later_than_their_peaks():
+    """Peaks of spikes, which V keeps, are in the bin of the spike or the next one, whenever in a bin it comes."""
+    cells = [events(*((t + 0.1 * k, 0, 8e-3) for t in (10.0, 40.0))) for k in range(10)]
+    for recording in CellSimulator(PointCell(), duration_ms=80.0).respond(cells):
+        for k in np.flatnonzero(recording.values[1]):
+            assert k + int(np.argmax(recording.values[0, k - 1 : k + 3])) - 1 in (k, k + 1)
+
+
 def test_a_cell_does_the_same_alone_and_among_others():
     simulator = CellSimulator(PointCell(currents=True), duration_ms=200.0)
     thetas = np.array([[0.0], [1.5], [4.0]])

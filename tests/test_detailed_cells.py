@@ -288,6 +288,8 @@ def test_a_hoc_template_makes_a_cell_that_responds(files, tmp_path, capfd):
     assert recording.values[2].max() > recording.values[2, 0] + 20
     assert "apic[0]" not in named(cell.build())
     assert "must not be seen" not in "".join(capfd.readouterr())
+    (tmp_path / "morphology" / "cell.swc").write_text(swc + "\n")
+    assert replace(cell, seed=cell.seed).content != cell.content
     with pytest.raises(ValueError, match=r"fast: .*model\.hoc has no sections 'apical', only all, somatic, basal"):
         replace(cell, synapse_groups=(SynapseGroup("fast", "apical", 3, 0.5, 3, 0, 0.05),)).build()
 

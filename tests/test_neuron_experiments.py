@@ -218,6 +218,7 @@ def test_a_figure_runs_through(name, study):
     ("name", "sizes"),
     [
         ("5A-G", {"runs": 1}),
+        ("poster", {"runs": 1}),
         ("6", {"currents": 4, "runs": 2, "duration_ms": 100.0, "candidates": 20, "refined": 1, "iterations": 3}),
         ("6-S1", {"runs": 2, "duration_ms": 1100.0}),
     ],
@@ -237,7 +238,7 @@ def test_an_own_cell_goes_from_its_files_to_a_surrogate(study):
 def test_every_figure_is_tested():
     import reproduce_neuron_surrogates
 
-    assert {*SMALL, "5A-G", "5H-I", "6", "6-S1"} == set(reproduce_neuron_surrogates.FIGURES)
+    assert {*SMALL, "5A-G", "poster", "5H-I", "6", "6-S1"} == set(reproduce_neuron_surrogates.FIGURES)
 
 
 def test_published_training_goes_on_where_it_was_and_leaves_frozen_layers_alone(study, tmp_path):

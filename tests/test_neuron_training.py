@@ -57,6 +57,8 @@ def test_checkpoints_of_another_training_are_refused(tmp_path):
     trained(tmp_path / "checkpoint")
     with pytest.raises(ValueError, match="another training"):
         trained(tmp_path / "checkpoint", replace(SCHEDULE, learning_rate=1e-3))
+    with pytest.raises(ValueError, match="another training"):
+        train_neuron(network(), [runs(12, 0), runs(24, 3)], runs(8, 2), SCHEDULE, tmp_path / "checkpoint", False)
     (tmp_path / "checkpoint").write_bytes(b"no weights at all")
     with pytest.raises(ValueError, match="damaged or no training"):
         trained(tmp_path / "checkpoint")
@@ -130,6 +132,7 @@ def test_a_perfect_surrogate_scores_full_marks_and_a_shuffled_one_does_not():
     for name in ("precision_1ms", "recall_1ms", "variance_explained", "r", "subthreshold_r", "half V_r"):
         assert perfect[name] == pytest.approx(1, abs=1e-4), name
     assert perfect["rate_error_Hz"] == 0
+    assert perfect["rate_r"] == pytest.approx(1)
     order = np.roll(np.arange(20), 1)
     shuffled = score(Response(*(x[order] for x in target)), target, 1.0, ["half V"]).to_json()
     for name in ("precision_1ms", "recall_1ms", "variance_explained", "r", "subthreshold_r", "half V_r"):

@@ -3,15 +3,18 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from inference.cli import app
 from simulators.campaign import Campaign
 from surrogates.neurons import curricula, making
+from surrogates.neurons.behaviour import behaviour
 from surrogates.neurons.curricula import CURRICULA, Regime
 from surrogates.neurons.making import curriculum_of
 from surrogates.neurons.own_cells import read_own_cell
+from surrogates.neurons.stored import load_neuron
 
 SWC = """# a soma of 20 um and one dendrite of 200 um
 1 1 0 0 0 10 -1
@@ -72,6 +75,13 @@ def test_a_file_says_the_cell_and_how_hard_it_is_driven(own):
         ({"template": {"file": "cell.hoc", "name": "Cell"}}, "--trust"),
         ({"morphology": "nothing.swc"}, "nothing.swc"),
         ({"synapses": [SYNAPSES[0] | {"rise_ms": 9.0}]}, "rise"),
+        ({"rates_Hz": 20}, "rates_Hz is 20; expected two numbers above 0"),
+        ({"rates_Hz": [20, 0]}, "expected two numbers above 0"),
+        ({"passes": "many"}, 'passes is "many"; expected a whole number from 1'),
+        ({"rounds": 0}, "a whole number from 1 to 99"),
+        ({"seed": 1.5}, "a whole number"),
+        ({"record": "apic[0]"}, "a list of names"),
+        ({"morphology": 3}, "the name of a file"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named(own, changed, said):
@@ -110,9 +120,49 @@ def test_an_own_cell_is_trained_and_evaluated_by_one_command_each(own, tmp_path,
     scores = json.loads(found.output.strip().splitlines()[-1])
     assert set(scores) == {"low", "high", "all"}
     assert scores["all"]["runs"] == 6
+    curriculum = making.curriculum_of(str(own()))
+    fires = behaviour(load_neuron(out), curriculum, runs=1, duration_ms=200.0, long_ms=400.0).to_json()
+    assert np.shape(fires["neuron_Hz"]) == np.shape(fires["surrogate_Hz"]) == (6, 3)
+    assert max(map(max, fires["neuron_Hz"])) > 0
+    assert fires["map_r2"] < 0.5  # it has learned nothing yet
+    assert len(fires["explained_by_stretch"]) == 2
     other = run(app, ["surrogate", "evaluate", out, "--cell", "L5_basket", "--data", data, "--workers", "1"])
     assert other.exit_code == 2
-    assert "has 6 synapses" in other.output
+    assert "not a surrogate of L5_basket: its synapse 0 is" in other.output
+    slower = own(synapses=[SYNAPSES[0] | {"decay_ms": 4.0}, SYNAPSES[1]])
+    other = run(app, ["surrogate", "evaluate", out, "--cell", str(slower), "--data", data, "--workers", "1"])
+    assert other.exit_code == 2
+    assert "its synapse 0 is" in other.output
+    picture = run(app, ["surrogate", "evaluate", out, "--cell", str(own()), "--data", data, "--figure", "a.docx"])
+    assert picture.exit_code == 2
+    assert "a.docx does not end in a kind of picture" in picture.output
+    for cell in ("cell", "L5_basket"):
+        assert (tmp_path / "data" / cell).is_dir() == (cell == "cell")
+    assert not list(tmp_path.glob("*.training"))
+    nowhere = run(app, ["surrogate", "train", "--cell", "point", "--out", str(tmp_path / "no" / "x"), "--data", data])
+    assert nowhere.exit_code == 2
+    assert "there is no folder" in nowhere.output
+
+
+def test_a_cell_that_cannot_be_built_is_an_error_that_says_why(own, tmp_path, monkeypatch):
+    read = making.curriculum_of
+    monkeypatch.setattr(making, "curriculum_of", lambda *a: small(read(*a)))
+    cell = own(synapses=[SYNAPSES[0] | {"section_list": "tuft"}])
+    command = ["surrogate", "train", "--cell", str(cell), "--out", str(tmp_path / "o"), "--data", str(tmp_path / "d")]
+    found = CliRunner().invoke(app, [*command, "--workers", "1"])
+    assert found.exit_code == 2
+    assert "tuft" in found.output
+
+
+@pytest.mark.parametrize("template", [{}, "cell.hoc", {"file": "cell.hoc", "name": "Cell", "colour": 1}])
+def test_wrong_templates_are_named(own, template):
+    with pytest.raises(ValueError, match=r"template is .* expected \{.file.: ..., .name.: ...\}"):
+        read_own_cell(own(template=template), trust=True)
+
+
+def test_rounds_beyond_the_last_seed_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="rounds 1 to 99"):
+        CURRICULA["point"].simulate(tmp_path, 100)
 
 
 def test_every_curriculum_can_be_drawn_and_its_parts_share_no_seed(monkeypatch, tmp_path):

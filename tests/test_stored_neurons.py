@@ -78,6 +78,8 @@ def changed(file, **header):
     [
         ({"architecture": "os.system"}, "does not fit together"),
         ({"settings": {"hidden": 10**9}}, "out of all proportion"),
+        ({"settings": {"dilations": [10**9]}}, "out of all proportion"),
+        ({"settings": {"bin_ms": float("nan")}}, "out of all proportion"),
         ({"settings": {}}, "does not fit together"),
         ({"synapses": []}, "does not fit together"),
         ({"format": 99}, "format 99"),

@@ -14,6 +14,7 @@ from neuron_experiments.rows import Row, row_of
 from neuron_experiments.study import Study, console, first_outputs
 from surrogates.neurons.data import join
 from surrogates.neurons.published import DETAILED_CELL
+from surrogates.neurons.stored import TrainedNeuron
 
 _DATABASE = {"2/3": (94.2, 86.6, 90.7), "4": (74.5, 70.1, 74.5), "6": (67.0, 63.2, 63.5)}
 _NOT_HERE = "cell of a public database, which cannot be had here: not done"
@@ -56,6 +57,22 @@ def detailed(study: Study, runs: int = 10) -> list[Row]:
     return rows
 
 
+def poster(study: Study, runs: int = 20) -> list[Row]:
+    """The connectivity poster (Tolley & Jones): ``runs`` of each regime of the same cell, events told alone."""
+    simulators = [study.simulator("L5_poster", k) for k in range(3)]
+    parts = [study.unseen(replace(s, batch_size=5), f"L5_poster_{k}", runs, 20 + k) for k, s in enumerate(simulators)]
+    unseen = study.once(("joined", "L5_poster", runs), partial(join, parts))
+    bare = study.once(("bare", "L5_poster", runs), partial(first_outputs, unseen, 1))
+    neurons = study.poster("L5_poster"), study.default("L5_pyramidal")
+    found = [scores(study, n, r) for n, r in zip(neurons, (bare, unseen), strict=True)]
+    note = f"TCN-LSTM, {study.passes} passes; {study.told('L5_pyramidal')}; weights over one to three decades"
+    return [
+        row_of("poster", "L5 pyramidal, soma V: r", 0.788, (s.r for s in found), note=note),
+        row_of("poster", "L5 pyramidal, dipole: r", 0.765, (next(iter(s.outputs_r.values())) for s in found)),
+        *spike_rows("poster", found[0], found[1], {}, ""),
+    ]
+
+
 def own_cell(study: Study, passes: int | None = None) -> list[Row]:
     """5H-I. A cell's two files and its description are written, and one command makes its surrogate."""
     folder = study.data / "own"
@@ -68,7 +85,8 @@ def own_cell(study: Study, passes: int | None = None) -> list[Row]:
     for layer, numbers in _DATABASE.items():
         for what, number in zip(("variance explained, %", "precision, %", "recall, %"), numbers, strict=True):
             rows.append(Row("5H-I", f"layer {layer} pyramidal: {what}", number, note=_NOT_HERE))
-    note = f"a generated cell (SWC, fit_parameters.json), {passes or study.passes} passes; trained by one command"
+    learned = TrainedNeuron.load(out).about["training"]["passes"]
+    note = f"a generated cell (SWC, fit_parameters.json), {learned} passes; trained by one command"
     for what, key in (
         ("variance explained, %", "variance_explained"),
         ("precision within 10 ms, %", "precision_10ms"),

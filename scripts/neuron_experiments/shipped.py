@@ -75,6 +75,9 @@ def compared(study: Study, neuron: TrainedNeuron, simulator: CellSimulator, labe
         k: run_campaign(s, n, seed, folder / f"{label}_{n}_{seed}_{k}.zarr", study.workers)
         for k, s in simulators.items()
     }
+    for campaign in campaigns.values():
+        if campaign.reasons:
+            raise RuntimeError(f"simulations in {campaign.path} failed: {campaign.reasons}")
     rows = campaigns["as_trained"].usable
     others = [Response(*target_of(campaigns[k].values(rows))) for k in ("half_step", "jittered")]
     runs = read_runs(campaigns["as_trained"], simulator)

@@ -19,6 +19,7 @@ from surrogates.neurons.data import Runs, join, read_runs
 from surrogates.neurons.interface import NeuronSurrogate, Response
 from surrogates.neurons.published import ARCHITECTURES, WindowSurrogate
 from surrogates.neurons.stored import TrainedNeuron, load_neuron, shipped_neurons
+from surrogates.neurons.tcn_lstm import TCNLSTM
 from surrogates.neurons.training import train_neuron
 from surrogates.threads import one_thread
 
@@ -125,6 +126,18 @@ class Study:
 
         return self.once(("published", task, architecture), make)
 
+    def poster(self, task: str) -> TrainedNeuron:
+        """The network of Tolley and Jones, which tells V and the dipole, trained for the study's passes."""
+
+        def make() -> TrainedNeuron:
+            curriculum = self.tasks[task]
+            torch.manual_seed(self.seed)
+            cell = curriculum.cell
+            network = TCNLSTM(len(cell.synapses), 1, curriculum.sample_ms, threshold_mV=cell.threshold_mV)
+            return self._learn(task, network, "TCNLSTM", learning_rate=1e-3, stretch_bins=400)
+
+        return self.once(("poster", task), make)
+
     def retrained(self, task: str, kind: str) -> TrainedNeuron:
         """The network of the task "potassium" of which only the uppermost layers learn this task, 10 minutes at most.
 
@@ -171,23 +184,29 @@ class Study:
 
     def _train_default(self, task: str, control: NeuronSurrogate | None = None) -> TrainedNeuron:
         """From the beginning, or, of a control network, the heads alone."""
-        curriculum = self.tasks[task]
-        path = self.data / task / f"default_{self.passes}_{self.seed}.safetensors"
-        if path.is_file():
-            return TrainedNeuron.load(path)
-        stages, validation = self.training(task)
         torch.manual_seed(self.seed)
-        network = curriculum.build()
+        network = self.tasks[task].build()
         if control is not None:
             network.load_state_dict(control.state_dict())
             network.requires_grad_(False)
             network.heads.requires_grad_(True)
-        schedule = replace(curriculum.schedule, passes=self.passes, seed=self.seed)
+        return self._learn(task, network, "default")
+
+    def _learn(self, task: str, network: NeuronSurrogate, name: str, **schedule: Any) -> TrainedNeuron:
+        """What is kept from another time is taken, if it is of a network of the same settings."""
+        cell, path = self.tasks[task].cell, self.data / task / f"{name}_{self.passes}_{self.seed}.safetensors"
+        if path.is_file():
+            neuron = TrainedNeuron.load(path)
+            if neuron.network.settings == network.settings:
+                return neuron
+        stages, validation = self.training(task)
+        *stages, validation = (first_outputs(r, network.outputs) for r in (*stages, validation))
+        changed = replace(self.tasks[task].schedule, passes=self.passes, seed=self.seed, **schedule)
         with one_thread():
-            console.print(f"training the default network on {task}")
-            trained = train_neuron(network, stages, validation, schedule, path.with_suffix(".training"))
+            console.print(f"training {name} on {task}, {self.passes} passes")
+            trained = train_neuron(network, stages, validation, changed, path.with_suffix(".training"))
         about = {"passes": self.passes, "error": trained.error, "versions": versions()}
-        TrainedNeuron(network, curriculum.cell.synapses, curriculum.cell.outputs, about).save(path)
+        TrainedNeuron(network, cell.synapses, cell.outputs[: network.outputs], about).save(path)
         return TrainedNeuron.load(path)
 
 

@@ -53,6 +53,7 @@ TASKS: dict[str, Curriculum] = {
         regimes=tuple(replace(r, runs=r.runs // 3) for r in CURRICULA["point"].regimes),
     ),
     "L5_pyramidal": _detailed(HNNCell("L5_pyramidal", dendrites=True), 0.5),
+    "L5_poster": CURRICULA["L5_pyramidal"],
     # The published network sees 64 samples of 1 ms, and of the cell its V alone.
     "L5_pyramidal_1ms": _detailed(HNNCell("L5_pyramidal"), 1.0),
 }

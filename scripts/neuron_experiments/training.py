@@ -75,10 +75,13 @@ class _Fit:
     def run(self, stages: Sequence[Runs], validation: Runs, seconds: float, optimiser: torch.optim.Optimizer) -> None:
         rows = [sum(len(s) for s in stages[: k + 1]) for k in range(len(stages))]
         runs, stored = join(stages), self.seconds
-        while self.seconds < seconds and self.waited < _PATIENCE:
+        last = len(stages) - 1
+        while self.seconds < seconds and (self.stage < last or self.waited < _PATIENCE):
             start = time.perf_counter()
             part = self.seconds / seconds
             due = sum(part >= sum(self.shares[: k + 1]) / sum(self.shares) for k in range(len(stages) - 1))
+            if self.waited >= _PATIENCE:
+                due = max(due, self.stage + 1)
             if due > self.stage:
                 # What was best for the easier runs need not be for all of them.
                 self.stage, self.best, self.waited = due, float("inf"), 0

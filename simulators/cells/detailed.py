@@ -82,7 +82,10 @@ class HocTemplate:
     rest_mV: float = -70.0
 
     def files(self) -> tuple[FilePath, ...]:
-        return (self.file, *(a for a in self.arguments if isinstance(a, str) and Path(a).is_file()))
+        """The hoc file, and files and folders that its arguments name; what hoc loads by itself is not known."""
+        places = [base / a for a in self.arguments if isinstance(a, str) for base in (Path(), Path(self.file).parent)]
+        named = [sorted(place.iterdir()) if place.is_dir() else [place] for place in places]
+        return (self.file, *(file for files in named for file in files if file.is_file()))
 
     def instantiate(self) -> tuple[Shape, dict[str, float]]:
         """Raises ValueError where hoc does not make the cell."""

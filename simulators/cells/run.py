@@ -82,7 +82,8 @@ def _advance(values, cells, traces, outputs, step, dt_ms) -> np.ndarray:
     row = 0  # of the fine trace
     for first in range(0, samples, chunk):
         end = min(first + chunk, samples)
-        context.psolve(end * step * dt_ms)
+        # A quarter of a step more: in long runs NEURON's clock lags by its rounding, and it would stop a step early.
+        context.psolve((end * step + 0.25) * dt_ms)
         for k, cell in enumerate(cells):
             trace = np.array(traces[k])
             fine[k, row : row + len(trace)] = trace
@@ -99,11 +100,14 @@ def _advance(values, cells, traces, outputs, step, dt_ms) -> np.ndarray:
 
 
 def _spikes(v, threshold_mV, step, dt_ms, samples):
-    """Spikes in each sample's step, by the time they cross the threshold; and (sample, height) of their peaks."""
+    """Spikes in each sample's step, by the time they cross the threshold; and (sample, height) of their peaks.
+
+    A peak is in the sample at the end of its step: at the nearest one it could come before its spike.
+    """
     up = np.flatnonzero((v[:-1] < threshold_mV) & (v[1:] >= threshold_mV)) + 1
     counts = np.bincount(np.minimum((up - 1) // step, samples - 1), minlength=samples)
     peaks = []
     for i in up:
         peak = i + int(np.argmax(v[i : i + round(_SPIKE_MS / dt_ms)]))
-        peaks.append((min(max(round(peak / step) - 1, 0), samples - 1), float(v[peak])))
+        peaks.append((min((peak - 1) // step, samples - 1), float(v[peak])))
     return counts, peaks

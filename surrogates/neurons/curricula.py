@@ -12,7 +12,7 @@ from typing import Any
 
 from simulators.campaign import Campaign, run_campaign
 from simulators.cells.cell import Cell, CellSimulator
-from simulators.cells.hnn import CELL_TYPES, HNNCell
+from simulators.cells.hnn import HNNCell
 from simulators.cells.inputs import DistinctMilliseconds, InputProtocol, PoissonSynapses
 from simulators.cells.point import PointCell
 from simulators.interface import Parameter, ParameterSpace
@@ -37,12 +37,14 @@ class Regime:
 class Curriculum:
     """A cell, the regimes its surrogate learns in this order, and the network and schedule that do it well.
 
-    More outputs of the cell than are asked for make a better surrogate: they tell it of states that V does not show.
+    highest_Hz: rates of events at each excitatory and each inhibitory synapse that are high for this cell. More outputs
+    of the cell than are asked for make a better surrogate: they tell it of states that V does not show.
     """
 
     cell: Cell
     regimes: tuple[Regime, ...]
     schedule: Schedule
+    highest_Hz: tuple[float, float]
     duration_ms: float = 1000.0
     sample_ms: float = 1.0
     rounds: int = 1
@@ -62,7 +64,9 @@ class Curriculum:
     def simulate(
         self, folder: str | os.PathLike, part: int | str, workers: int = 1, progress: bool = True
     ) -> dict[str, Campaign]:
-        """The campaigns of one round, of ``TEST`` or of ``VALIDATION``; those that are there are only read."""
+        """The campaigns of one round (1 to 99), ``TEST`` or ``VALIDATION``; those that are there are only read."""
+        if not isinstance(part, str) and not 1 <= part < 100:
+            raise ValueError(f"round {part} of training data; there are rounds 1 to 99, with seeds of their own")
         found = {}
         for k, regime in enumerate(self.regimes):
             n = {TEST: self.tests, VALIDATION: self.validations}.get(str(part), regime.runs)
@@ -90,17 +94,19 @@ def _scales(low: float, high: float) -> DistinctMilliseconds:
     )
 
 
-def _column(cell_type: str, rounds: int, **changed: Any) -> Curriculum:
+def _column(cell_type: str, rounds: int, passes: int) -> Curriculum:
     """Drives of the published surrogates of the column's cells: weights over one, two and three decades."""
     regimes = (
         Regime("sub", PoissonSynapses(20.0, (1e-4, 1e-3)), 250),
         Regime("connected", PoissonSynapses(10.0, (1e-4, 1e-2)), 400),
         Regime("supra", PoissonSynapses(20.0, (1e-4, 1e-1)), 600),
     )
-    schedule = Schedule(**{"passes": 3000, "batch": 64, "stretch_bins": 200, **changed})
+    schedule = Schedule(passes, batch=64, stretch_bins=100)
     network = {"hidden": 64, "membranes": 16, "frame": 2}
     cell = HNNCell(cell_type, dendrites=True)
-    return Curriculum(cell, regimes, schedule, 1000.0, 0.5, rounds=rounds, network=network)
+    return Curriculum(
+        cell, regimes, schedule, (20.0, 20.0), 1000.0, 0.5, rounds=rounds, validations=50, network=network
+    )
 
 
 CURRICULA: dict[str, Curriculum] = {
@@ -111,10 +117,15 @@ CURRICULA: dict[str, Curriculum] = {
             Regime("subthreshold", _scales(0.2, 1.0), 300),
             Regime("active", _scales(0.0, 4.0), 1500),
         ),
-        Schedule(passes=600, batch=128, stretch_bins=200, learning_rate=3e-3),
+        Schedule(passes=1000, batch=128, stretch_bins=100, learning_rate=3e-3),
+        (320.0, 120.0),
         duration_ms=2000.0,
         batch_size=100,
         network={"hidden": 48, "membranes": 16, "least_uS": 2.5e-3},
     ),
-    **{name: _column(name, 4 if name.endswith("pyramidal") else 2) for name in CELL_TYPES},
+    "L5_pyramidal": _column("L5_pyramidal", 5, 3500),
+    "L2_pyramidal": _column("L2_pyramidal", 4, 2000),
+    # The column's two basket cells are one and the same cell.
+    "L5_basket": _column("L5_basket", 3, 800),
+    "L2_basket": _column("L2_basket", 3, 800),
 }

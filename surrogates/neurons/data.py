@@ -1,6 +1,7 @@
 """Simulated cells as tensors to learn from."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -32,7 +33,7 @@ class Runs(NamedTuple):
 def read_runs(campaign: Campaign, simulator: CellSimulator) -> Runs:
     """All usable rows of a campaign of cells; the events are drawn again from each row's seed.
 
-    Raises ValueError if another simulator made the campaign.
+    Warns of rows that failed. Raises ValueError if all did, or if another simulator made the campaign.
     """
     if campaign.configuration["simulator"] != json.loads(json.dumps(describe(simulator))):
         raise ValueError(
@@ -40,6 +41,13 @@ def read_runs(campaign: Campaign, simulator: CellSimulator) -> Runs:
             f"  here: {describe(simulator)}"
         )
     rows = campaign.usable
+    if campaign.reasons:
+        failed = (
+            f"{len(campaign.reasons)} simulations in {campaign.path} failed: {next(iter(campaign.reasons.values()))}"
+        )
+        if not rows.size:
+            raise ValueError(failed)
+        warnings.warn(failed, stacklevel=2)
     # Only now are simulations and seeds counted as the campaign counted them.
     seeds = np.random.SeedSequence(campaign.configuration["seed"]).spawn(campaign.configuration["n"])
     theta = campaign.theta

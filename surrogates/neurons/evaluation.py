@@ -1,5 +1,6 @@
 """How well a surrogate neuron does: free-running, on runs it has never seen."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -87,7 +88,8 @@ class Scores:
 
     variance_explained: of V, clipped at ``CLIP_MV``; r: of V with its spikes; subthreshold_r: of V without what lies
     from 2 ms before to 10 ms after any spike, true or predicted; spikes: by tolerance (ms); rates_Hz: true, predicted;
-    rate_error_Hz: mean over runs; outputs_r: of each output.
+    rate_error_Hz: mean over runs; rate_r: over runs, which differ in their input, NaN where all fire as often;
+    outputs_r: of each output.
     """
 
     runs: int
@@ -97,6 +99,7 @@ class Scores:
     spikes: dict[float, Matched]
     rates_Hz: tuple[float, float]
     rate_error_Hz: float
+    rate_r: float
     outputs_r: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
@@ -107,13 +110,20 @@ class Scores:
                 f"precision_{tolerance:g}ms": round(m.precision, 4),
                 f"recall_{tolerance:g}ms": round(m.recall, 4),
             }
-        widest = self.spikes[max(self.spikes)]
-        found["shift_ms"] = round(float(widest.shift_ms.mean()), 3) if widest.matched else None
-        found["shift_sd_ms"] = round(float(widest.shift_ms.std()), 3) if widest.matched else None
-        for name in ("variance_explained", "r", "subthreshold_r", "rate_error_Hz"):
-            found[name] = round(getattr(self, name), 4)
+            shift_ms = m.shift_ms if m.matched else np.array([np.nan])
+            found |= {
+                f"shift_{tolerance:g}ms": _rounded(shift_ms.mean(), 3),
+                f"shift_sd_{tolerance:g}ms": _rounded(shift_ms.std(), 3),
+            }
+        for name in ("variance_explained", "r", "subthreshold_r", "rate_error_Hz", "rate_r"):
+            found[name] = _rounded(getattr(self, name), 4)
         found["rate_Hz"], found["predicted_rate_Hz"] = (round(rate, 3) for rate in self.rates_Hz)
         return found | {f"{name}_r": round(r, 4) for name, r in self.outputs_r.items()}
+
+
+def _rounded(x: float, digits: int) -> float | None:
+    """None for what is not defined, as JSON has it."""
+    return round(float(x), digits) if math.isfinite(x) else None
 
 
 def score(response: Response, target: Target, bin_ms: float, outputs: Sequence[str] = ()) -> Scores:
@@ -130,6 +140,7 @@ def score(response: Response, target: Target, bin_ms: float, outputs: Sequence[s
         {t: match_spikes(response.spikes, target.spikes, bin_ms, t) for t in TOLERANCES_MS},
         (float(rates[0].mean()), float(rates[1].mean())),
         float((rates[0] - rates[1]).abs().mean()),
+        correlation(*rates) if rates[0].std() > 0 else math.nan,
         {name: correlation(response.outputs[..., k], target.outputs[..., k]) for k, name in enumerate(outputs)},
     )
 

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+_BINS_MS = 1e-3, 1e3
+
 
 class Target(NamedTuple):
     """What the cell did. v: of the soma, mV; spikes: number in each bin; outputs: in the units of the cell's own."""
@@ -34,6 +36,11 @@ class NeuronSurrogate(nn.Module):
 
     def __init__(self, synapses: int, outputs: int, bin_ms: float) -> None:
         super().__init__()
+        if synapses < 1 or outputs < 0 or not _BINS_MS[0] <= bin_ms <= _BINS_MS[1]:
+            raise ValueError(
+                f"{synapses} synapses, {outputs} outputs and bins of {bin_ms} ms; expected at least one synapse and "
+                f"bins of {_BINS_MS[0]:g} to {_BINS_MS[1]:g} ms"
+            )
         self.synapses, self.outputs, self.bin_ms = synapses, outputs, bin_ms
 
     def maps(self) -> list[nn.Parameter]:

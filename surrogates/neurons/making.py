@@ -1,6 +1,7 @@
 """From the name of a cell to a trained surrogate, and from a surrogate to its scores."""
 
 import os
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -29,6 +30,11 @@ def curriculum_of(cell: str, trust: bool = False) -> Curriculum:
     raise ValueError(f"there is no cell '{cell}'; choose one of {', '.join(CURRICULA)}, or name the .json of your own")
 
 
+def folder_of(cell: str, data: str | os.PathLike) -> Path:
+    """Where in ``data`` the simulations of a cell are: each has a folder of its own."""
+    return Path(data) / Path(cell).stem
+
+
 def make_neuron(
     cell: str,
     data: str | os.PathLike,
@@ -43,9 +49,12 @@ def make_neuron(
 ) -> tuple[TrainedNeuron, Runs]:
     """Simulate what is missing in ``data``, train, and write ``out``; the validation runs come with the surrogate.
 
-    Training that was stopped goes on from a file beside ``out``. Raises ValueError as ``curriculum_of`` and
-    ``train_neuron``.
+    Training that was stopped goes on from a file beside ``out``. Raises ValueError as ``curriculum_of``, ``read_runs``
+    and ``train_neuron``, and where ``out`` cannot be written.
     """
+    out, data = Path(out), folder_of(cell, data)
+    if not out.parent.is_dir():
+        raise ValueError(f"there is no folder {out.parent} to write {out.name} to")
     curriculum = curriculum_of(cell, trust)
     schedule = curriculum.schedule.changed(passes=passes, seed=seed)
     numbers = range(1, 1 + (rounds or curriculum.rounds))
@@ -53,20 +62,21 @@ def make_neuron(
     stages = curriculum.stages(data, numbers, workers, progress)
     torch.manual_seed(seed)
     network = curriculum.build()
-    checkpoint = Path(out).with_name(Path(out).name + ".training")
+    checkpoint = out.with_name(out.name + ".training")
     with one_thread():
         trained = train_neuron(network, stages, validation, schedule, checkpoint, progress)
     told = {"cell": cell, "rounds": list(numbers), "passes": schedule.passes, "seed": seed}
     about = {
-        "command": f"circuitsbi surrogate train --cell {cell} --out {Path(out).name} --rounds {len(numbers)} "
-        f"--passes {schedule.passes} --seed {seed}",
+        "command": f"circuitsbi surrogate train --cell {cell} --out {out.name} --rounds {len(numbers)} "
+        f"--passes {schedule.passes} --seed {seed}" + " --trust" * trust,
         "data": {r.name: describe(curriculum.simulator(r)) for r in curriculum.regimes},
         "runs": {r.name: len(stage) for r, stage in zip(curriculum.regimes, stages, strict=True)},
-        "training": told | {"error": trained.error, "history": trained.history},
+        "training": told | {"error": trained.error, "history": trained.history, "data": trained.data},
         "versions": versions(),
     }
     neuron = TrainedNeuron(network, curriculum.cell.synapses, curriculum.cell.outputs, about)
     neuron.save(out)
+    checkpoint.unlink()
     # What is used from now on is what a reader of the file gets.
     return TrainedNeuron.load(out), validation
 
@@ -84,12 +94,10 @@ def evaluate_neuron(
     Raises ValueError if the surrogate is not one of this cell.
     """
     curriculum = curriculum_of(cell, trust)
-    mine, theirs = ([s.name for s in synapses] for synapses in (neuron.synapses, curriculum.cell.synapses))
-    if mine != theirs:
-        raise ValueError(f"this surrogate has {len(mine)} synapses ({mine[0]} ...), the cell {cell} has {len(theirs)}")
+    _refuse_another(neuron, cell, curriculum)
     names = [o.name for o in neuron.outputs]
     found, responses = {}, []
-    tests = curriculum.runs(data, TEST, workers, progress)
+    tests = curriculum.runs(folder_of(cell, data), TEST, workers, progress)
     with one_thread():
         for regime, runs in zip(curriculum.regimes, tests, strict=True):
             responses.append(neuron.network.respond(runs.events))
@@ -97,3 +105,15 @@ def evaluate_neuron(
     everything = Response(*(torch.cat(field) for field in zip(*responses, strict=True)))
     target: Target = join(tests).target
     return found | {"all": score(everything, target, neuron.network.bin_ms, names)}
+
+
+def _refuse_another(neuron: TrainedNeuron, cell: str, curriculum: Curriculum) -> None:
+    """A surrogate may have fewer outputs than its cell."""
+    outputs = curriculum.cell.outputs[: len(neuron.outputs)]
+    things = (("synapse", neuron.synapses, curriculum.cell.synapses), ("output", neuron.outputs, outputs))
+    for thing, mine, theirs in things:
+        for k, (own, other) in enumerate(zip_longest(mine, theirs)):
+            if own != other:
+                raise ValueError(f"not a surrogate of {cell}: its {thing} {k} is {own}, that of the cell {other}")
+    if neuron.network.bin_ms != curriculum.sample_ms:
+        raise ValueError(f"the surrogate has bins of {neuron.network.bin_ms} ms, {cell} of {curriculum.sample_ms} ms")

@@ -6,10 +6,13 @@
      "record": ["apic[0]"], "rates_Hz": [20, 20]}
 
 Instead of morphology and parameters there may be "template": {"file": "cell.hoc", "name": "Cell", "arguments": [...]}.
-Paths are relative to the file. rates_Hz: the highest rates of each excitatory and each inhibitory synapse.
+Paths are relative to the file, those among a template's arguments to the hoc file. rates_Hz: the highest rates of each
+excitatory and each inhibitory synapse.
 """
 
 import json
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from surrogates.neurons.curricula import Curriculum, Regime
 from surrogates.neurons.training import Schedule
 
 _RATES_HZ = (20.0, 20.0)
+_OPTIONAL = ("arguments", "celsius", "rest_mV")  # in a template
 _BODY = ("morphology", "parameters", "channels", "values", "template")
 _REST = ("synapses", "mechanisms", "record", "currents", "seed", "threshold_mV", "rates_Hz", "rounds", "passes")
 
@@ -50,14 +54,15 @@ def read_own_cell(path: str | Path, trust: bool = False) -> Curriculum:
         )
     except TypeError as error:
         raise ValueError(f"{path} does not describe a cell: {error}; see 'Your own cell' in the README") from error
-    highest = about.get("rates_Hz", _RATES_HZ)
+    excitatory_Hz, inhibitory_Hz = map(float, about.get("rates_Hz", _RATES_HZ))
+    highest = excitatory_Hz, inhibitory_Hz
     regimes = tuple(
         Regime(name, _rates(share, highest), runs) for name, share, runs in (("low", 0.2, 200), ("high", 1.0, 800))
     )
-    schedule = Schedule(passes=int(about.get("passes", 1500)), batch=64, stretch_bins=200, shares=(0.1, 0.9))
+    schedule = Schedule(about.get("passes", 1500), batch=64, stretch_bins=100, shares=(0.1, 0.9))
     network = {"hidden": 64, "membranes": 16, "frame": 2}
-    rounds = int(about.get("rounds", 1))
-    return Curriculum(cell, regimes, schedule, 1000.0, 0.5, rounds=rounds, batch_size=10, network=network)
+    rounds = about.get("rounds", 1)
+    return Curriculum(cell, regimes, schedule, highest, 1000.0, 0.5, rounds=rounds, batch_size=10, network=network)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -70,14 +75,53 @@ def _read(path: Path) -> dict[str, Any]:
     unknown = set(about) - {*_BODY, *_REST}
     if unknown:
         raise ValueError(f"{path} says {', '.join(sorted(unknown))}, which is none of {', '.join((*_BODY, *_REST))}")
+    for name, value in about.items():
+        expected, right = _EXPECTED[name]
+        if not right(value):
+            raise ValueError(f"{path}: {name} is {json.dumps(value)[:80]}; expected {expected}")
     return about
+
+
+def _whole(least: int, most: int) -> tuple[str, Callable[[Any], bool]]:
+    return f"a whole number from {least} to {most}", lambda x: type(x) is int and least <= x <= most
+
+
+def _is_number(x: Any) -> bool:
+    return type(x) in (int, float) and math.isfinite(x)
+
+
+def _is_list_of(x: Any, kind: type) -> bool:
+    return isinstance(x, list) and all(isinstance(entry, kind) for entry in x)
+
+
+_FILE = ("the name of a file", lambda x: isinstance(x, str))
+_NAMES = ("a list of names", lambda x: _is_list_of(x, str))
+_EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(("morphology", "parameters", "channels", "values"), _FILE),
+    "mechanisms": ("the name of a folder", lambda x: isinstance(x, str)),
+    "template": (
+        '{"file": ..., "name": ...} and, if needed, "arguments", "celsius", "rest_mV"',
+        lambda x: isinstance(x, dict) and {"file", "name"} <= set(x) <= {"file", "name", *_OPTIONAL},
+    ),
+    "synapses": ("a list of groups of synapses", lambda x: _is_list_of(x, dict)),
+    "record": _NAMES,
+    "currents": _NAMES,
+    "seed": _whole(0, 2**32 - 1),
+    "threshold_mV": ("a number", _is_number),
+    "rates_Hz": (
+        "two numbers above 0, also where the cell has synapses of one kind only",
+        lambda x: isinstance(x, list) and len(x) == 2 and all(_is_number(rate) and rate > 0 for rate in x),
+    ),
+    "rounds": _whole(1, 99),
+    "passes": _whole(1, 10**7),
+}
 
 
 def _body(about: dict[str, Any], folder: Path) -> Body:
     if "template" in about:
         template = about["template"]
         arguments = tuple(template.get("arguments", ()))
-        extra = {k: template[k] for k in ("celsius", "rest_mV") if k in template}
+        extra = {k: template[k] for k in _OPTIONAL[1:] if k in template}
         return HocTemplate(folder / template["file"], template["name"], arguments, **extra)
     missing = [name for name in ("morphology", "parameters") if name not in about]
     if missing:
@@ -86,8 +130,8 @@ def _body(about: dict[str, Any], folder: Path) -> Body:
     return Reconstruction(folder / about["morphology"], folder / about["parameters"], **optional)
 
 
-def _rates(share: float, highest: Any) -> PoissonRates:
-    excitatory, inhibitory = (share * float(rate) for rate in highest)
+def _rates(share: float, highest: Sequence[float]) -> PoissonRates:
+    excitatory, inhibitory = (share * rate for rate in highest)
     return PoissonRates(
         parameters=ParameterSpace(
             (

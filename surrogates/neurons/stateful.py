@@ -1,7 +1,10 @@
-"""The project's own surrogate neuron: a recurrent network that keeps the cell's state and sees nothing but events.
+"""The project's own surrogate neuron: a recurrent network that keeps the cell's state and sees nothing but events
+and its own spikes.
 
-Synaptic conductances are computed exactly; the network sees them, and what they would do to membranes of different
-leaks. One step of the network covers a frame of one or more bins, of which it tells each by itself.
+Synaptic conductances are computed exactly; the network sees them, and what they do to passive membranes. In training it
+is told the cell's spikes, later its own: where a spike's time is uncertain, what it says of V afterwards is that of a
+cell that has spiked or of one that has not, and not something between the two. One step of the network covers a frame
+of one or more bins, of which it tells each by itself.
 """
 
 import math
@@ -17,8 +20,9 @@ from simulators.cells.inputs import Synapse
 from surrogates.neurons.evaluation import CLIP_MV
 from surrogates.neurons.interface import NeuronSurrogate, Response, Target
 
-_SPIKE_WEIGHT, _EXCESS_WEIGHT, _OUTPUT_WEIGHT = 5.0, 0.2, 0.1
+_SPIKE_WEIGHT, _EXCESS_WEIGHT, _OUTPUT_WEIGHT = 5.0, 0.2, 0.15
 _QUIET = 0.25  # runs that vary by less than this share of the standard deviation count no more for it
+_MEMBRANES_MS = 2.0, 60.0  # range of the membranes' time constants at rest, before they are learned
 KEPT_MS = 10.0  # time in which chances of a spike that were not taken are forgotten
 LEAST_CHANCE = 0.05  # bins with less never have the spike
 _RUNS_AT_ONCE = 256
@@ -27,21 +31,25 @@ _RUNS_AT_ONCE = 256
 class State(NamedTuple):
     """All that a neuron remembers.
 
-    rise, decay: the two exponentials of its conductances, uS; chance: of a spike that was not yet given.
+    conductance: in multiples of the least one told apart; decay: the slower of its two exponentials; potential: of the
+    membranes, in units of 20 mV above -70 mV; spikes: of the last frame; chance: of a spike that was not yet given.
     """
 
-    rise: Float[Tensor, "runs synapses"]
+    conductance: Float[Tensor, "runs synapses"]
     decay: Float[Tensor, "runs synapses"]
+    potential: Float[Tensor, "runs membranes"]
     hidden: Float[Tensor, "runs hidden"]
+    spikes: Float[Tensor, "runs frame"]
     chance: Float[Tensor, " runs"]
 
 
 class StatefulNeuron(NeuronSurrogate):
     """A gated recurrent network (GRU) behind exact synapses.
 
-    constants: rise and decay (ms) and reversal (mV) of each synapse; hidden: units; membranes: number of learned
-    weightings of the conductances, each seen as the logarithm of its sum and the voltage it pulls to; frame: bins in a
-    step of the network; least_uS: conductances below it are seen linearly, above it by their logarithm.
+    constants: rise and decay (ms) and reversal (mV) of each synapse; hidden: units; membranes: number of passive
+    membranes with a learned share of each synapse, whose potential and logarithm of total conductance are seen; frame:
+    bins in a step of the network, of which at most one has a spike; least_uS: conductances below it are seen linearly,
+    above it by their logarithm.
     """
 
     rise: Tensor
@@ -64,8 +72,13 @@ class StatefulNeuron(NeuronSurrogate):
         least_uS: float = 3e-4,
     ) -> None:
         super().__init__(synapses, outputs, bin_ms)
-        if len(constants) != synapses or frame < 1:
-            raise ValueError(f"constants of {len(constants)} synapses for {synapses}; frames of {frame} bins")
+        if len(constants) != synapses or not all(0 < rise < decay for rise, decay, _ in constants):
+            raise ValueError(f"{synapses} synapses with constants {constants}; each needs a decay slower than its rise")
+        if min(hidden, membranes, frame) < 1 or not least_uS > 0:
+            raise ValueError(
+                f"{hidden} hidden units, {membranes} membranes, frames of {frame} bins and a least conductance of "
+                f"{least_uS} uS; expected one or more of each, and a conductance above 0"
+            )
         self.settings = {
             "synapses": synapses,
             "outputs": outputs,
@@ -85,7 +98,10 @@ class StatefulNeuron(NeuronSurrogate):
         self.register_buffer("reversal", ((reversal + 70) / 20).float())
         self.reach = nn.Parameter(0.5 * torch.randn(synapses, membranes) - 1)
         self.leak = nn.Parameter(torch.linspace(-2, 4, membranes))
-        self.recurrent = nn.GRU(frame * (synapses + 2 * membranes), hidden, batch_first=True)
+        fastest_ms, slowest_ms = _MEMBRANES_MS
+        constants_ms = fastest_ms * (slowest_ms / fastest_ms) ** torch.linspace(0, 1, membranes)
+        self.pace = nn.Parameter(torch.log(bin_ms / constants_ms)[torch.randperm(membranes)] - self.leak.detach())
+        self.recurrent = nn.GRU(frame * (synapses + 2 * membranes + 1), hidden, batch_first=True)
         self.heads = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, frame * (3 + outputs)))
         # Columns of the heads: logit of a spike, V clipped, V above the clip, outputs.
         self.register_buffer("mean", torch.zeros(3 + outputs))
@@ -110,33 +126,45 @@ class StatefulNeuron(NeuronSurrogate):
 
     def begin(self, runs: int) -> State:
         """The state of cells at rest."""
-        zeros = self.mean.new_zeros
-        return State(zeros(runs, self.synapses), zeros(runs, self.synapses), zeros(runs, self.hidden), zeros(runs))
+        sizes = self.synapses, self.synapses, len(self.leak), self.hidden, self.frame
+        return State._make([*(self.mean.new_zeros(runs, n) for n in sizes), self.mean.new_zeros(runs)])
 
     def forward(
-        self, events: Float[Tensor, "runs bins synapses"], state: State | None = None
+        self,
+        events: Float[Tensor, "runs bins synapses"],
+        spikes: Float[Tensor, "runs bins"],
+        state: State | None = None,
     ) -> tuple[Float[Tensor, "runs bins columns"], State]:
-        """Columns of the heads, scaled, and the state after the last bin. Bins come in whole frames."""
+        """Columns of the heads, scaled, for cells that have these spikes; the state after the last bin."""
+        runs, bins, _ = events.shape
+        seen, state = self._seen(events, state or self.begin(runs))
+        told = torch.cat([state.spikes[:, None], spikes.reshape(runs, -1, self.frame)], 1)
+        y, hidden = self.recurrent(torch.cat([seen, told[:, :-1]], -1), state.hidden[None])
+        columns = self.heads(y).reshape(runs, bins, 3 + self.outputs)
+        return columns, state._replace(hidden=hidden[0], spikes=told[:, -1])
+
+    def _seen(self, events: Tensor, state: State) -> tuple[Float[Tensor, "runs frames seen"], State]:
+        """What the network sees of each frame but spikes: conductances and membranes at the end of each bin."""
         runs, bins, _ = events.shape
         if bins % self.frame:
             raise ValueError(f"{bins} bins are no whole number of frames of {self.frame}")
-        state = state or self.begin(runs)
-        seen, rise, decay = self._seen(events, state)
-        y, hidden = self.recurrent(seen.reshape(runs, bins // self.frame, -1), state.hidden[None])
-        columns = self.heads(y).reshape(runs, bins, 3 + self.outputs)
-        return columns, State(rise, decay, hidden[0], state.chance)
-
-    def _seen(self, events: Tensor, state: State) -> tuple[Tensor, Tensor, Tensor]:
-        """What the network sees of each bin: the conductances at its end."""
-        rise, decay, g = state.rise, state.decay, []
-        for now in events.unbind(1):
-            rise, decay = (rise + now) * self.rise, (decay + now) * self.decay
-            g.append(decay - rise)
-        conductance = torch.stack(g, 1) * (self.norm / self.least_uS)
-        reach = softplus(self.reach)
+        g, decay, potential = state[:3]
+        conductances, potentials = [], []
+        # As the difference of two exponentials that are nearly equal, conductances would be inexact.
+        for height in (events * (self.norm / self.least_uS)).unbind(1):
+            decay = decay + height
+            g, decay = self.rise * g + (self.decay - self.rise) * decay, self.decay * decay
+            conductances.append(g)
+        conductance, reach = torch.stack(conductances, 1), softplus(self.reach)
         total = conductance @ reach + torch.exp(self.leak)
         pull = (conductance * self.reversal) @ reach / total
-        return torch.cat([torch.log1p(conductance), pull, torch.log(total)], -1), rise, decay
+        kept = torch.exp(-total * torch.exp(self.pace))
+        for towards, share in zip(pull.unbind(1), kept.unbind(1), strict=True):
+            potential = torch.lerp(towards, potential, share)
+            potentials.append(potential)
+        seen = torch.cat([torch.log1p(conductance), torch.stack(potentials, 1), torch.log(total)], -1)
+        state = state._replace(conductance=g, decay=decay, potential=potential)
+        return seen.reshape(runs, bins // self.frame, -1), state
 
     def loss(
         self,
@@ -146,38 +174,50 @@ class StatefulNeuron(NeuronSurrogate):
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, ""], State]:
         """Spikes by their likelihood, the rest by squared error; quiet runs count as much as loud ones."""
-        columns, state = self(events, state)
+        spikes = target.spikes.clamp(max=1)
+        columns, state = self(events, spikes, state)
         clipped = target.v.clamp(max=CLIP_MV)
         true = torch.cat([clipped[..., None], (target.v - clipped)[..., None], target.outputs], -1)
         true = (true - self.mean[1:]) / self.sd[1:]
         weight = 1 / (true.std(1, keepdim=True) + _QUIET).square()
         error = ((columns[..., 1:] - true).square() * (weight / weight.mean(0))).mean((0, 1))
-        spikes = binary_cross_entropy_with_logits(columns[..., 0], target.spikes.clamp(max=1))
-        loss = _SPIKE_WEIGHT * spikes + error[0] + _EXCESS_WEIGHT * error[1] + _OUTPUT_WEIGHT * error[2:].sum()
+        surprise = binary_cross_entropy_with_logits(columns[..., 0], spikes)
+        loss = _SPIKE_WEIGHT * surprise + error[0] + _EXCESS_WEIGHT * error[1] + _OUTPUT_WEIGHT * error[2:].sum()
         return loss, State(*(x.detach() for x in state))
 
-    @torch.no_grad()
-    def step(self, events: Float[Tensor, "runs frame synapses"], state: State) -> tuple[Response, State]:
-        """The next frame of each neuron, and the state after it: takes the same time however long it has run."""
-        columns, state = self(events, state)
-        spikes, chance = self._spikes(torch.sigmoid(columns[..., 0]), state.chance)
-        values = columns[..., 1:] * self.sd[1:] + self.mean[1:]
-        return Response(values[..., 0] + values[..., 1], spikes, values[..., 2:]), state._replace(chance=chance)
+    def step(self, events: Float[Tensor, "runs bins synapses"], state: State) -> tuple[Response, State]:
+        """The next frames of each neuron and the state after them; each takes as long however long it has run.
+
+        Spikes have the gradient of their probability (straight-through), which reaches back through the state; detach
+        the state, or work under ``torch.no_grad``, where that is not wanted.
+        """
+        seen, state = self._seen(events, state)
+        columns, spikes = [], []
+        for frame in seen.unbind(1):
+            hidden = torch.gru_cell(torch.cat([frame, state.spikes], 1), state.hidden, *self.recurrent.all_weights[0])
+            columns.append(self.heads(hidden).reshape(len(events), self.frame, -1))
+            probability = torch.sigmoid(columns[-1][..., 0])
+            now, chance = self._spikes(probability.detach(), state.chance)
+            spikes.append(now + (probability - probability.detach()))
+            state = state._replace(hidden=hidden, spikes=spikes[-1], chance=chance)
+        values = torch.cat(columns, 1)[..., 1:] * self.sd[1:] + self.mean[1:]
+        return Response(values[..., 0] + values[..., 1], torch.cat(spikes, 1), values[..., 2:]), state
 
     @torch.no_grad()
     def respond(self, events: Float[Tensor, "runs bins synapses"]) -> Response:
         parts = [self.step(part, self.begin(len(part)))[0] for part in events.split(_RUNS_AT_ONCE)]
         return Response(*(torch.cat(field) for field in zip(*parts, strict=True)))
 
-    def _spikes(self, probability: Float[Tensor, "runs bins"], chance: Tensor) -> tuple[Tensor, Tensor]:
-        """A spike where the chances since the last one come to more than a half.
+    def _spikes(self, probability: Float[Tensor, "runs frame"], chance: Tensor) -> tuple[Tensor, Tensor]:
+        """A spike where the chances since the last one come to more than a half, one in a frame.
 
         A spike whose bin is uncertain is spread over some bins, none of which need be likely by itself.
         """
         kept, spikes = math.exp(-self.bin_ms / KEPT_MS), []
+        spiked = torch.zeros_like(chance, dtype=torch.bool)
         for p in probability.unbind(1):
             chance = kept * chance + p
-            spike = (chance > 0.5) & (p > LEAST_CHANCE)
-            chance = torch.where(spike, chance - 1, chance)
+            spike = (chance > 0.5) & (p > LEAST_CHANCE) & ~spiked
+            spiked = spiked | spike
             spikes.append(spike)
-        return torch.stack(spikes, 1).float(), chance
+        return torch.stack(spikes, 1).to(probability), torch.where(spiked, 0, chance)

@@ -54,7 +54,8 @@ class Stepped(NamedTuple):
 
 
 class _Weights(NamedTuple):
-    """rise, gain, decay: of the synapses. The rest are layers, whose last column is added; membranes: pulls, totals.
+    """rise, gain, decay: of the synapses; pace: of the membranes. The rest are layers, whose last column is added;
+    membranes: pulls, totals.
 
     Whatever a tanh stands for is scaled for it: sigmoid(x) = (1 + tanh(x / 2)) / 2.
     """
@@ -62,6 +63,7 @@ class _Weights(NamedTuple):
     rise: Float[np.ndarray, " synapses*lanes"]
     gain: Float[np.ndarray, " synapses*lanes"]
     decay: Float[np.ndarray, " synapses*lanes"]
+    pace: Float[np.ndarray, " membranes*lanes"]
     membranes: Float[np.ndarray, "rows synapses+1"]
     gates: Float[np.ndarray, "rows seen+1"]
     candidate: Float[np.ndarray, "rows given+1"]
@@ -71,11 +73,13 @@ class _Weights(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Of all blocks. conductance: in multiples of the least one told apart; decay: the slower of its exponentials."""
+    """As ``stateful.State``, of all blocks."""
 
     conductance: Float[np.ndarray, "blocks synapses*lanes"]
     decay: Float[np.ndarray, "blocks synapses*lanes"]
+    potential: Float[np.ndarray, "blocks membranes*lanes"]
     hidden: Float[np.ndarray, "blocks hidden*lanes"]
+    spikes: Float[np.ndarray, "blocks frame*lanes"]
     chance: Float[np.ndarray, "blocks lanes"]
 
 
@@ -94,7 +98,7 @@ class Stepper:
     """So many cells of a trained network, at rest at first; their weights are those of the time it is made.
 
     outputs: indices of those to compute; all of them unless told otherwise. Results are the network's own up to
-    rounding, of which there is less here.
+    rounding.
     """
 
     def __init__(self, network: StatefulNeuron, cells: int, outputs: Sequence[int] | None = None) -> None:
@@ -108,7 +112,7 @@ class Stepper:
         self._scale = (network.norm.cpu().double() / network.least_uS).numpy().astype(np.float32)
         self._kept = np.float32(math.exp(-network.bin_ms / KEPT_MS))
         blocks = -(-cells // _LANES)
-        rows = self.synapses, self.synapses, network.hidden, 1
+        rows = self.synapses, self.synapses, len(network.leak), network.hidden, self.frame, 1
         self._state = _State(*(np.zeros((blocks, n * _LANES), np.float32) for n in rows))
         self._scratch = _scratch(self._weights)
         self._ends = np.empty((blocks, self.frame), np.int64)
@@ -128,6 +132,8 @@ class Stepper:
         # One type of array is compiled for, no other.
         cells, synapses, bins = (np.ascontiguousarray(index, np.int64) for index in events[:3])
         weights = np.ascontiguousarray(events.weights_uS, np.float32)
+        if weights.min(initial=0) < 0 or not np.isfinite(weights.max(initial=0)):
+            raise ValueError("weights of events have to be finite and not negative")
         if not len(cells) == len(synapses) == len(bins) == len(weights):
             raise ValueError(f"{len(cells)} cells, {len(synapses)} synapses, {len(bins)} bins, {len(weights)} weights")
         places, heights = np.empty(len(weights), np.int64), np.empty(len(weights), np.float32)
@@ -162,12 +168,13 @@ def _fold(network: StatefulNeuron, outputs: Sequence[int]) -> _Weights:
     scaled[:, 1:, -1] += p["mean"][1:]
     logit, v, excess, *rest = scaled.transpose(1, 0, 2)
     scaled = np.concatenate([logit, v + excess, *(rest[k] for k in outputs)])
-    factors = p["rise"], p["decay"] - p["rise"], p["decay"]
-    rise, gain, decay = (factor.astype(np.float32).repeat(_LANES) for factor in factors)
+    factors = p["rise"], p["decay"] - p["rise"], p["decay"], 0.5 * np.exp(p["pace"])
+    rise, gain, decay, pace = (factor.astype(np.float32).repeat(_LANES) for factor in factors)
     return _Weights(
         rise,
         gain,
         decay,
+        pace,
         _layer(np.concatenate([(p["reversal"][:, None] * reach).T, reach.T]), np.r_[0 * leak, leak]),
         _layer(0.5 * np.concatenate([given, own], 1)[gates], 0.5 * (given_bias + own_bias)[gates]),
         _layer(given[last], given_bias[last]),
@@ -215,26 +222,29 @@ def _sort(cells, synapses, bins, weights, n_cells, scale, ends, places, heights)
 @_jit
 def _advance(weights, state, scratch, ends, places, heights, kept, columns, spikes):
     """All blocks by one frame. Loops are flat, because numba counts references to each row that is cut out."""
-    by_rise, gain, by_decay, membranes, gates, candidate, memory, features, last = weights
-    conductances, decays, hiddens, chances = state
+    by_rise, gain, by_decay, pace, membranes, gates, candidate, memory, features, last = weights
+    conductances, decays, potentials, hiddens, spiked, chances = state
     sums, seen, gate, new, kept_back, feature = scratch
     blocks, frame = ends.shape
     width = blocks * _LANES
-    bin_size = (candidate.shape[1] - 1) * _LANES // frame
-    given, before = seen[: frame * bin_size], seen[frame * bin_size :]
+    bin_size = conductances.shape[1] + 2 * potentials.shape[1]
+    given, before = seen[: frame * (bin_size + _LANES)], seen[frame * (bin_size + _LANES) :]
+    told = given[frame * bin_size :]
     e = 0
     for block in range(blocks):
-        conductance, decay, hidden = conductances[block], decays[block], hiddens[block]
+        conductance, decay, hidden, last_spikes = conductances[block], decays[block], hiddens[block], spiked[block]
         for b in range(frame):
             while e < ends[block, b]:
                 decay[places[e]] += heights[e]
                 e += 1
             _conduct(by_rise, gain, by_decay, conductance, decay)
             _product(membranes, conductance, sums, 0, _LANES)
-            _see(conductance, sums, given[b * bin_size : (b + 1) * bin_size])
-        # Assigned at once it would take seconds more to compile.
+            _see(conductance, sums, pace, potentials[block], given[b * bin_size : (b + 1) * bin_size])
+        # Assigned at once they would take seconds more to compile.
         for i in range(hidden.size):
             before[i] = hidden[i]
+        for i in range(told.size):
+            told[i] = last_spikes[i]
         _product(gates, seen, gate, 0, _LANES)
         _product(candidate, given, new, 0, _LANES)
         _product(memory, before, kept_back, 0, _LANES)
@@ -243,8 +253,11 @@ def _advance(weights, state, scratch, ends, places, heights, kept, columns, spik
         _silu(feature)
         _product(last, feature, columns, block * _LANES, width)
         for b in range(frame):
-            here = slice(b * width + block * _LANES, b * width + (block + 1) * _LANES)
-            _spike(columns[here], chances[block], spikes[here], kept)
+            _spike(columns[b * width + block * _LANES :], chances[block], last_spikes, b * _LANES, kept)
+        for i in range(last_spikes.size):
+            b, lane = divmod(i, _LANES)
+            chances[block, lane] *= _ONE - last_spikes[i]
+            spikes[b * width + block * _LANES + lane] = last_spikes[i]
 
 
 @_jit
@@ -256,15 +269,17 @@ def _conduct(by_rise, gain, by_decay, conductance, decay):
 
 
 @_jit
-def _see(conductance, sums, seen):
-    """Logarithms of the conductances, then pulls, then logarithms of the totals."""
-    n = conductance.size
+def _see(conductance, sums, pace, potential, seen):
+    """Logarithms of the conductances, then the membranes' potentials, then logarithms of their totals."""
+    n, m = conductance.size, potential.size
     for i in range(n):
         seen[i] = _log(_ONE + conductance[i])
-    m = (seen.size - n) // 2
-    pulls, logs, pull, total = seen[n : n + m], seen[n + m :], sums[:m], sums[m:]
+    potentials, logs, pull, total = seen[n : n + m], seen[n + m :], sums[:m], sums[m:]
     for i in range(m):
-        pulls[i] = pull[i] / total[i]
+        towards = pull[i] / total[i]
+        t = _tanh(pace[i] * total[i])
+        potential[i] = towards + (_ONE - t) / (_ONE + t) * (potential[i] - towards)
+        potentials[i] = potential[i]
         logs[i] = _log(total[i])
 
 
@@ -285,13 +300,14 @@ def _silu(x):
 
 
 @_jit
-def _spike(logit, chance, spikes, kept):
-    """As ``StatefulNeuron`` decides it."""
+def _spike(logit, chance, spikes, first, kept):
+    """As ``StatefulNeuron`` decides it, for the bin whose spikes go from ``first`` on."""
     for i in range(_LANES):
         p = _HALF + _HALF * _tanh(logit[i])
-        now = kept * chance[i] + p
-        spikes[i] = _ONE if now > _HALF and p > _LEAST_CHANCE else _ONE - _ONE
-        chance[i] = now - spikes[i]
+        chance[i] = kept * chance[i] + p
+        spikes[first + i] = _ONE if chance[i] > _HALF and p > _LEAST_CHANCE else _ONE - _ONE
+    for i in range(first):
+        spikes[first + i % _LANES] *= _ONE - spikes[i]
 
 
 @_jit

@@ -1,5 +1,6 @@
 """Trained surrogate neurons: files, the shipped ones, and the simulator that runs one in place of its cell."""
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,7 +22,7 @@ from surrogates.neurons.stateful import StatefulNeuron
 from surrogates.weights import read_weights, write_weights
 
 ARCHITECTURES: dict[str, type[NeuronSurrogate]] = {**PUBLISHED, "StatefulNeuron": StatefulNeuron}
-_THING, _FORMAT = "surrogate neuron", 1
+_THING, _FORMAT = "surrogate neuron", 2
 _REMEDY = "train one with 'circuitsbi surrogate train'"
 _LARGEST = 10_000
 _SHIPPED = Path(__file__).parents[1] / "shipped"
@@ -83,25 +84,43 @@ class TrainedNeuron:
             outputs = tuple(Output(*o) for o in header["outputs"])
             if (len(synapses), len(outputs)) != (network.synapses, network.outputs):
                 raise ValueError(f"{len(synapses)} synapses and {len(outputs)} outputs for another network")
+            constants = [[s.rise_ms, s.decay_ms, s.reversal_mV] for s in synapses]
+            if network.settings.get("constants", constants) != constants:
+                raise ValueError("its synapses are not those of the network")
             return cls(network.eval(), synapses, outputs, header["about"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise ValueError(f"{path} does not fit together ({type(error).__name__}: {error}); {_REMEDY}") from error
 
 
-def _modest(settings: dict[str, Any]) -> dict[str, Any]:
+def _modest(settings: Any, name: str = "a setting") -> Any:
     """The settings; raises ValueError if they would build something out of all proportion."""
-    for name, value in settings.items():
-        if (isinstance(value, int | float) and abs(value) > _LARGEST) or (
-            isinstance(value, list) and len(value) > _LARGEST
-        ):
-            raise ValueError(f"{name} is out of all proportion")
+    inner = settings.items() if isinstance(settings, dict) else ((name, x) for x in settings)
+    if len(settings) > _LARGEST:
+        raise ValueError(f"{name} is out of all proportion")
+    for key, value in inner:
+        if isinstance(value, list | dict):
+            _modest(value, key)
+        elif isinstance(value, int | float) and not abs(value) <= _LARGEST:
+            raise ValueError(f"{key} is out of all proportion")
     return settings
 
 
-@lru_cache(maxsize=8)
 def load_neuron(name: str) -> TrainedNeuron:
-    """A shipped surrogate by the name of its cell, or one from a file."""
-    return TrainedNeuron.load(_SHIPPED / f"{name}.safetensors" if name in shipped_neurons() else name)
+    """A shipped surrogate by the name of its cell, or one from a file. Raises ValueError where there is neither."""
+    path = _path_of(name)
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, changed_ns: int) -> TrainedNeuron:
+    return TrainedNeuron.load(path)
+
+
+def _path_of(name: str) -> Path:
+    path = _SHIPPED / f"{name}.safetensors" if name in shipped_neurons() else Path(name)
+    if not path.is_file():
+        raise ValueError(f"there is no file {name}, and shipped are {', '.join(shipped_neurons())}; {_REMEDY}")
+    return path
 
 
 def shipped_neurons() -> list[str]:
@@ -113,13 +132,18 @@ def shipped_neurons() -> list[str]:
 class SurrogateSimulator:
     """Simulator of a cell through its surrogate: what ``CellSimulator`` is for the cell itself.
 
-    neuron: name of a shipped surrogate, or path of one.
+    neuron: name of a shipped surrogate, or path of one; content: its file's hash, so that no campaign goes on with
+    another one. Raises ValueError where there is none.
     """
 
     neuron: str
     protocol: InputProtocol = field(default_factory=PoissonSynapses)
     duration_ms: float = 1000.0
     batch_size: int = 100
+    content: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "content", hashlib.sha256(_path_of(self.neuron).read_bytes()).hexdigest())
 
     @property
     def parameters(self) -> ParameterSpace:

@@ -1,5 +1,6 @@
 """One training loop for every surrogate neuron: staged, resumable, stopped by what the network does running freely."""
 
+import hashlib
 import math
 import os
 from collections.abc import Sequence
@@ -55,10 +56,23 @@ class Schedule:
 
 
 class Trained(NamedTuple):
-    """What training came to. error: of the kept state on the validation runs; history: passes and error of each."""
+    """What training came to.
+
+    error: of the kept state on the validation runs; history: passes and error of each; data: ``digest`` of the stages.
+    """
 
     error: float
     history: list[tuple[int, float]]
+    data: str
+
+
+def digest(stages: Sequence[Runs]) -> str:
+    """SHA-256 of the events and voltages of training data, and of where its stages end."""
+    found = hashlib.sha256(str([len(runs) for runs in stages]).encode())
+    for runs in stages:
+        found.update(runs.events.contiguous().numpy().data)
+        found.update(runs.target.v.contiguous().numpy().data)
+    return found.hexdigest()
 
 
 def free_running_error(network: NeuronSurrogate, runs: Runs) -> float:
@@ -93,7 +107,7 @@ def train_neuron(
     rows = [sum(len(stage) for stage in stages[: k + 1]) for k in range(len(stages))]
     runs = join(stages)
     network.scale_to(*runs)
-    training = _Training(network, schedule)
+    training = _Training(network, schedule, digest(stages))
     if checkpoint is not None and Path(checkpoint).is_file():
         training.restore(checkpoint)
     every = max(1, schedule.passes // schedule.validations)
@@ -111,7 +125,7 @@ def train_neuron(
         raise RuntimeError("training diverged: no validation error was finite; lower the learning rate")
     network.load_state_dict(training.kept)
     network.eval()
-    return Trained(training.best, training.history)
+    return Trained(training.best, training.history, training.data)
 
 
 def _optimisers(network: NeuronSurrogate, schedule: Schedule) -> list[torch.optim.Optimizer]:
@@ -130,8 +144,8 @@ def _optimisers(network: NeuronSurrogate, schedule: Schedule) -> list[torch.opti
 class _Training:
     """All that changes while a network is trained."""
 
-    def __init__(self, network: NeuronSurrogate, schedule: Schedule) -> None:
-        self.network, self.schedule = network, schedule
+    def __init__(self, network: NeuronSurrogate, schedule: Schedule, data: str) -> None:
+        self.network, self.schedule, self.data = network, schedule, data
         self.optimisers = _optimisers(network, schedule)
         self.generator = torch.Generator().manual_seed(schedule.seed)
         self.done = 0
@@ -208,5 +222,5 @@ class _Training:
         self.history = [(int(p), float(e)) for p, e in header["history"]]
 
     def _about(self) -> dict:
-        network = {"network": type(self.network).__name__, "settings": self.network.settings}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in (asdict(self.schedule) | network).items()}
+        things = {"network": type(self.network).__name__, "settings": self.network.settings, "data": self.data}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in (asdict(self.schedule) | things).items()}
