@@ -33,7 +33,7 @@ class Runs(NamedTuple):
 def read_runs(campaign: Campaign, simulator: CellSimulator) -> Runs:
     """All usable rows of a campaign of cells; the events are drawn again from each row's seed.
 
-    Warns of rows that failed. Raises ValueError if all did, or if another simulator made the campaign.
+    Warns of rows that cannot be used. Raises ValueError if none can, or if another simulator made the campaign.
     """
     if campaign.configuration["simulator"] != json.loads(json.dumps(describe(simulator))):
         raise ValueError(
