@@ -1,0 +1,231 @@
+"""What ``stepping.Stepper`` does to blocks of cells, compiled.
+
+All of it is in one file, and takes all constants as arguments: numba's cache sees no change in any other file.
+"""
+
+import numba as nb
+import numpy as np
+from llvmlite import ir
+from numba.core.codegen import get_host_cpu_features
+from numba.extending import intrinsic
+
+# Rows and vectors of a tile of a matrix product, and numbers in a vector: what the registers hold.
+ROWS, _VECTORS, _WIDTH = (8, 2, 16) if "+avx512f" in get_host_cpu_features() else (6, 2, 8)
+LANES = _VECTORS * _WIDTH
+_ONE, _HALF = np.float32(1), np.float32(0.5)
+
+_jit = nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
+
+
+@_jit
+def sort_events(cells, synapses, bins, weights, n_cells, scale, ends, places, heights):
+    """Events by block and bin, in their order; the index of an impossible one comes back, or -1.
+
+    ends: of each block's and bin's events; places: where in a block they go; heights: what they add there.
+    """
+    ends[:] = 0
+    for e in range(len(cells)):
+        if not (0 <= cells[e] < n_cells and 0 <= synapses[e] < len(scale) and 0 <= bins[e] < ends.shape[1]):
+            return e
+        ends[cells[e] // LANES, bins[e]] += 1
+    flat = ends.reshape(-1)
+    total = 0
+    for slot in range(flat.size):
+        flat[slot], total = total, total + flat[slot]
+    for e in range(len(cells)):
+        block, b, s = cells[e] // LANES, bins[e], synapses[e]
+        places[ends[block, b]] = s * LANES + cells[e] % LANES
+        heights[ends[block, b]] = weights[e] * scale[s]
+        ends[block, b] += 1
+    return -1
+
+
+@_jit
+def advance(weights, state, scratch, ends, places, heights, rule, columns, spikes):
+    """All blocks by one frame. Loops are flat, because numba counts references to each row that is cut out."""
+    by_rise, gain, by_decay, pace, membranes, gates, candidate, memory, features, last = weights
+    conductances, decays, potentials, hiddens, spiked, chances = state
+    sums, seen, gate, new, kept_back, feature = scratch
+    blocks, frame = ends.shape
+    width = blocks * LANES
+    bin_size = conductances.shape[1] + 2 * potentials.shape[1]
+    given, before = seen[: frame * (bin_size + LANES)], seen[frame * (bin_size + LANES) :]
+    told = given[frame * bin_size :]
+    e = 0
+    for block in range(blocks):
+        conductance, decay, hidden, last_spikes = conductances[block], decays[block], hiddens[block], spiked[block]
+        for b in range(frame):
+            while e < ends[block, b]:
+                decay[places[e]] += heights[e]
+                e += 1
+            _conduct(by_rise, gain, by_decay, conductance, decay)
+            _product(membranes, conductance, sums, 0, LANES)
+            _see(conductance, sums, pace, potentials[block], given[b * bin_size : (b + 1) * bin_size])
+        # Assigned at once they would take seconds more to compile.
+        for i in range(hidden.size):
+            before[i] = hidden[i]
+        for i in range(told.size):
+            told[i] = last_spikes[i]
+        _product(gates, seen, gate, 0, LANES)
+        _product(candidate, given, new, 0, LANES)
+        _product(memory, before, kept_back, 0, LANES)
+        _recur(gate, new, kept_back, before, hidden)
+        _product(features, hidden, feature, 0, LANES)
+        _silu(feature)
+        _product(last, feature, columns, block * LANES, width)
+        for b in range(frame):
+            _spike(columns[b * width + block * LANES :], chances[block], last_spikes, b * LANES, rule)
+        for i in range(last_spikes.size):
+            b, lane = divmod(i, LANES)
+            chances[block, lane] *= _ONE - last_spikes[i]
+            spikes[b * width + block * LANES + lane] = last_spikes[i]
+
+
+@_jit
+def _conduct(by_rise, gain, by_decay, conductance, decay):
+    """One bin. As the difference of two exponentials that are nearly equal, conductances would be inexact."""
+    for i in range(decay.size):
+        conductance[i] = by_rise[i] * conductance[i] + gain[i] * decay[i]
+        decay[i] *= by_decay[i]
+
+
+@_jit
+def _see(conductance, sums, pace, potential, seen):
+    """Logarithms of the conductances, then the membranes' potentials, then logarithms of their totals."""
+    n, m = conductance.size, potential.size
+    for i in range(n):
+        seen[i] = _log(_ONE + conductance[i])
+    potentials, logs, pull, total = seen[n : n + m], seen[n + m :], sums[:m], sums[m:]
+    for i in range(m):
+        towards = pull[i] / total[i]
+        t = _tanh(pace[i] * total[i])
+        potential[i] = towards + (_ONE - t) / (_ONE + t) * (potential[i] - towards)
+        potentials[i] = potential[i]
+        logs[i] = _log(total[i])
+
+
+@_jit
+def _recur(gate, candidate, memory, before, hidden):
+    """One step of the gated network from its products."""
+    n = hidden.size
+    reset, update = gate[:n], gate[n:]
+    for i in range(n):
+        new = _tanh(candidate[i] + memory[i] * (_ONE + _tanh(reset[i])))
+        hidden[i] = new + _HALF * (_ONE + _tanh(update[i])) * (before[i] - new)
+
+
+@_jit
+def _silu(x):
+    for i in range(x.size):
+        x[i] *= _ONE + _tanh(x[i])
+
+
+@_jit
+def _spike(logit, chance, spikes, first, rule):
+    """As ``StatefulNeuron`` decides it, for the bin whose spikes go from ``first`` on."""
+    kept, least = rule
+    for i in range(LANES):
+        p = _HALF + _HALF * _tanh(logit[i])
+        chance[i] = kept * chance[i] + p
+        spikes[first + i] = _ONE if chance[i] > _HALF and p > least else _ONE - _ONE
+    for i in range(first):
+        spikes[first + i % LANES] *= _ONE - spikes[i]
+
+
+@_jit
+def _tanh(x):
+    """Within 3e-7: odd over even polynomial."""
+    x = min(max(x, np.float32(-7.9)), np.float32(7.9))
+    s = x * x
+    p = np.float32(-2.76076847742355e-16) * s + np.float32(2.00018790482477e-13)
+    p = p * s + np.float32(-8.60467152213735e-11)
+    p = p * s + np.float32(5.12229709037114e-08)
+    p = p * s + np.float32(1.48572235717979e-05)
+    p = p * s + np.float32(6.37261928875436e-04)
+    p = p * s + np.float32(4.89352455891786e-03)
+    q = np.float32(1.19825839466702e-06) * s + np.float32(1.18534705686654e-04)
+    q = q * s + np.float32(2.26843463243900e-03)
+    q = q * s + np.float32(4.89352518554385e-03)
+    return x * p / q
+
+
+@_jit
+def _log(x):
+    """Natural logarithm of a positive normal number, within 1e-7 of it: mantissa around 1 by Cephes' polynomial."""
+    bits = np.float32(x).view(np.int32)
+    exponent = np.int32(np.int32(bits - np.int32(0x3F3504F3)) >> np.int32(23))
+    m = np.int32(bits - np.int32(exponent << np.int32(23))).view(np.float32) - _ONE
+    p = np.float32(7.0376836292e-2) * m + np.float32(-1.1514610310e-1)
+    p = p * m + np.float32(1.1676998740e-1)
+    p = p * m + np.float32(-1.2420140846e-1)
+    p = p * m + np.float32(1.4249322787e-1)
+    p = p * m + np.float32(-1.6668057665e-1)
+    p = p * m + np.float32(2.0000714765e-1)
+    p = p * m + np.float32(-2.4999993993e-1)
+    p = p * m + np.float32(3.3333331174e-1)
+    s = m * m
+    return m - _HALF * s + s * m * p + np.float32(0.6931471805599453) * np.float32(exponent)
+
+
+@_jit
+def _product(layer, x, out, first, stride):
+    """out = weight x + bias for one block; rows of ``out`` are ``stride`` apart from ``first`` on."""
+    for row in range(0, len(layer), ROWS):
+        _tile(layer, row, x, out, first + row * stride, stride)  # type: ignore[call-arg]
+
+
+@intrinsic
+def _tile(typing_context, layer, row, x, out, made, stride):
+    """Some rows of a product, for one block: the sums stay in registers, which plain loops do not achieve in numba."""
+    signature = nb.types.void(layer, nb.types.int64, x, out, nb.types.int64, nb.types.int64)
+    word, number, vector = ir.IntType(64), ir.FloatType(), ir.VectorType(ir.FloatType(), _WIDTH)
+
+    def generate(context, builder, signature, arguments):
+        layer, x, out = (context.make_array(signature.args[k])(context, builder, arguments[k]) for k in (0, 2, 3))
+        row, made, stride = (arguments[k] for k in (1, 4, 5))
+        columns = builder.extract_value(layer.shape, 1)
+
+        def at(array, offset, kind):
+            place = builder.gep(array.data, [offset])
+            return builder.bitcast(place, kind.as_pointer())
+
+        def plus(offset, times, step):
+            return builder.add(offset, builder.mul(step, ir.Constant(word, times)))
+
+        def spread(array, offset):
+            one = builder.insert_element(
+                ir.Constant(vector, ir.Undefined), builder.load(at(array, offset, number)), ir.Constant(word, 0)
+            )
+            return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), _WIDTH), None))
+
+        one = ir.Constant(word, 1)
+        terms, origin = builder.sub(columns, one), builder.mul(row, columns)
+        places = [(i, j) for i in range(ROWS) for j in range(_VECTORS)]
+        biases = [spread(layer, plus(builder.add(origin, terms), i, columns)) for i in range(ROWS)]
+        before, loop, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
+        builder.branch(loop)
+
+        builder.position_at_end(loop)
+        k = builder.phi(word)
+        sums = {place: builder.phi(vector) for place in places}
+        column = builder.mul(k, ir.Constant(word, LANES))
+        given = [builder.load(at(x, plus(column, j * _WIDTH, one), vector), align=4) for j in range(_VECTORS)]
+        factors = [spread(layer, plus(builder.add(origin, k), i, columns)) for i in range(ROWS)]
+        grown = {
+            (i, j): builder.fadd(sums[i, j], builder.fmul(factors[i], given[j], flags=("fast",)), flags=("fast",))
+            for i, j in places
+        }
+        following = builder.add(k, one)
+        builder.cbranch(builder.icmp_signed("<", following, terms), loop, after)
+        k.add_incoming(ir.Constant(word, 0), before)
+        k.add_incoming(following, loop)
+        for i, j in places:
+            sums[i, j].add_incoming(biases[i], before)
+            sums[i, j].add_incoming(grown[i, j], loop)
+
+        builder.position_at_end(after)
+        for i, j in places:
+            builder.store(grown[i, j], at(out, plus(plus(made, i, stride), j * _WIDTH, one), vector), align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
