@@ -7,8 +7,12 @@ from scipy.integrate import solve_ivp
 from simulators.campaign import local_pool, run_campaign
 from simulators.cells.cell import CellSimulator
 from simulators.cells.hnn import CELL_TYPES, HNNCell
-from simulators.cells.inputs import SynapticEvents
+from simulators.cells.inputs import DistinctMilliseconds, SynapticEvents
 from simulators.cells.point import AMPA, GABA, PointCell
+from simulators.interface import Parameter, ParameterSpace
+from surrogates.neurons.data import read_runs
+
+ALMOST_NONE = ParameterSpace((Parameter("scale", "1", 0.0, 1e-3, "Rate of all synaptic events, relative"),))
 
 NOTHING = SynapticEvents(np.zeros(0), np.zeros(0, int), np.zeros(0))
 
@@ -170,6 +174,16 @@ def test_a_campaign_of_cells_is_stored_with_the_unit_of_each_channel(tmp_path):
     (recording,) = campaign.recordings(np.array([1]))
     assert recording.units == ("mV", "1", "nA", "nA")
     assert recording.channels == ("V", "spikes", "I_Na", "I_K")
+
+
+def test_a_cell_at_rest_is_a_run_like_any_other(tmp_path):
+    """Its row is called silent, which in a network would be a fault."""
+    simulator = CellSimulator(PointCell(active=False), DistinctMilliseconds(parameters=ALMOST_NONE), duration_ms=50.0)
+    campaign = run_campaign(simulator, 3, 0, tmp_path / "rest.zarr", progress=False)
+    assert not campaign.usable.size
+    runs = read_runs(campaign, simulator)
+    assert len(runs) == 3
+    np.testing.assert_allclose(runs.target.v, -70, atol=1e-4)
 
 
 @pytest.mark.parametrize(

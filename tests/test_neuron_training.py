@@ -9,7 +9,8 @@ import torch
 from surrogates.neurons import training
 from surrogates.neurons.data import Runs
 from surrogates.neurons.evaluation import correlation, match_spikes, score, variance_explained
-from surrogates.neurons.interface import NeuronSurrogate, Response
+from surrogates.neurons.interface import Response
+from surrogates.neurons.stateful import StatefulNeuron
 from surrogates.neurons.training import Schedule, free_running_error, train_neuron
 from tests.test_stateful_neuron import integrator, network, some_events
 
@@ -141,11 +142,11 @@ def test_a_perfect_surrogate_scores_full_marks_and_a_shuffled_one_does_not():
     assert free_running_error(_Fixed(Response(*(x[order] for x in target))), Runs(some_events(20), target)) > 0.8
 
 
-class _Fixed(NeuronSurrogate):
+class _Fixed(StatefulNeuron):
     """Stands for a network whose response is known."""
 
     def __init__(self, response: Response) -> None:
-        super().__init__(2, 1, 1.0)
+        super().__init__(2, 1, 1.0, constants=[[1.0, 2.0, 0.0]] * 2)
         self.response = response
 
     def respond(self, _) -> Response:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from torch import Tensor
 
 from neuron_experiments.rows import Row, row_of
 from neuron_experiments.study import Study
@@ -28,24 +29,23 @@ PASSIVE_MS, ACTIVE_MS, LONG_MS = 2000.0, 10_000.0, 25_000.0
 def one_step_error(study: Study, runs: int = 20, duration_ms: float = PASSIVE_MS) -> list[Row]:
     """1B. The error is squared, of V scaled to 0 ... 1 by its range in the training data."""
     unseen = study.unseen(study.simulator("passive", duration_ms=duration_ms), f"passive_{duration_ms:g}", runs, 1)
-    span = np.ptp(np.concatenate([stage.target.v.numpy().ravel() for stage in study.training("passive")[0]]))
+    span = float(np.ptp(np.concatenate([stage.target.v.numpy().ravel() for stage in study.training("passive")[0]])))
     free = study.answer(study.default("passive"), unseen)
-    default = 1e4 * float(((free.v - unseen.target.v) / span).square().mean())
+    default = _scaled_error(free.v, unseen, span)
     rows = []
     for architecture, published in _ONE_STEP.items():
         neuron = study.published("passive", architecture)
         assert isinstance(neuron.network, WindowSurrogate)
         # Outputs are those of the true past, so this one number is not of a network that runs by itself.
-        error = (neuron.network.one_step(*unseen).v - unseen.target.v) / span
+        error = _scaled_error(neuron.network.one_step(*unseen).v, unseen, span)
         note = f"{study.trained_for(neuron)}; the default sees no V: its free-running error"
-        rows.append(
-            Row("1B", f"{NAMES[architecture]}: one-step error, 1e-4", published, 1e4 * _mean(error), default, note=note)
-        )
+        rows.append(Row("1B", f"{NAMES[architecture]}: one-step error, 1e-4", published, error, default, note=note))
     return rows
 
 
-def _mean(error) -> float:
-    return float(error.square().mean())
+def _scaled_error(v: Tensor, unseen: Runs, span: float) -> float:
+    """In units of 1e-4."""
+    return 1e4 * float(((v - unseen.target.v) / span).square().mean())
 
 
 def passive(study: Study, runs: int = 50, duration_ms: float = PASSIVE_MS) -> list[Row]:

@@ -3,7 +3,6 @@
 from functools import partial
 
 import numpy as np
-import torch
 
 from neuron_experiments.figure1 import percent, scores
 from neuron_experiments.rows import Row, row_of
@@ -53,7 +52,7 @@ def summation(study: Study, runs: int = 50, duration_ms: float = 5000.0) -> list
         np.concatenate([r.values[0] for r in answer(events, 200.0)])
         for answer in (in_neuron(cell), *(n.respond for n in neurons))
     )
-    rows = [row_of("2B", "trains of 5 at 2-20 ms, 1-3 nS: r", None, (_r(s, v) for s in said), note=note)]
+    rows = [row_of("2B", "trains of 5 at 2-20 ms, 1-3 nS: r", None, (correlation(s, v) for s in said), note=note)]
     for name, sd_uS in _SDS_US.items():
         simulator = study.simulator("point", duration_ms=duration_ms)
         rng = np.random.default_rng([study.seed, 20])
@@ -129,10 +128,6 @@ def potassium(study: Study, runs: int = 30, duration_ms: float = 2000.0) -> list
 
 def _cell(study: Study):
     return study.tasks["point"].cell
-
-
-def _r(said: np.ndarray, true: np.ndarray) -> float:
-    return correlation(torch.from_numpy(said), torch.from_numpy(true))
 
 
 def _levels(rates: np.ndarray, repeats: int) -> np.ndarray:

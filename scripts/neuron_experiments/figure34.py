@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from neuron_experiments.figure1 import ACTIVE_MS, active_runs, scores
 from neuron_experiments.rows import Row, row_of
@@ -43,7 +42,7 @@ def coincidence(study: Study, sizes_nS: tuple[float, ...] | None = None, furthes
     known = np.isfinite(windows[-1])
     apart = np.abs(np.nan_to_num(windows[:-1, known]) - windows[-1, known]).mean(1)
     boosts = [_boost(a, intervals) for a in answers]
-    r = [correlation(torch.from_numpy(boost), torch.from_numpy(boosts[-1])) for boost in boosts[:-1]]
+    r = [correlation(boost, boosts[-1]) for boost in boosts[:-1]]
     what, note = f"quanta of {sizes[best]:.2f} nS", f"{study.trained_for(neurons[0])}; {study.told('nmda')}"
     over = f"over quanta of {sizes[known][0]:.2f} to {sizes[known][-1]:.2f} nS"
     pair = f"two EPSPs of {_SUBTHRESHOLD_NS:g} nS, 0 to {furthest_ms} ms apart"

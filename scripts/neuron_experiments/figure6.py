@@ -81,7 +81,7 @@ def izhikevich(study: Study, currents: int = 14, runs: int = 17, duration_ms: fl
         Row(
             "6C", "Izhikevich layer, steady currents: r of spike counts", 0.982, counts, note=note + "; unseen currents"
         ),
-        Row("6E-F", "Izhikevich layer, synaptic currents: r", 0.999, _r(said, unseen[1]), note=given),
+        Row("6E-F", "Izhikevich layer, synaptic currents: r", 0.999, correlation(said, unseen[1]), note=given),
         Row("6E-F", "Izhikevich layer, synaptic currents: variance explained, %", 96.9, explained, note=given),
     ]
 
@@ -101,7 +101,7 @@ def firing_layer(currents: int, rng: np.random.Generator, **fit: Any) -> float:
     fitted = fit_izhikevich(given[::2], v[::2], rng, layer=_START, **fit).layer
     found = [_fit_counts(start, given[::2], true[::2]) for start in (fitted, _START)]
     best = min(found, key=lambda layer: np.square(_counts(layer.simulate(given[::2])) - true[::2]).sum())
-    return _r(_counts(best.simulate(given[1::2])), true[1::2])
+    return correlation(_counts(best.simulate(given[1::2])), true[1::2])
 
 
 def _fit_counts(start: IzhikevichLayer, given: np.ndarray, true: np.ndarray) -> IzhikevichLayer:
@@ -171,8 +171,8 @@ def _calcium(study: Study, learned: Runs, unseen: Runs, noise: float, rng: np.ra
             "6-S1",
             "GCaMP6f dF/F on unseen runs: r",
             None,
-            _r(encoded, pairs[1][1]),
-            _r(surrogate, true),
+            correlation(encoded, pairs[1][1]),
+            correlation(surrogate, true),
             note=f"LSTM encoder of V, {study.minutes:g} min; default: the formula on the surrogate's spikes",
         )
     ]
@@ -203,16 +203,16 @@ def _dye(study: Study, learned: Runs, unseen: Runs, noise: float, rng: np.random
             "6-S1",
             "voltage dye dF/F on unseen runs: r",
             None,
-            _r(encoded, voltage_dye(v, 1.0)),
-            _r(surrogate, voltage_dye(v, 1.0)),
+            correlation(encoded, voltage_dye(v, 1.0)),
+            correlation(surrogate, voltage_dye(v, 1.0)),
             note=note + "; default: the formula on the surrogate's V",
         ),
         Row(
             "6-S1",
             f"V from the dye, noise {noise:g}: r",
             None,
-            _r(decoded, v),
-            _r(back, v),
+            correlation(decoded, v),
+            correlation(back, v),
             note=note + "; default: inverse filter",
         ),
     ]
@@ -226,7 +226,3 @@ def _learned(study: Study, given: np.ndarray, wanted: np.ndarray, window: int, b
     updates = max(probe, round(60 * study.minutes * probe / (time.perf_counter() - start)))
     console.print(f"training an LSTM on {window} samples, {updates} updates")
     return fit_indicator(given, wanted, window, both_ways=both_ways, updates=updates, seed=study.seed)
-
-
-def _r(said: np.ndarray, true: np.ndarray) -> float:
-    return correlation(torch.from_numpy(said).double(), torch.from_numpy(true).double())

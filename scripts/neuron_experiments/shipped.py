@@ -12,7 +12,7 @@ from neuron_experiments.study import Study
 from simulators.campaign import run_campaign
 from simulators.cells.cell import CellSimulator
 from surrogates.neurons.curricula import CURRICULA
-from surrogates.neurons.data import Runs, join, read_runs, target_of
+from surrogates.neurons.data import Runs, join, read_runs
 from surrogates.neurons.evaluation import score
 from surrogates.neurons.experiments import Jittered
 from surrogates.neurons.interface import Response, Target
@@ -75,13 +75,10 @@ def compared(study: Study, neuron: TrainedNeuron, simulator: CellSimulator, labe
         k: run_campaign(s, n, seed, folder / f"{label}_{n}_{seed}_{k}.zarr", study.workers)
         for k, s in simulators.items()
     }
-    for campaign in campaigns.values():
-        if campaign.reasons:
-            raise RuntimeError(f"simulations in {campaign.path} failed: {campaign.reasons}")
-    rows = campaigns["as_trained"].usable
-    others = [Response(*target_of(campaigns[k].values(rows))) for k in ("half_step", "jittered")]
-    runs = read_runs(campaigns["as_trained"], simulator)
-    return Compared(runs, study.answer(neuron, runs), *others)
+    runs, *others = (read_runs(campaigns[k], s) for k, s in simulators.items())
+    if any(len(part) != n for part in (runs, *others)):
+        raise RuntimeError(f"some simulations of {label} in {folder} failed, so that the rest has no counterparts")
+    return Compared(runs, study.answer(neuron, runs), *(Response(*part.target) for part in others))
 
 
 def _joined(parts: Sequence[Compared]) -> Compared:

@@ -3,22 +3,13 @@
 from dataclasses import replace
 
 from simulators.cells.hnn import HNNCell
-from simulators.cells.inputs import DistinctMilliseconds
 from simulators.cells.point import AMPA, GABA, NMDA, PointCell
-from simulators.interface import Parameter, ParameterSpace
-from surrogates.neurons.curricula import CURRICULA, Curriculum, Regime
+from surrogates.neurons.curricula import CURRICULA, Curriculum, Regime, scales
 from surrogates.neurons.training import Schedule
 
 POTASSIUM_S_PER_CM2 = 2e-3
 """Shifts by 10 mV then move V about as much as published; the published conductance is not told."""
 SHIFT_MV = 10.0
-
-
-def scales(low: float, high: float) -> DistinctMilliseconds:
-    """The published drive, at rates between two factors."""
-    return DistinctMilliseconds(
-        parameters=ParameterSpace((Parameter("scale", "1", low, high, "Rate of all synaptic events, relative"),))
-    )
 
 
 def _subthreshold(cell: PointCell) -> Curriculum:

@@ -88,7 +88,8 @@ class Curriculum:
         return [join(regime) for regime in zip(*parts, strict=True)]
 
 
-def _scales(low: float, high: float) -> DistinctMilliseconds:
+def scales(low: float, high: float) -> DistinctMilliseconds:
+    """The drive published for the point cell, at rates between two factors."""
     return DistinctMilliseconds(
         parameters=ParameterSpace((Parameter("scale", "1", low, high, "Rate of all synaptic events, relative"),))
     )
@@ -113,9 +114,9 @@ CURRICULA: dict[str, Curriculum] = {
     "point": Curriculum(
         PointCell(currents=True),
         (
-            Regime("rest", _scales(0.0, 0.2), 50),
-            Regime("subthreshold", _scales(0.2, 1.0), 300),
-            Regime("active", _scales(0.0, 4.0), 1500),
+            Regime("rest", scales(0.0, 0.2), 50),
+            Regime("subthreshold", scales(0.2, 1.0), 300),
+            Regime("active", scales(0.0, 4.0), 1500),
         ),
         Schedule(passes=1000, batch=128, stretch_bins=100, learning_rate=3e-3),
         (320.0, 120.0),

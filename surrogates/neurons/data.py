@@ -10,10 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from simulators.campaign import Campaign, describe
+from simulators.campaign import Campaign, Status, describe
 from simulators.cells.cell import CellSimulator
 from simulators.cells.inputs import SynapticEvents
 from surrogates.neurons.interface import Target
+
+_SIMULATED = (Status.OK, Status.SILENT)
 
 
 class Runs(NamedTuple):
@@ -31,23 +33,22 @@ class Runs(NamedTuple):
 
 
 def read_runs(campaign: Campaign, simulator: CellSimulator) -> Runs:
-    """All usable rows of a campaign of cells; the events are drawn again from each row's seed.
+    """All simulated rows of a campaign of cells; the events are drawn again from each row's seed.
 
-    Warns of rows that cannot be used. Raises ValueError if none can, or if another simulator made the campaign.
+    A silent row is a cell at rest, and as good as any. Warns of rows that failed. Raises ValueError if all did, or if
+    another simulator made the campaign.
     """
     if campaign.configuration["simulator"] != json.loads(json.dumps(describe(simulator))):
         raise ValueError(
             f"{campaign.path} was not made by this simulator\n  there: {campaign.configuration['simulator']}\n"
             f"  here: {describe(simulator)}"
         )
-    rows = campaign.usable
-    if campaign.reasons:
-        failed = (
-            f"{len(campaign.reasons)} simulations in {campaign.path} failed: {next(iter(campaign.reasons.values()))}"
-        )
+    rows, failed = (np.flatnonzero(np.isin(campaign.status, kinds)) for kinds in (_SIMULATED, (Status.FAILED,)))
+    if failed.size:
+        said = f"{failed.size} simulations in {campaign.path} failed: {campaign.reasons[int(failed[0])]}"
         if not rows.size:
-            raise ValueError(failed)
-        warnings.warn(failed, stacklevel=2)
+            raise ValueError(said)
+        warnings.warn(said, stacklevel=2)
     # Only now are simulations and seeds counted as the campaign counted them.
     seeds = np.random.SeedSequence(campaign.configuration["seed"]).spawn(campaign.configuration["n"])
     theta = campaign.theta

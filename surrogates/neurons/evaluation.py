@@ -71,9 +71,9 @@ def variance_explained(predicted: Tensor, true: Tensor) -> float:
     return float(1 - ((predicted - true) ** 2).mean() / true.var(unbiased=False))
 
 
-def correlation(predicted: Tensor, true: Tensor) -> float:
+def correlation(predicted: Tensor | np.ndarray, true: Tensor | np.ndarray) -> float:
     """Pearson's r over all runs together; 0 where one of them does not change."""
-    x, y = predicted - predicted.mean(), true - true.mean()
+    x, y = (z - z.mean() for z in map(torch.as_tensor, (predicted, true)))
     scale = (x.square().sum() * y.square().sum()).sqrt()
     return float((x * y).sum() / scale) if scale > 0 else 0.0
 

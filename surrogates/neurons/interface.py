@@ -1,5 +1,6 @@
 """What every surrogate neuron is: a network from synaptic events to voltage, spikes and further outputs."""
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +26,7 @@ class Response(NamedTuple):
     outputs: Float[Tensor, "runs bins n_outputs"]
 
 
-class NeuronSurrogate(nn.Module):
+class NeuronSurrogate(nn.Module, ABC):
     """Base of all architectures.
 
     synapses: number of synapses, whose events (uS, summed in bins of bin_ms) are the input; outputs: number of outputs
@@ -47,10 +48,11 @@ class NeuronSurrogate(nn.Module):
         """Matrices from units to units, which training may keep orthogonal; none where the published way is kept to."""
         return []
 
+    @abstractmethod
     def scale_to(self, events: Float[Tensor, "runs bins synapses"], target: Target) -> None:
         """Take from training data what inputs and outputs are scaled by; called once, before training."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(
         self, events: Float[Tensor, "runs bins synapses"], target: Target, state: Any, generator: torch.Generator
     ) -> tuple[Float[Tensor, ""], Any]:
@@ -58,8 +60,7 @@ class NeuronSurrogate(nn.Module):
 
         state: at the end of the stretch before; None where the runs begin at rest.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def respond(self, events: Float[Tensor, "runs bins synapses"]) -> Response:
         """Run freely from rest, at nothing but events. No gradient."""
-        raise NotImplementedError

@@ -4,6 +4,7 @@ Their text leaves things open that their numbers of parameters settle: those hol
 currents, two synapses), three targets and a window of 64 bins that is flattened before the first dense layer.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
@@ -52,8 +53,9 @@ class WindowSurrogate(ScaledSurrogate):
         self.window, self.windows_per_run = window, windows_per_run
         self.columns = self.targets + synapses
 
+    @abstractmethod
     def forward(self, windows: Float[Tensor, "rows window columns"]) -> Float[Tensor, "rows guesses targets"]:
-        raise NotImplementedError
+        """Scaled guesses of the bin after each window."""
 
     def penalty(self) -> Tensor | float:
         """What the loss adds to the squared error."""

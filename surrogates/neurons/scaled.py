@@ -1,5 +1,6 @@
 """What the published architectures share: scaling from training data, steps, and spikes read from the voltage."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,13 +52,13 @@ class ScaledSurrogate(NeuronSurrogate):
         self.sd.copy_(torch.where(sd > 0, sd, 1.0))
         self.rest.copy_((rows[:, 0].mean(0) - self.mean) / self.sd)
 
+    @abstractmethod
     def begin(self, runs: int) -> Any:
         """State of cells at rest."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, events: Float[Tensor, "runs synapses"], state: Any) -> tuple[Float[Tensor, "runs targets"], Any]:
         """Targets of one more bin, V in mV and outputs in their units, from its events (uS); and the state after it."""
-        raise NotImplementedError
 
     def scaled(self, target: Target) -> Float[Tensor, "runs bins targets"]:
         """What the network is to say."""
