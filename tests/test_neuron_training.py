@@ -158,5 +158,6 @@ def test_scores_know_their_closed_forms():
     assert correlation(2 * x + 1, x) == pytest.approx(1)
     assert correlation(-x, x) == pytest.approx(-1)
     assert correlation(torch.ones(101), x) == 0
+    assert correlation(np.arange(5), 3 * np.arange(5)) == pytest.approx(1)
     assert variance_explained(x.mean().expand(101), x) == pytest.approx(0, abs=1e-6)
     assert variance_explained(x + 1, x) < 0

@@ -73,7 +73,8 @@ def variance_explained(predicted: Tensor, true: Tensor) -> float:
 
 def correlation(predicted: Tensor | np.ndarray, true: Tensor | np.ndarray) -> float:
     """Pearson's r over all runs together; 0 where one of them does not change."""
-    x, y = (z - z.mean() for z in map(torch.as_tensor, (predicted, true)))
+    # Counts of spikes are whole numbers, which have no mean in torch.
+    x, y = (z - z.mean() for z in (torch.as_tensor(z).double() for z in (predicted, true)))
     scale = (x.square().sum() * y.square().sum()).sqrt()
     return float((x * y).sum() / scale) if scale > 0 else 0.0
 
