@@ -1,6 +1,7 @@
 """Every published experiment on surrogate neurons (Olah et al. 2022, figs. 1-6) that needs no private data, done again.
 
-The network of Tolley and Jones, told the same, stands under "poster".
+The network of Tolley and Jones, told the same, stands under "poster"; under "ELM", with the same training, the default
+network beside the same with an expressive leaky memory (Spieler et al. 2024) in place of its GRU.
 
     python scripts/reproduce_neuron_surrogates.py                        all figures (two to three hours on 2 cores)
     python scripts/reproduce_neuron_surrogates.py --figure 1H --figure 2A  some of them
@@ -27,7 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from neuron_experiments import figure1, figure2, figure5, figure6, figure34
+from neuron_experiments import figure1, figure2, figure5, figure6, figure34, recurrent
 from neuron_experiments.rows import Row, table_of
 from neuron_experiments.shipped import shipped, shipped_table
 from neuron_experiments.study import Study, console
@@ -57,7 +58,8 @@ FIGURES: dict[str, Callable[[Study], list[Row]]] = {
     "4C": figure34.nmda_rates,
     "5A-G": figure5.detailed,
     "5H-I": figure5.own_cell,
-    "poster": figure5.poster,
+    "poster": recurrent.poster,
+    "ELM": recurrent.leaky_memory,
     "6": figure6.izhikevich,
     "6-S1": figure6.indicators,
     "7-9": elsewhere,

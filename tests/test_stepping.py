@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from surrogates.neurons.elm import ELMNeuron
 from surrogates.neurons.stateful import StatefulNeuron
 from surrogates.neurons.stepping import FrameEvents, Stepper
 
@@ -99,6 +100,11 @@ def test_only_some_outputs_are_computed_if_asked(rng):
     np.testing.assert_allclose(some, outputs[..., [2, 0]], rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match="counted from 0"):
         Stepper(made, 5, outputs=[3])
+
+
+def test_other_memories_than_gated_ones_are_refused():
+    with pytest.raises(TypeError, match="ELMNeuron has no compiled steps"):
+        Stepper(ELMNeuron(len(CONSTANTS), 1, 0.5, constants=CONSTANTS), 5)
 
 
 def test_cells_at_rest_again_do_the_same(rng):

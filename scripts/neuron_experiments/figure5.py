@@ -57,22 +57,6 @@ def detailed(study: Study, runs: int = 10) -> list[Row]:
     return rows
 
 
-def poster(study: Study, runs: int = 20) -> list[Row]:
-    """The connectivity poster (Tolley & Jones): ``runs`` of each regime of the same cell, events told alone."""
-    simulators = [study.simulator("L5_poster", k) for k in range(3)]
-    parts = [study.unseen(replace(s, batch_size=5), f"L5_poster_{k}", runs, 20 + k) for k, s in enumerate(simulators)]
-    unseen = study.once(("joined", "L5_poster", runs), partial(join, parts))
-    bare = study.once(("bare", "L5_poster", runs), partial(first_outputs, unseen, 1))
-    neurons = study.poster("L5_poster"), study.default("L5_pyramidal")
-    found = [scores(study, n, r) for n, r in zip(neurons, (bare, unseen), strict=True)]
-    note = f"TCN-LSTM, {study.passes} passes; {study.told('L5_pyramidal')}; weights over one to three decades"
-    return [
-        row_of("poster", "L5 pyramidal, soma V: r", 0.788, (s.r for s in found), note=note),
-        row_of("poster", "L5 pyramidal, dipole: r", 0.765, (next(iter(s.outputs_r.values())) for s in found)),
-        *spike_rows("poster", found[0], found[1], {}, ""),
-    ]
-
-
 def own_cell(study: Study, passes: int | None = None) -> list[Row]:
     """5H-I. A cell's two files and its description are written, and one command makes its surrogate."""
     folder = study.data / "own"

@@ -2,6 +2,7 @@
 
 import copy
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from surrogates.neurons.curricula import VALIDATION, Curriculum
 from surrogates.neurons.data import Runs, join, read_runs
 from surrogates.neurons.interface import NeuronSurrogate, Response
 from surrogates.neurons.published import ARCHITECTURES, WindowSurrogate
+from surrogates.neurons.stateful import StatefulNeuron
 from surrogates.neurons.stored import TrainedNeuron, load_neuron, shipped_neurons
 from surrogates.neurons.tcn_lstm import TCNLSTM
 from surrogates.neurons.training import train_neuron
@@ -138,6 +140,18 @@ class Study:
 
         return self.once(("poster", task), make)
 
+    def stateful(self, task: str, kind: type[StatefulNeuron]) -> TrainedNeuron:
+        """One or the other stateful network, shipped or not, trained for the study's passes."""
+
+        def make() -> TrainedNeuron:
+            curriculum = self.tasks[task]
+            torch.manual_seed(self.seed)
+            synapses, outputs = curriculum.cell.synapses, len(curriculum.cell.outputs)
+            network = kind.of(synapses, outputs, curriculum.sample_ms, **curriculum.network)
+            return self._learn(task, network, kind.__name__)
+
+        return self.once(("stateful", task, kind), make)
+
     def retrained(self, task: str, kind: str) -> TrainedNeuron:
         """The network of the task "potassium" of which only the uppermost layers learn this task, 10 minutes at most.
 
@@ -202,10 +216,12 @@ class Study:
         stages, validation = self.training(task)
         *stages, validation = (first_outputs(r, network.outputs) for r in (*stages, validation))
         changed = replace(self.tasks[task].schedule, passes=self.passes, seed=self.seed, **schedule)
+        start = time.perf_counter()
         with one_thread():
             console.print(f"training {name} on {task}, {self.passes} passes")
             trained = train_neuron(network, stages, validation, changed, path.with_suffix(".training"))
-        about = {"passes": self.passes, "error": trained.error, "versions": versions()}
+        minutes = (time.perf_counter() - start) / 60
+        about = {"passes": self.passes, "minutes": minutes, "error": trained.error, "versions": versions()}
         TrainedNeuron(network, cell.synapses, cell.outputs[: network.outputs], about).save(path)
         return TrainedNeuron.load(path)
 

@@ -9,7 +9,7 @@ of one or more bins, of which it tells each by itself.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -43,8 +43,16 @@ class State(NamedTuple):
     chance: Float[Tensor, " runs"]
 
 
+class GatedMemory(nn.GRU):
+    """A gated recurrent network, of which single steps can be asked."""
+
+    def step(self, x: Float[Tensor, "runs inputs"], hidden: Float[Tensor, "runs hidden"]) -> Tensor:
+        """Its hidden units after one step."""
+        return torch.gru_cell(x, hidden, *self.all_weights[0])
+
+
 class StatefulNeuron(NeuronSurrogate):
-    """A gated recurrent network (GRU) behind exact synapses.
+    """A recurrent network behind exact synapses: a gated one (GRU), or another with the same methods.
 
     constants: rise and decay (ms) and reversal (mV) of each synapse; hidden: units; membranes: number of passive
     membranes with a learned share of each synapse, whose potential and logarithm of total conductance are seen; frame:
@@ -101,7 +109,7 @@ class StatefulNeuron(NeuronSurrogate):
         fastest_ms, slowest_ms = _MEMBRANES_MS
         constants_ms = fastest_ms * (slowest_ms / fastest_ms) ** torch.linspace(0, 1, membranes)
         self.pace = nn.Parameter(torch.log(bin_ms / constants_ms)[torch.randperm(membranes)] - self.leak.detach())
-        self.recurrent = nn.GRU(frame * (synapses + 2 * membranes + 1), hidden, batch_first=True)
+        self.recurrent: Any = GatedMemory(frame * (synapses + 2 * membranes + 1), hidden, batch_first=True)
         self.heads = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, frame * (3 + outputs)))
         # Columns of the heads: logit of a spike, V clipped, V above the clip, outputs.
         self.register_buffer("mean", torch.zeros(3 + outputs))
@@ -114,8 +122,7 @@ class StatefulNeuron(NeuronSurrogate):
         return cls(synapses=len(synapses), outputs=outputs, bin_ms=bin_ms, constants=constants, **settings)
 
     def maps(self) -> list[nn.Parameter]:
-        named = dict(self.named_parameters())
-        return [named[k] for k in ("recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "heads.0.weight")]
+        return [w for w in (*self.recurrent.parameters(), *self.heads[0].parameters()) if w.dim() == 2]
 
     def scale_to(self, events: Float[Tensor, "runs bins synapses"], target: Target) -> None:
         clipped = target.v.clamp(max=CLIP_MV)
@@ -194,7 +201,7 @@ class StatefulNeuron(NeuronSurrogate):
         seen, state = self._seen(events, state)
         columns, spikes = [], []
         for frame in seen.unbind(1):
-            hidden = torch.gru_cell(torch.cat([frame, state.spikes], 1), state.hidden, *self.recurrent.all_weights[0])
+            hidden = self.recurrent.step(torch.cat([frame, state.spikes], 1), state.hidden)
             columns.append(self.heads(hidden).reshape(len(events), self.frame, -1))
             probability = torch.sigmoid(columns[-1][..., 0])
             now, chance = self._spikes(probability.detach(), state.chance)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Integer
 
-from surrogates.neurons.stateful import KEPT_MS, LEAST_CHANCE, StatefulNeuron
+from surrogates.neurons.stateful import KEPT_MS, LEAST_CHANCE, GatedMemory, StatefulNeuron
 from surrogates.neurons.step_kernels import LANES, ROWS, advance, sort_events
 
 
@@ -93,6 +93,8 @@ class Stepper:
     def __init__(self, network: StatefulNeuron, cells: int, outputs: Sequence[int] | None = None) -> None:
         if cells < 1:
             raise ValueError(f"{cells} cells; expected at least one")
+        if not isinstance(network.recurrent, GatedMemory):
+            raise TypeError(f"{type(network).__name__} has no compiled steps; only StatefulNeuron itself has")
         self.outputs = tuple(range(network.outputs) if outputs is None else outputs)
         if not set(self.outputs) <= set(range(network.outputs)):
             raise ValueError(f"outputs {self.outputs}; the network has {network.outputs}, counted from 0")
