@@ -1,6 +1,6 @@
 """How much faster surrogate neurons are than the cells in NEURON they stand for, on one core and in the same run.
 
-    python scripts/benchmark_neurons.py [--limit 60] [--without-training]           (6 minutes)
+    python scripts/benchmark_neurons.py [--limit 60] [--without-training]           (4 minutes)
 
 1 to 5,000 cells live for 100 ms with events of their own. NEURON is run as its experts do: one synapse object for each
 kind and place, events by NetCon, and many cells side by side in one process, but no more at once than is fastest: their

@@ -75,6 +75,8 @@ def test_a_file_says_the_cell_and_how_hard_it_is_driven(own):
         ({"template": {"file": "cell.hoc", "name": "Cell"}}, "--trust"),
         ({"morphology": "nothing.swc"}, "nothing.swc"),
         ({"synapses": [SYNAPSES[0] | {"rise_ms": 9.0}]}, "rise"),
+        ({"synapses": [SYNAPSES[0] | {"count": 10**9}]}, "excitatory has 1000000000 synapses"),
+        ({"synapses": [SYNAPSES[0] | {"count": 2.5}]}, "does not describe a cell"),
         ({"rates_Hz": 20}, "rates_Hz is 20; expected two numbers above 0"),
         ({"rates_Hz": [20, 0]}, "expected two numbers above 0"),
         ({"passes": "many"}, 'passes is "many"; expected a whole number from 1'),

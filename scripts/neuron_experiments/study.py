@@ -216,11 +216,11 @@ class Study:
         stages, validation = self.training(task)
         *stages, validation = (first_outputs(r, network.outputs) for r in (*stages, validation))
         changed = replace(self.tasks[task].schedule, passes=self.passes, seed=self.seed, **schedule)
-        start = time.perf_counter()
+        start = time.process_time()
         with one_thread():
             console.print(f"training {name} on {task}, {self.passes} passes")
             trained = train_neuron(network, stages, validation, changed, path.with_suffix(".training"))
-        minutes = (time.perf_counter() - start) / 60
+        minutes = (time.process_time() - start) / 60
         about = {"passes": self.passes, "minutes": minutes, "error": trained.error, "versions": versions()}
         TrainedNeuron(network, cell.synapses, cell.outputs[: network.outputs], about).save(path)
         return TrainedNeuron.load(path)

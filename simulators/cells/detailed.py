@@ -17,6 +17,7 @@ from simulators.cells.morphology import Shape, apply_parameters, check_morpholog
 from simulators.cells.parameters_json import Axon, CellParameters, read_parameters
 
 FilePath = str | os.PathLike
+_MOST_SYNAPSES = 10_000  # each is one of its own; a million would fill the memory
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ class SynapseGroup:
     magnesium_mM: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ValueError(f"group {self.name} has {self.count} synapses; leave it out, or give it one or more")
+        if not 1 <= self.count <= _MOST_SYNAPSES:
+            raise ValueError(
+                f"group {self.name} has {self.count} synapses; leave it out, or give it one to {_MOST_SYNAPSES:,}"
+            )
         self.synapses()  # raises what a synapse would
 
     def synapses(self) -> tuple[Synapse, ...]:
