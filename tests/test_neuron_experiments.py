@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from simulators.cells.inputs import DistinctMilliseconds, SynapticEvents
 from simulators.cells.point import AMPA, GABA, PointCell
@@ -259,6 +260,8 @@ def test_published_training_goes_on_where_it_was_and_leaves_frozen_layers_alone(
     assert longer["updates"] > first["updates"]
     assert longer["minutes"] >= 0.02
     assert longer["one_step_loss"] <= first["one_step_loss"]
+    # Of the same optimiser: steps of a new one would be out of all proportion.
+    assert load_file(tmp_path / "t")["optimiser.0.step"] == longer["updates"]
     with pytest.raises(ValueError, match="training of another network"):
         train(0.01, LinearWindow(2, 0, 1.0, windows_per_run=4, window=32))
     before = {k: v.clone() for k, v in again.state_dict().items()}

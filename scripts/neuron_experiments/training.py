@@ -15,14 +15,14 @@ from surrogates.weights import read_weights, write_weights
 
 RUNS, WINDOWS = 16, 4
 """Windows of a batch: 64, as published."""
-_UPDATES = 200  # between validations
-_VALIDATION_BATCHES = 20
-_PATIENCE = 20
+_UPDATES = 500  # between validations
+_VALIDATION_BATCHES = 50
 _STORED_S = 30.0
-_FORMAT = 1
+_FORMAT = 2
+_RATE = 1e-3
 # On a processor: of this process alone, so that others beside it do not shorten the training.
 _CLOCKS = {"cpu": time.process_time}
-_NUMBERS = ("seconds", "updates", "best", "waited", "stage")
+_NUMBERS = ("seconds", "updates", "best", "stage")
 
 Optimiser = Callable[..., torch.optim.Optimizer]
 
@@ -42,19 +42,21 @@ def train_published(
 ) -> dict[str, Any]:
     """Squared one-step error, Nadam, gradients of norm 1 at most; stages one after the other, earlier ones mixed in.
 
-    The state whose one-step error is the least on validation runs is left in ``network``; without a better one in 20
-    validations training ends. All is kept at ``path``: called again it goes on where it was, with more minutes further.
+    The state whose one-step error is the least on validation runs is left in ``network``. Training ends with its
+    minutes and not before: where it went on for half a day, a pause of that error is no end. All is kept at ``path``:
+    called again it goes on where it was, with more minutes further.
     only: the part that learns; the rest, and what inputs and outputs are scaled by, stay as they are.
     """
     if only is None:
         network.scale_to(*join(stages))
-    training = _Fit(network, path, shares, device, seed)
     for parameter in network.parameters():
         parameter.requires_grad_(only is None)
     if only is not None:
         only.requires_grad_(True)
+    network.to(device)
     learning = [p for p in network.parameters() if p.requires_grad]
-    training.run([_on(r, device) for r in stages], _on(validation, device), 60 * minutes, optimiser(learning, lr=1e-3))
+    training = _Fit(network, optimiser(learning, lr=_RATE), path, shares, device, seed)
+    training.run([_on(r, device) for r in stages], _on(validation, device), 60 * minutes)
     return {"minutes": training.seconds / 60, "updates": training.updates, "one_step_loss": training.best}
 
 
@@ -63,34 +65,42 @@ def _on(runs: Runs, device: str) -> Runs:
 
 
 class _Fit:
-    """All that changes during a training. Averages of the optimiser are not kept: some hundred updates renew them."""
+    """All that changes during a training.
 
-    def __init__(self, network: WindowSurrogate, path: Path, shares: Sequence[float], device: str, seed: int) -> None:
-        self.network, self.path, self.shares, self.device = network, path, shares, device
-        self.seconds, self.updates, self.best, self.waited, self.stage = 0.0, 0, float("inf"), 0, 0
+    The optimiser's averages are part of it: its first steps without them are large enough to silence every unit of the
+    CNN-LSTM's first dense layer for good.
+    """
+
+    def __init__(
+        self,
+        network: WindowSurrogate,
+        optimiser: torch.optim.Optimizer,
+        path: Path,
+        shares: Sequence[float],
+        device: str,
+        seed: int,
+    ) -> None:
+        self.network, self.optimiser, self.path, self.shares, self.device = network, optimiser, path, shares, device
+        self.seconds, self.updates, self.best, self.stage = 0.0, 0, float("inf"), 0
         self.kept = _copy(network)
         if path.is_file():
             self._restore()
-        network.to(device)
         self.generator = torch.Generator().manual_seed(seed + self.updates)
 
-    def run(self, stages: Sequence[Runs], validation: Runs, seconds: float, optimiser: torch.optim.Optimizer) -> None:
+    def run(self, stages: Sequence[Runs], validation: Runs, seconds: float) -> None:
         rows = [sum(len(s) for s in stages[: k + 1]) for k in range(len(stages))]
         runs, stored = join(stages), self.seconds
-        last = len(stages) - 1
         clock = _CLOCKS.get(self.device, time.perf_counter)
-        while self.seconds < seconds and (self.stage < last or self.waited < _PATIENCE):
+        while self.seconds < seconds:
             start = clock()
             part = self.seconds / seconds
             due = sum(part >= sum(self.shares[: k + 1]) / sum(self.shares) for k in range(len(stages) - 1))
-            if self.waited >= _PATIENCE:
-                due = max(due, self.stage + 1)
             if due > self.stage:
                 # What was best for the easier runs need not be for all of them.
-                self.stage, self.best, self.waited = due, float("inf"), 0
+                self.stage, self.best = due, float("inf")
             self.network.train()
             for _ in range(_UPDATES):
-                self._update(runs, rows[self.stage], optimiser)
+                self._update(runs, rows[self.stage])
                 if self.seconds + clock() - start >= seconds:
                     break
             self._validate(validation)
@@ -102,14 +112,14 @@ class _Fit:
         self.network.load_state_dict(self.kept)
         self.network.to("cpu").eval()
 
-    def _update(self, runs: Runs, available: int, optimiser: torch.optim.Optimizer) -> None:
+    def _update(self, runs: Runs, available: int) -> None:
         rows = torch.randint(available, (RUNS,), generator=self.generator).to(self.device)
         target = Target(*(field[rows] for field in runs.target))
         loss, _ = self.network.loss(runs.events[rows], target, None, self.generator)
-        optimiser.zero_grad()
+        self.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        optimiser.step()
+        self.optimiser.step()
         self.updates += 1
 
     @torch.no_grad()
@@ -118,15 +128,16 @@ class _Fit:
         generator = torch.Generator().manual_seed(0)
         losses = [self.network.loss(*runs, None, generator)[0].item() for _ in range(_VALIDATION_BATCHES)]
         error = sum(losses) / len(losses)
-        self.waited += 1
         if error < self.best:
-            self.best, self.waited = error, 0
+            self.best = error
             self.kept = _copy(self.network)
 
     def _store(self) -> None:
         numbers = {k: getattr(self, k) for k in _NUMBERS}
         tensors = {f"now.{k}": v.cpu() for k, v in self.network.state_dict().items()}
         tensors |= {f"kept.{k}": v.cpu() for k, v in self.kept.items()}
+        for i, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{i}.{k}": v.cpu() for k, v in state.items()}
         about = {"thing": "published training", "format": _FORMAT, "settings": self.network.settings}
         write_weights(self.path, about | numbers, tensors)
 
@@ -137,9 +148,15 @@ class _Fit:
             raise ValueError(f"{self.path} is the training of another network ({header['settings']}); {remedy}")
         for name in _NUMBERS:
             setattr(self, name, header[name])
-        parts = {p: {k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)} for p in ("now.", "kept.")}
-        self.network.load_state_dict(parts["now."])
-        self.kept = parts["kept."]
+        kinds = "now.", "kept.", "optimiser."
+        now, kept, averages = ({k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)} for p in kinds)
+        self.network.load_state_dict(now)
+        self.kept = kept
+        states: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in averages.items():
+            i, key = name.split(".")
+            states.setdefault(int(i), {})[key] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": states})
 
 
 def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
