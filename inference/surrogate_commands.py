@@ -1,6 +1,7 @@
 """``circuitsbi surrogate``: train a surrogate neuron and see how well it does."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -60,6 +61,7 @@ def evaluate(
     firing: Annotated[
         bool, typer.Option("--firing", help="Also the rates over excitation and inhibition, and drift over 25 s.")
     ] = False,
+    runs: Annotated[int | None, typer.Option(min=1, help="Test runs of each regime; the cell's own number.")] = None,
     workers: WorkersOption = 2,
     trust: TrustOption = False,
 ) -> None:
@@ -78,7 +80,7 @@ def evaluate(
 
             refuse_unwritable(figure)
         trained = load_neuron(neuron)
-        found = evaluate_neuron(trained, cell, data, workers, trust)
+        found = evaluate_neuron(trained, cell, data, workers, trust, runs)
         rows = {regime: scores.to_json() for regime, scores in found.items()}
         table = Table("", *rows, title=f"{neuron}, free-running on runs it has never seen")
         for name in next(iter(rows.values())):
@@ -91,7 +93,8 @@ def evaluate(
             console.print_json(json.dumps(rows["firing"]), indent=None)
         if figure is not None:
             curriculum = curriculum_of(cell, trust)
-            runs = curriculum.runs(folder_of(cell, data), TEST, workers, progress=False)
-            tests = dict(zip((r.name for r in curriculum.regimes), runs, strict=True))
+            curriculum = replace(curriculum, tests=runs or curriculum.tests)
+            drawn = curriculum.runs(folder_of(cell, data), TEST, workers, progress=False)
+            tests = dict(zip((r.name for r in curriculum.regimes), drawn, strict=True))
             neuron_figure(trained, tests, f"{cell}: runs the surrogate has never seen").savefig(figure)
         print(json.dumps(rows))

@@ -135,6 +135,8 @@ def test_an_own_cell_is_trained_and_evaluated_by_one_command_each(own, tmp_path,
     other = run(app, ["surrogate", "evaluate", out, "--cell", str(slower), "--data", data, "--workers", "1"])
     assert other.exit_code == 2
     assert "its synapse 0 is" in other.output
+    more = run(app, ["surrogate", "evaluate", out, "--cell", str(own()), "--data", data, "--runs", "2"])
+    assert json.loads(more.output.strip().splitlines()[-1])["all"]["runs"] == 4
     picture = run(app, ["surrogate", "evaluate", out, "--cell", str(own()), "--data", data, "--figure", "a.docx"])
     assert picture.exit_code == 2
     assert "a.docx does not end in a kind of picture" in picture.output

@@ -71,7 +71,8 @@ class Curriculum:
         for k, regime in enumerate(self.regimes):
             n = {TEST: self.tests, VALIDATION: self.validations}.get(str(part), regime.runs)
             seed = (_SEEDS[part] if isinstance(part, str) else 10 * part) + k
-            path = Path(folder) / f"{regime.name}_{part}.zarr"
+            set_of = f"{part}_{n}" if isinstance(part, str) else part
+            path = Path(folder) / f"{regime.name}_{set_of}.zarr"
             found[regime.name] = run_campaign(self.simulator(regime), n, seed, path, workers, progress=progress)
         return found
 

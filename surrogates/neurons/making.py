@@ -1,6 +1,7 @@
 """From the name of a cell to a trained surrogate, and from a surrogate to its scores."""
 
 import os
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -87,21 +88,24 @@ def evaluate_neuron(
     data: str | os.PathLike,
     workers: int = 1,
     trust: bool = False,
+    runs: int | None = None,
     progress: bool = True,
 ) -> dict[str, Scores]:
-    """Scores on the test runs of each regime, and "all" of them together; simulates what is missing in ``data``.
+    """Scores on test runs of each regime, and "all" of them together; simulates what is missing in ``data``.
 
-    Raises ValueError if the surrogate is not one of this cell.
+    runs: of each regime; the cell's own number unless told otherwise. Raises ValueError if the surrogate is not one of
+    this cell.
     """
     curriculum = curriculum_of(cell, trust)
+    curriculum = replace(curriculum, tests=runs or curriculum.tests)
     _refuse_another(neuron, cell, curriculum)
     names = [o.name for o in neuron.outputs]
     found, responses = {}, []
     tests = curriculum.runs(folder_of(cell, data), TEST, workers, progress)
     with one_thread():
-        for regime, runs in zip(curriculum.regimes, tests, strict=True):
-            responses.append(neuron.network.respond(runs.events))
-            found[regime.name] = score(responses[-1], runs.target, neuron.network.bin_ms, names)
+        for regime, test in zip(curriculum.regimes, tests, strict=True):
+            responses.append(neuron.network.respond(test.events))
+            found[regime.name] = score(responses[-1], test.target, neuron.network.bin_ms, names)
     everything = Response(*(torch.cat(field) for field in zip(*responses, strict=True)))
     target: Target = join(tests).target
     return found | {"all": score(everything, target, neuron.network.bin_ms, names)}
