@@ -141,7 +141,7 @@ def score(response: Response, target: Target, bin_ms: float, outputs: Sequence[s
         {t: match_spikes(response.spikes, target.spikes, bin_ms, t) for t in TOLERANCES_MS},
         (float(rates[0].mean()), float(rates[1].mean())),
         float((rates[0] - rates[1]).abs().mean()),
-        correlation(*rates) if rates[0].std() > 0 else math.nan,
+        correlation(*rates) if rates[0].std(correction=0) > 0 else math.nan,
         {name: correlation(response.outputs[..., k], target.outputs[..., k]) for k, name in enumerate(outputs)},
     )
 
