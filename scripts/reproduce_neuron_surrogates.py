@@ -1,7 +1,7 @@
 """Every published experiment on surrogate neurons (Olah et al. 2022, figs. 1-6) that needs no private data, done again.
 
-The network of Tolley and Jones, told the same, stands under "poster"; under "ELM", with the same training, the default
-network beside the same with an expressive leaky memory (Spieler et al. 2024) in place of its GRU.
+The network of Tolley and Jones, told the same, stands under "poster"; under "GRU", with the same training, the default
+network beside the same with gated units in place of its leaky memories.
 
     python scripts/reproduce_neuron_surrogates.py                        all figures (two to three hours on 2 cores)
     python scripts/reproduce_neuron_surrogates.py --figure 1H --figure 2A  some of them
@@ -59,7 +59,7 @@ FIGURES: dict[str, Callable[[Study], list[Row]]] = {
     "5A-G": figure5.detailed,
     "5H-I": figure5.own_cell,
     "poster": recurrent.poster,
-    "ELM": recurrent.leaky_memory,
+    "GRU": recurrent.memories,
     "6": figure6.izhikevich,
     "6-S1": figure6.indicators,
     "7-9": elsewhere,

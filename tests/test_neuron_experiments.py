@@ -220,7 +220,7 @@ def test_a_figure_runs_through(name, study):
     [
         ("5A-G", {"runs": 1}),
         ("poster", {"runs": 1}),
-        ("ELM", {"runs": 1, "duration_ms": 150.0}),
+        ("GRU", {"runs": 1, "duration_ms": 150.0}),
         ("6", {"currents": 4, "runs": 2, "duration_ms": 100.0, "candidates": 20, "refined": 1, "iterations": 3}),
         ("6-S1", {"runs": 2, "duration_ms": 1100.0}),
     ],
@@ -251,7 +251,7 @@ def test_published_training_goes_on_where_it_was_and_leaves_frozen_layers_alone(
     stages, validation = study.training("passive")
 
     def train(minutes, network, **how):
-        return train_published(network, stages, validation, (0.1, 0.9), minutes, tmp_path / "t", **how)
+        return train_published(network, stages, validation, minutes, tmp_path / "t", **how)
 
     network = LinearWindow(2, 0, 1.0, windows_per_run=4)
     first = train(0.01, network)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from surrogates.neurons.elm import ELMNeuron
 from surrogates.neurons.stateful import StatefulNeuron
 from surrogates.neurons.stepping import FrameEvents, Stepper
 
@@ -21,9 +20,9 @@ def network(outputs=1, **settings):
     torch.manual_seed(0)
     made = StatefulNeuron(len(CONSTANTS), outputs, 0.5, constants=CONSTANTS, **settings)
     with torch.no_grad():
-        made.recurrent.weight_ih_l0 *= 2
-        made.recurrent.weight_hh_l0 *= 3
-        made.heads[2].weight *= 8
+        made.memory.read.weight *= 2
+        made.memory.pace += 1.5  # for the longest time constants would collect rounding
+        made.heads[2].weight *= 4
         made.heads[2].bias.view(made.frame, -1)[:, 0] -= 2
     made.mean[1:] = torch.tensor([-65.0, 0.0] + [2.0] * outputs)
     made.sd[1:] = torch.tensor([20.0, 10.0] + [3.0] * outputs)
@@ -64,7 +63,7 @@ def test_other_weights_give_other_voltages(rng):
     grid = events(rng, 20, 400)
     expected = made.respond(torch.from_numpy(grid)).v.numpy()
     with torch.no_grad():
-        made.recurrent.weight_hh_l0 *= 1.001
+        made.memory.recall.weight *= 1.001
     assert np.abs(run(Stepper(made, 20), grid)[1] - expected).max() > 0.01
 
 
@@ -77,8 +76,8 @@ def test_rounding_is_small_for_a_synapse_that_rises_as_slowly_as_it_decays(rng):
     single = made.respond(torch.from_numpy(grid)).v.numpy()
     exact = made.double().respond(torch.from_numpy(grid).double()).v.numpy()
     _, v, _ = run(Stepper(made.float(), 20), grid)
-    assert np.abs(v - exact).max() < 5e-5
-    assert np.abs(single - exact).max() < 5e-5
+    assert np.abs(v - exact).max() < 2e-4
+    assert np.abs(single - exact).max() < 2e-4
 
 
 def test_single_events_are_their_sums_in_any_order(rng):
@@ -102,9 +101,9 @@ def test_only_some_outputs_are_computed_if_asked(rng):
         Stepper(made, 5, outputs=[3])
 
 
-def test_other_memories_than_gated_ones_are_refused():
-    with pytest.raises(TypeError, match="ELMNeuron has no compiled steps"):
-        Stepper(ELMNeuron(len(CONSTANTS), 1, 0.5, constants=CONSTANTS), 5)
+def test_other_memories_than_leaky_ones_are_refused():
+    with pytest.raises(TypeError, match="with a GatedMemory have no compiled steps"):
+        Stepper(StatefulNeuron(len(CONSTANTS), 1, 0.5, constants=CONSTANTS, memory="gated"), 5)
 
 
 def test_cells_at_rest_again_do_the_same(rng):

@@ -11,7 +11,6 @@ from simulators import Simulator
 from simulators.cells.cell import Output
 from simulators.cells.inputs import DistinctMilliseconds, SynapticEvents
 from simulators.cells.point import AMPA, GABA
-from surrogates.neurons.elm import ELMNeuron
 from surrogates.neurons.published import LinearWindow
 from surrogates.neurons.stored import SurrogateSimulator, TrainedNeuron
 from tests.test_stateful_neuron import network, some_events
@@ -34,7 +33,7 @@ def test_a_saved_surrogate_answers_as_before_but_for_half_precision(file):
     assert torch.equal(twice.network.respond(some_events()).v, there.v)
 
 
-@pytest.mark.parametrize("net", [LinearWindow(2, 0, 1.0), network(outputs=0, kind=ELMNeuron)])
+@pytest.mark.parametrize("net", [LinearWindow(2, 0, 1.0), network(outputs=0, memory="gated")])
 def test_other_networks_are_stored_too(net, tmp_path):
     TrainedNeuron(net, (AMPA, GABA), (), {}).save(tmp_path / "other.safetensors")
     assert type(TrainedNeuron.load(tmp_path / "other.safetensors").network) is type(net)

@@ -7,8 +7,6 @@ from neuron_experiments.figure1 import scores, spike_rows
 from neuron_experiments.rows import Row, row_of
 from neuron_experiments.study import Study, first_outputs
 from surrogates.neurons.data import Runs, join
-from surrogates.neurons.elm import ELMNeuron
-from surrogates.neurons.stateful import StatefulNeuron
 
 _PYRAMIDAL = "L5_poster"
 
@@ -27,14 +25,14 @@ def poster(study: Study, runs: int = 20) -> list[Row]:
     ]
 
 
-def leaky_memory(study: Study, runs: int = 20, duration_ms: float = 2000.0) -> list[Row]:
-    """The expressive leaky memory neuron in place of the GRU, both trained here for as many passes."""
+def memories(study: Study, runs: int = 20, duration_ms: float = 2000.0) -> list[Row]:
+    """A GRU in place of the leaky memories, both trained here for as many passes."""
     point = study.unseen(study.simulator("point", duration_ms=duration_ms), f"point_{duration_ms:g}", runs, 30)
     rows = []
     for cell, task, unseen in (("point", "point", point), ("L5 pyramidal", _PYRAMIDAL, _every_regime(study, runs))):
-        neurons = [study.stateful(task, kind) for kind in (ELMNeuron, StatefulNeuron)]
+        neurons = [study.stateful(task, memory) for memory in ("gated", "leaky")]
         found = [scores(study, n, unseen) for n in neurons]
-        note = f"ELM and default, {study.passes} passes each; {len(unseen)} runs"
+        note = f"a GRU in place of the default's leaky memories, {study.passes} passes each; {len(unseen)} runs"
         for what, values in (
             ("V clipped at -30 mV: variance explained, %", [100 * s.variance_explained for s in found]),
             ("V with its spikes: r", [s.r for s in found]),
@@ -42,8 +40,8 @@ def leaky_memory(study: Study, runs: int = 20, duration_ms: float = 2000.0) -> l
             ("minutes of training", [n.about["minutes"] for n in neurons]),
             ("trained numbers", [float(sum(p.numel() for p in n.network.parameters())) for n in neurons]),
         ):
-            rows.append(row_of("ELM", f"{cell}, {what}", None, values, note=note))
-        rows += [replace(r, what=f"{cell}, {r.what}") for r in spike_rows("ELM", *found, {}, note)]
+            rows.append(row_of("GRU", f"{cell}, {what}", None, values, note=note))
+        rows += [replace(r, what=f"{cell}, {r.what}") for r in spike_rows("GRU", *found, {}, note)]
     return rows
 
 

@@ -19,7 +19,6 @@ from surrogates.neurons.curricula import VALIDATION, Curriculum
 from surrogates.neurons.data import Runs, join, read_runs
 from surrogates.neurons.interface import NeuronSurrogate, Response
 from surrogates.neurons.published import ARCHITECTURES, WindowSurrogate
-from surrogates.neurons.stateful import StatefulNeuron
 from surrogates.neurons.stored import TrainedNeuron, load_neuron, shipped_neurons
 from surrogates.neurons.tcn_lstm import TCNLSTM
 from surrogates.neurons.training import train_neuron
@@ -140,17 +139,16 @@ class Study:
 
         return self.once(("poster", task), make)
 
-    def stateful(self, task: str, kind: type[StatefulNeuron]) -> TrainedNeuron:
-        """One or the other stateful network, shipped or not, trained for the study's passes."""
+    def stateful(self, task: str, memory: str) -> TrainedNeuron:
+        """The default network with one or the other memory, trained for the study's passes, shipped or not."""
 
         def make() -> TrainedNeuron:
-            curriculum = self.tasks[task]
             torch.manual_seed(self.seed)
-            synapses, outputs = curriculum.cell.synapses, len(curriculum.cell.outputs)
-            network = kind.of(synapses, outputs, curriculum.sample_ms, **curriculum.network)
-            return self._learn(task, network, kind.__name__)
+            curriculum = self.tasks[task]
+            network = replace(curriculum, network={**curriculum.network, "memory": memory}).build()
+            return self._learn(task, network, memory)
 
-        return self.once(("stateful", task, kind), make)
+        return self.once(("stateful", task, memory), make)
 
     def retrained(self, task: str, kind: str) -> TrainedNeuron:
         """The network of the task "potassium" of which only the uppermost layers learn this task, 10 minutes at most.
@@ -184,7 +182,7 @@ class Study:
 
     def _fit(self, task: str, network: NeuronSurrogate, name: str, minutes: float | None = None, **how: Any):
         assert isinstance(network, WindowSurrogate)
-        cell, shares = self.tasks[task].cell, self.tasks[task].schedule.shares
+        cell = self.tasks[task].cell
         stages, validation = self.training(task)
         *stages, validation = (first_outputs(r, network.outputs) for r in (*stages, validation))
         wanted = self.minutes if minutes is None else minutes
@@ -192,7 +190,7 @@ class Study:
         path = self.data / task / f"{name}_{self.seed}.training"
         with one_thread():
             about = train_published(
-                network, stages, validation, shares, wanted, path, device=self.device, seed=self.seed, **how
+                network, stages, validation, wanted, path, device=self.device, seed=self.seed, **how
             )
         return TrainedNeuron(network.requires_grad_(False), cell.synapses, cell.outputs[: network.outputs], about)
 

@@ -15,7 +15,8 @@ from surrogates.weights import read_weights, write_weights
 
 RUNS, WINDOWS = 16, 4
 """Windows of a batch: 64, as published."""
-_UPDATES = 500  # between validations
+_UPDATES = 500  # of each stage but the last, and between validations
+_RISE = 1500  # updates in which the learning rate rises; at once, it silences the CNN-LSTM's first dense layer for good
 _VALIDATION_BATCHES = 50
 _STORED_S = 30.0
 _FORMAT = 2
@@ -31,7 +32,6 @@ def train_published(
     network: WindowSurrogate,
     stages: Sequence[Runs],
     validation: Runs,
-    shares: Sequence[float],
     minutes: float,
     path: Path,
     *,
@@ -55,7 +55,7 @@ def train_published(
         only.requires_grad_(True)
     network.to(device)
     learning = [p for p in network.parameters() if p.requires_grad]
-    training = _Fit(network, optimiser(learning, lr=_RATE), path, shares, device, seed)
+    training = _Fit(network, optimiser(learning, lr=_RATE), path, device, seed)
     training.run([_on(r, device) for r in stages], _on(validation, device), 60 * minutes)
     return {"minutes": training.seconds / 60, "updates": training.updates, "one_step_loss": training.best}
 
@@ -67,8 +67,7 @@ def _on(runs: Runs, device: str) -> Runs:
 class _Fit:
     """All that changes during a training.
 
-    The optimiser's averages are part of it: its first steps without them are large enough to silence every unit of the
-    CNN-LSTM's first dense layer for good.
+    The optimiser's averages are part of it: without them, each time it goes on, it would begin with steps too large.
     """
 
     def __init__(
@@ -76,11 +75,10 @@ class _Fit:
         network: WindowSurrogate,
         optimiser: torch.optim.Optimizer,
         path: Path,
-        shares: Sequence[float],
         device: str,
         seed: int,
     ) -> None:
-        self.network, self.optimiser, self.path, self.shares, self.device = network, optimiser, path, shares, device
+        self.network, self.optimiser, self.path, self.device = network, optimiser, path, device
         self.seconds, self.updates, self.best, self.stage = 0.0, 0, float("inf"), 0
         self.kept = _copy(network)
         if path.is_file():
@@ -93,8 +91,7 @@ class _Fit:
         clock = _CLOCKS.get(self.device, time.perf_counter)
         while self.seconds < seconds:
             start = clock()
-            part = self.seconds / seconds
-            due = sum(part >= sum(self.shares[: k + 1]) / sum(self.shares) for k in range(len(stages) - 1))
+            due = min(self.updates // _UPDATES, len(stages) - 1)
             if due > self.stage:
                 # What was best for the easier runs need not be for all of them.
                 self.stage, self.best = due, float("inf")
@@ -113,6 +110,8 @@ class _Fit:
         self.network.to("cpu").eval()
 
     def _update(self, runs: Runs, available: int) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = _RATE * min(1.0, (1 + self.updates) / _RISE)
         rows = torch.randint(available, (RUNS,), generator=self.generator).to(self.device)
         target = Target(*(field[rows] for field in runs.target))
         loss, _ = self.network.loss(runs.events[rows], target, None, self.generator)

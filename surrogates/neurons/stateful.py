@@ -9,7 +9,7 @@ of one or more bins, of which it tells each by itself.
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 from simulators.cells.inputs import Synapse
 from surrogates.neurons.evaluation import CLIP_MV
 from surrogates.neurons.interface import NeuronSurrogate, Response, Target
+from surrogates.neurons.memory import MEMORIES
 
 _SPIKE_WEIGHT, _EXCESS_WEIGHT, _OUTPUT_WEIGHT = 5.0, 0.2, 0.15
 _QUIET = 0.25  # runs that vary by less than this share of the standard deviation count no more for it
@@ -43,21 +44,13 @@ class State(NamedTuple):
     chance: Float[Tensor, " runs"]
 
 
-class GatedMemory(nn.GRU):
-    """A gated recurrent network, of which single steps can be asked."""
-
-    def step(self, x: Float[Tensor, "runs inputs"], hidden: Float[Tensor, "runs hidden"]) -> Tensor:
-        """Its hidden units after one step."""
-        return torch.gru_cell(x, hidden, *self.all_weights[0])
-
-
 class StatefulNeuron(NeuronSurrogate):
-    """A recurrent network behind exact synapses: a gated one (GRU), or another with the same methods.
+    """A recurrent network, by default of expressive leaky memories, behind exact synapses.
 
     constants: rise and decay (ms) and reversal (mV) of each synapse; hidden: units; membranes: number of passive
     membranes with a learned share of each synapse, whose potential and logarithm of total conductance are seen; frame:
     bins in a step of the network, of which at most one has a spike; least_uS: conductances below it are seen linearly,
-    above it by their logarithm.
+    above it by their logarithm; memory: "leaky" or "gated".
     """
 
     rise: Tensor
@@ -78,6 +71,7 @@ class StatefulNeuron(NeuronSurrogate):
         membranes: int = 16,
         frame: int = 1,
         least_uS: float = 3e-4,
+        memory: str = "leaky",
     ) -> None:
         super().__init__(synapses, outputs, bin_ms)
         if len(constants) != synapses or not all(0 < rise < decay for rise, decay, _ in constants):
@@ -87,6 +81,8 @@ class StatefulNeuron(NeuronSurrogate):
                 f"{hidden} hidden units, {membranes} membranes, frames of {frame} bins and a least conductance of "
                 f"{least_uS} uS; expected one or more of each, and a conductance above 0"
             )
+        if memory not in MEMORIES:
+            raise ValueError(f"memory is {memory}; choose one of {', '.join(MEMORIES)}")
         self.settings = {
             "synapses": synapses,
             "outputs": outputs,
@@ -96,6 +92,7 @@ class StatefulNeuron(NeuronSurrogate):
             "membranes": membranes,
             "frame": frame,
             "least_uS": least_uS,
+            "memory": memory,
         }
         self.hidden, self.frame, self.least_uS = hidden, frame, least_uS
         rise, decay, reversal = torch.tensor(constants, dtype=torch.float64).T
@@ -109,7 +106,7 @@ class StatefulNeuron(NeuronSurrogate):
         fastest_ms, slowest_ms = _MEMBRANES_MS
         constants_ms = fastest_ms * (slowest_ms / fastest_ms) ** torch.linspace(0, 1, membranes)
         self.pace = nn.Parameter(torch.log(bin_ms / constants_ms)[torch.randperm(membranes)] - self.leak.detach())
-        self.recurrent: Any = GatedMemory(frame * (synapses + 2 * membranes + 1), hidden, batch_first=True)
+        self.memory = MEMORIES[memory](frame * (synapses + 2 * membranes + 1), hidden, frame * bin_ms)
         self.heads = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, frame * (3 + outputs)))
         # Columns of the heads: logit of a spike, V clipped, V above the clip, outputs.
         self.register_buffer("mean", torch.zeros(3 + outputs))
@@ -122,7 +119,7 @@ class StatefulNeuron(NeuronSurrogate):
         return cls(synapses=len(synapses), outputs=outputs, bin_ms=bin_ms, constants=constants, **settings)
 
     def maps(self) -> list[nn.Parameter]:
-        return [w for w in (*self.recurrent.parameters(), *self.heads[0].parameters()) if w.dim() == 2]
+        return [w for w in (*self.memory.parameters(), *self.heads[0].parameters()) if w.dim() == 2]
 
     def scale_to(self, events: Float[Tensor, "runs bins synapses"], target: Target) -> None:
         clipped = target.v.clamp(max=CLIP_MV)
@@ -146,9 +143,9 @@ class StatefulNeuron(NeuronSurrogate):
         runs, bins, _ = events.shape
         seen, state = self._seen(events, state or self.begin(runs))
         told = torch.cat([state.spikes[:, None], spikes.reshape(runs, -1, self.frame)], 1)
-        y, hidden = self.recurrent(torch.cat([seen, told[:, :-1]], -1), state.hidden[None])
-        columns = self.heads(y).reshape(runs, bins, 3 + self.outputs)
-        return columns, state._replace(hidden=hidden[0], spikes=told[:, -1])
+        hidden = self.memory(torch.cat([seen, told[:, :-1]], -1), state.hidden)
+        columns = self.heads(hidden).reshape(runs, bins, 3 + self.outputs)
+        return columns, state._replace(hidden=hidden[:, -1], spikes=told[:, -1])
 
     def _seen(self, events: Tensor, state: State) -> tuple[Float[Tensor, "runs frames seen"], State]:
         """What the network sees of each frame but spikes: conductances and membranes at the end of each bin."""
@@ -201,7 +198,7 @@ class StatefulNeuron(NeuronSurrogate):
         seen, state = self._seen(events, state)
         columns, spikes = [], []
         for frame in seen.unbind(1):
-            hidden = self.recurrent.step(torch.cat([frame, state.spikes], 1), state.hidden)
+            hidden = self.memory.step(torch.cat([frame, state.spikes], 1), state.hidden)
             columns.append(self.heads(hidden).reshape(len(events), self.frame, -1))
             probability = torch.sigmoid(columns[-1][..., 0])
             now, chance = self._spikes(probability.detach(), state.chance)

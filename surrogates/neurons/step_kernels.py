@@ -43,14 +43,13 @@ def sort_events(cells, synapses, bins, weights, n_cells, scale, ends, places, he
 @_jit
 def advance(weights, state, scratch, ends, places, heights, rule, columns, spikes):
     """All blocks by one frame. Loops are flat, because numba counts references to each row that is cut out."""
-    by_rise, gain, by_decay, pace, membranes, gates, candidate, memory, features, last = weights
+    by_rise, gain, by_decay, pace, membranes, kept, written, inner, write, features, last = weights
     conductances, decays, potentials, hiddens, spiked, chances = state
-    sums, seen, gate, new, kept_back, feature = scratch
+    sums, seen, drive, new, feature = scratch
     blocks, frame = ends.shape
     width = blocks * LANES
     bin_size = conductances.shape[1] + 2 * potentials.shape[1]
-    given, before = seen[: frame * (bin_size + LANES)], seen[frame * (bin_size + LANES) :]
-    told = given[frame * bin_size :]
+    told, leaked = seen[frame * bin_size :], seen[frame * (bin_size + LANES) :]
     e = 0
     for block in range(blocks):
         conductance, decay, hidden, last_spikes = conductances[block], decays[block], hiddens[block], spiked[block]
@@ -60,16 +59,17 @@ def advance(weights, state, scratch, ends, places, heights, rule, columns, spike
                 e += 1
             _conduct(by_rise, gain, by_decay, conductance, decay)
             _product(membranes, conductance, sums, 0, LANES)
-            _see(conductance, sums, pace, potentials[block], given[b * bin_size : (b + 1) * bin_size])
+            _see(conductance, sums, pace, potentials[block], seen[b * bin_size : (b + 1) * bin_size])
         # Assigned at once they would take seconds more to compile.
         for i in range(hidden.size):
-            before[i] = hidden[i]
-        for i in range(told.size):
+            leaked[i] = kept[i] * hidden[i]
+        for i in range(last_spikes.size):
             told[i] = last_spikes[i]
-        _product(gates, seen, gate, 0, LANES)
-        _product(candidate, given, new, 0, LANES)
-        _product(memory, before, kept_back, 0, LANES)
-        _recur(gate, new, kept_back, before, hidden)
+        _product(inner, seen, drive, 0, LANES)
+        _silu(drive)
+        _product(write, drive, new, 0, LANES)
+        for i in range(hidden.size):
+            hidden[i] = leaked[i] + written[i] * _tanh(new[i])
         _product(features, hidden, feature, 0, LANES)
         _silu(feature)
         _product(last, feature, columns, block * LANES, width)
@@ -102,16 +102,6 @@ def _see(conductance, sums, pace, potential, seen):
         potential[i] = towards + (_ONE - t) / (_ONE + t) * (potential[i] - towards)
         potentials[i] = potential[i]
         logs[i] = _log(total[i])
-
-
-@_jit
-def _recur(gate, candidate, memory, before, hidden):
-    """One step of the gated network from its products."""
-    n = hidden.size
-    reset, update = gate[:n], gate[n:]
-    for i in range(n):
-        new = _tanh(candidate[i] + memory[i] * (_ONE + _tanh(reset[i])))
-        hidden[i] = new + _HALF * (_ONE + _tanh(update[i])) * (before[i] - new)
 
 
 @_jit

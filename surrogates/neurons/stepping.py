@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Integer
 
-from surrogates.neurons.stateful import KEPT_MS, LEAST_CHANCE, GatedMemory, StatefulNeuron
+from surrogates.neurons.memory import STEP, LeakyMemory
+from surrogates.neurons.stateful import KEPT_MS, LEAST_CHANCE, StatefulNeuron
 from surrogates.neurons.step_kernels import LANES, ROWS, advance, sort_events
 
 
@@ -54,9 +55,10 @@ class _Weights(NamedTuple):
     decay: Float[np.ndarray, " synapses*lanes"]
     pace: Float[np.ndarray, " membranes*lanes"]
     membranes: Float[np.ndarray, "rows synapses+1"]
-    gates: Float[np.ndarray, "rows seen+1"]
-    candidate: Float[np.ndarray, "rows given+1"]
-    memory: Float[np.ndarray, "rows hidden+1"]
+    kept: Float[np.ndarray, " hidden*lanes"]
+    written: Float[np.ndarray, " hidden*lanes"]
+    inner: Float[np.ndarray, "rows seen+1"]
+    write: Float[np.ndarray, "rows inner+1"]
     features: Float[np.ndarray, "rows hidden+1"]
     columns: Float[np.ndarray, "rows hidden+1"]
 
@@ -77,9 +79,8 @@ class _Scratch(NamedTuple):
 
     membranes: Float[np.ndarray, " membranes*lanes"]
     seen: Float[np.ndarray, " seen*lanes"]
-    gates: Float[np.ndarray, " gates*lanes"]
-    candidate: Float[np.ndarray, " hidden*lanes"]
-    memory: Float[np.ndarray, " hidden*lanes"]
+    drive: Float[np.ndarray, " inner*lanes"]
+    written: Float[np.ndarray, " hidden*lanes"]
     features: Float[np.ndarray, " features*lanes"]
 
 
@@ -93,8 +94,8 @@ class Stepper:
     def __init__(self, network: StatefulNeuron, cells: int, outputs: Sequence[int] | None = None) -> None:
         if cells < 1:
             raise ValueError(f"{cells} cells; expected at least one")
-        if not isinstance(network.recurrent, GatedMemory):
-            raise TypeError(f"{type(network).__name__} has no compiled steps; only StatefulNeuron itself has")
+        if not isinstance(network.memory, LeakyMemory):
+            raise TypeError(f"networks with a {type(network.memory).__name__} have no compiled steps")
         self.outputs = tuple(range(network.outputs) if outputs is None else outputs)
         if not set(self.outputs) <= set(range(network.outputs)):
             raise ValueError(f"outputs {self.outputs}; the network has {network.outputs}, counted from 0")
@@ -151,25 +152,25 @@ def _fold(network: StatefulNeuron, outputs: Sequence[int]) -> _Weights:
         p = {k: v.detach().cpu().double().numpy() for k, v in network.state_dict().items()}
     hidden, frame = network.hidden, network.frame
     reach, leak = np.logaddexp(0, p["reach"]), np.exp(p["leak"])
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    given, own, given_bias, own_bias = (p[f"recurrent.{name}_l0"] for name in names)
-    gates, last = slice(2 * hidden), slice(2 * hidden, None)
+    inner = np.concatenate([p["memory.read.weight"], p["memory.recall.weight"]], 1)
+    kept = np.exp(-np.exp(p["memory.pace"]))
     weight, bias = p["heads.2.weight"].reshape(frame, -1, hidden), p["heads.2.bias"].reshape(frame, -1, 1)
     scaled = np.concatenate([weight, bias], 2) * np.r_[0.5, p["sd"][1:]][:, None]
     scaled[:, 1:, -1] += p["mean"][1:]
     logit, v, excess, *rest = scaled.transpose(1, 0, 2)
     scaled = np.concatenate([logit, v + excess, *(rest[k] for k in outputs)])
-    factors = p["rise"], p["decay"] - p["rise"], p["decay"], 0.5 * np.exp(p["pace"])
-    rise, gain, decay, pace = (factor.astype(np.float32).repeat(LANES) for factor in factors)
+    factors = p["rise"], p["decay"] - p["rise"], p["decay"], 0.5 * np.exp(p["pace"]), kept, STEP * (1 - kept)
+    rise, gain, decay, pace, kept, written = (factor.astype(np.float32).repeat(LANES) for factor in factors)
     return _Weights(
         rise,
         gain,
         decay,
         pace,
         _layer(np.concatenate([(p["reversal"][:, None] * reach).T, reach.T]), np.r_[0 * leak, leak]),
-        _layer(0.5 * np.concatenate([given, own], 1)[gates], 0.5 * (given_bias + own_bias)[gates]),
-        _layer(given[last], given_bias[last]),
-        _layer(0.5 * own[last], 0.5 * own_bias[last]),
+        kept,
+        written,
+        _layer(0.5 * inner, 0.5 * p["memory.read.bias"]),
+        _layer(p["memory.write.weight"], p["memory.write.bias"]),
         _layer(0.5 * p["heads.0.weight"], 0.5 * p["heads.0.bias"]),
         _layer(scaled[:, :-1], scaled[:, -1]),
     )
@@ -182,6 +183,6 @@ def _layer(weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
 
 
 def _scratch(weights: _Weights) -> _Scratch:
-    layers = weights.gates, weights.candidate, weights.memory, weights.features
-    rows = [len(weights.membranes), weights.gates.shape[1] - 1, *map(len, layers)]
+    layers = weights.inner, weights.write, weights.features
+    rows = [len(weights.membranes), weights.inner.shape[1] - 1, *map(len, layers)]
     return _Scratch(*(np.empty(n * LANES, np.float32) for n in rows))

@@ -16,18 +16,13 @@ from simulators.cells.cell import Output
 from simulators.cells.inputs import InputProtocol, PoissonSynapses, Synapse, SynapticEvents
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
-from surrogates.neurons.elm import ELMNeuron
 from surrogates.neurons.interface import NeuronSurrogate
 from surrogates.neurons.published import ARCHITECTURES as PUBLISHED
 from surrogates.neurons.stateful import StatefulNeuron
 from surrogates.weights import read_weights, write_weights
 
-ARCHITECTURES: dict[str, type[NeuronSurrogate]] = {
-    **PUBLISHED,
-    "StatefulNeuron": StatefulNeuron,
-    "ELMNeuron": ELMNeuron,
-}
-_THING, _FORMAT = "surrogate neuron", 2
+ARCHITECTURES: dict[str, type[NeuronSurrogate]] = {**PUBLISHED, "StatefulNeuron": StatefulNeuron}
+_THING, _FORMAT = "surrogate neuron", 3
 _REMEDY = "train one with 'circuitsbi surrogate train'"
 _LARGEST = 10_000
 _SHIPPED = Path(__file__).parents[1] / "shipped"
