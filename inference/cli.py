@@ -1,15 +1,13 @@
 """The ``circuitsbi`` command."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from inference import surrogate_commands
+from inference.terminal import console, plain_errors
 
 app = typer.Typer(
     help="Which circuit could have produced this recording, and how sure can one be?",
@@ -17,7 +15,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(surrogate_commands.app, name="surrogate")
-console = Console()
 
 RangeOption = Annotated[str, typer.Option("--range", help="Parameter range: ai or full.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
@@ -36,21 +33,6 @@ TestedOption = Annotated[
     Path | None, typer.Option("--campaign", help="Simulations to test on; by default shipped ones.")
 ]
 POSTER = "depths=0,-100,-200,-300,-400,-500"
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Errors a user can mend are one message and exit status 2, without a traceback."""
-    from simulators.campaign_store import CampaignError
-
-    try:
-        yield
-    except (ValueError, CampaignError, ImportError, OSError) as error:
-        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        console.print("stopped; what was finished is kept")
-        raise typer.Exit(130) from None
 
 
 @app.command()

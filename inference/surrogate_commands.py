@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from inference.terminal import console, plain_errors
+
 app = typer.Typer(help="Surrogate neurons: fast networks in place of cells in NEURON.", no_args_is_help=True)
 
 CellOption = Annotated[
@@ -37,8 +39,6 @@ def train(
     trust: TrustOption = False,
 ) -> None:
     """Simulate a cell in NEURON and train a surrogate on it. Killed and started again, it goes on."""
-    from inference.cli import console, plain_errors
-
     with plain_errors():
         from surrogates.neurons.evaluation import score
         from surrogates.neurons.making import make_neuron
@@ -66,8 +66,6 @@ def evaluate(
     trust: TrustOption = False,
 ) -> None:
     """Compare a surrogate with its cell on test runs it has never seen, by input regime."""
-    from inference.cli import console, plain_errors
-
     with plain_errors():
         from rich.table import Table
 
