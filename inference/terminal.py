@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 console = Console()
+_errors = Console(stderr=True)
 
 
 @contextmanager
@@ -18,7 +19,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, CampaignError, ImportError, OSError) as error:
-        console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        _errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         console.print("stopped; what was finished is kept")

@@ -81,7 +81,7 @@ def network_of(cell: str) -> StatefulNeuron:
     """The shipped surrogate, or an untrained one of the same size: the time does not depend on the weights."""
     network = load_neuron(cell).network if cell in shipped_neurons() else CURRICULA[cell].build()
     if not isinstance(network, StatefulNeuron):
-        raise TypeError(f"the shipped surrogate of {cell} is a {type(network).__name__}; only StatefulNeuron steps")
+        raise TypeError(f"the shipped surrogate of {cell} is a {type(network).__name__}; only StatefulNeurons step")
     return network.eval()
 
 

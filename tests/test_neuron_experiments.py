@@ -240,7 +240,7 @@ def test_an_own_cell_goes_from_its_files_to_a_surrogate(study):
 def test_every_figure_is_tested():
     import reproduce_neuron_surrogates
 
-    assert {*SMALL, "5A-G", "poster", "ELM", "5H-I", "6", "6-S1"} == set(reproduce_neuron_surrogates.FIGURES)
+    assert {*SMALL, "5A-G", "poster", "GRU", "5H-I", "6", "6-S1"} == set(reproduce_neuron_surrogates.FIGURES)
 
 
 def test_published_training_goes_on_where_it_was_and_leaves_frozen_layers_alone(study, tmp_path):

@@ -11,6 +11,7 @@ from surrogates.neurons.data import Runs
 from surrogates.neurons.evaluation import correlation, match_spikes, score, variance_explained
 from surrogates.neurons.interface import Response
 from surrogates.neurons.stateful import StatefulNeuron
+from surrogates.neurons.tcn_lstm import TCNLSTM
 from surrogates.neurons.training import Schedule, free_running_error, train_neuron
 from tests.test_stateful_neuron import integrator, network, some_events
 
@@ -22,8 +23,13 @@ def runs(n: int, seed: int) -> Runs:
     return Runs(events, integrator(events))
 
 
-def trained(path=None, schedule=SCHEDULE) -> tuple:
-    net = network()
+def convolutional() -> TCNLSTM:
+    torch.manual_seed(0)
+    return TCNLSTM(2, 1, 1.0, channels=4, units=6, hidden=6, dropout=0.3)
+
+
+def trained(path=None, schedule=SCHEDULE, make=network) -> tuple:
+    net = make()
     result = train_neuron(net, [runs(12, 0), runs(24, 1)], runs(8, 2), schedule, path, progress=False)
     return net, result
 
@@ -32,9 +38,9 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("after", [1, 3, 5])
-def test_training_that_was_killed_goes_on_and_ends_with_the_same_weights(after, tmp_path, monkeypatch):
-    whole, uninterrupted = trained()
+@pytest.mark.parametrize(("after", "make"), [(1, network), (3, network), (5, network), (2, convolutional)])
+def test_training_that_was_killed_goes_on_and_ends_with_the_same_weights(after, make, tmp_path, monkeypatch):
+    whole, uninterrupted = trained(make=make)
     store, count = training._Training.store, 0
 
     def store_then_die(self, path):
@@ -46,10 +52,10 @@ def test_training_that_was_killed_goes_on_and_ends_with_the_same_weights(after, 
 
     monkeypatch.setattr(training._Training, "store", store_then_die)
     with pytest.raises(Killed):
-        trained(tmp_path / "checkpoint")
+        trained(tmp_path / "checkpoint", make=make)
     monkeypatch.undo()
-    again, resumed = trained(tmp_path / "checkpoint")
-    assert resumed == uninterrupted
+    again, resumed = trained(tmp_path / "checkpoint", make=make)
+    assert resumed._replace(minutes=uninterrupted.minutes) == uninterrupted
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 
@@ -92,10 +98,27 @@ def test_the_best_state_is_kept_and_waiting_has_an_end(monkeypatch):
         assert torch.equal(value, states[0][name])
 
 
-def test_training_that_comes_to_nothing_is_said(monkeypatch):
-    monkeypatch.setattr(training, "free_running_error", lambda *_: float("nan"))
-    with pytest.raises(RuntimeError, match="diverged"):
-        trained()
+def test_minutes_are_those_before_a_restart_too(tmp_path):
+    _, first = trained(tmp_path / "checkpoint", replace(SCHEDULE, patience=1))
+    _, again = trained(tmp_path / "checkpoint", replace(SCHEDULE, patience=1))
+    assert again.minutes == first.minutes > 0
+
+
+@pytest.mark.parametrize("make", [network, convolutional])
+def test_training_that_comes_to_nothing_is_said(make):
+    def broken():
+        net = make()
+        with torch.no_grad():
+            next(net.parameters()).fill_(torch.nan)
+        return net
+
+    with pytest.raises(ValueError, match="diverged"):
+        trained(make=broken)
+
+
+def test_a_last_stretch_of_one_bin_teaches_something():
+    _, result = trained(schedule=replace(SCHEDULE, stretch_bins=59))
+    assert np.isfinite(result.error)
 
 
 def test_stages_and_shares_must_agree():

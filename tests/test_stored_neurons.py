@@ -1,18 +1,26 @@
 """Files of surrogate neurons, shipped ones, and the simulator that runs them."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from simulators import Simulator
 from simulators.cells.cell import Output
 from simulators.cells.inputs import DistinctMilliseconds, SynapticEvents
 from simulators.cells.point import AMPA, GABA
+from surrogates.neurons import stored
+from surrogates.neurons.curricula import CURRICULA
+from surrogates.neurons.data import simulate_runs
+from surrogates.neurons.evaluation import match_spikes
 from surrogates.neurons.published import LinearWindow
-from surrogates.neurons.stored import SurrogateSimulator, TrainedNeuron
+from surrogates.neurons.stored import SurrogateSimulator, TrainedNeuron, load_neuron, shipped_neurons
+from surrogates.neurons.tcn_lstm import TCNLSTM
 from tests.test_stateful_neuron import network, some_events
 
 
@@ -65,8 +73,6 @@ def test_a_surrogate_is_a_simulator(file):
 
 def changed(file, **header):
     """The file with other entries in its header."""
-    from safetensors import safe_open
-
     with safe_open(file, "pt") as opened:
         about = json.loads(opened.metadata()["circuitsbi"])
     save_file(load_file(file), file, {"circuitsbi": json.dumps(about | header)})
@@ -97,3 +103,49 @@ def test_damaged_and_missing_files_are_refused(file, tmp_path):
     file.write_bytes(file.read_bytes()[:-50])
     with pytest.raises(ValueError, match="damaged"):
         TrainedNeuron.load(file)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e5])
+def test_weights_that_are_no_numbers_are_neither_written_nor_read(value, file, tmp_path):
+    net = network()
+    with torch.no_grad():
+        net.heads[0].bias[0] = value  # 1e5 is too much for half precision
+    with pytest.raises(ValueError, match=r"not finite: heads.0.bias"):
+        TrainedNeuron(net, (AMPA, GABA), (Output("I_K", "nA"),), {}).save(tmp_path / "wrong")
+    with safe_open(file, framework="pt") as opened:
+        metadata = opened.metadata()
+    tensors = load_file(file)
+    tensors["heads.0.bias"][0] = torch.inf
+    save_file(tensors, file, metadata)
+    with pytest.raises(ValueError, match=r"not finite: heads.0.bias"):
+        TrainedNeuron.load(file)
+
+
+def test_a_small_file_cannot_ask_for_a_huge_memory():
+    with pytest.raises(ValueError, match="at most 10000 bins can be remembered"):
+        TCNLSTM(2, 1, 1.0, channels=1, kernel=10_000, dilations=[10_000])
+
+
+def test_every_cell_of_the_project_has_a_shipped_surrogate_that_is_its_own():
+    assert set(shipped_neurons()) == set(CURRICULA)
+    for name, curriculum in CURRICULA.items():
+        neuron, path = load_neuron(name), Path(stored.__file__).parents[1] / "shipped" / f"{name}.safetensors"
+        assert neuron.synapses == curriculum.cell.synapses, name
+        assert neuron.outputs == curriculum.cell.outputs, name
+        assert neuron.network.settings == curriculum.build().settings, name
+        assert path.stat().st_size < 1_000_000, name
+        assert {"command", "data", "versions"} <= set(neuron.about), name
+
+
+@pytest.mark.parametrize(
+    ("name", "tolerance_ms", "least"), [("point", 1.0, 0.97), ("L5_basket", 1.0, 0.95), ("L2_basket", 1.0, 0.95)]
+)
+def test_a_shipped_surrogate_fires_when_neuron_does_and_not_when_another_run_does(name, tolerance_ms, least):
+    neuron, curriculum = load_neuron(name), CURRICULA[name]
+    simulator = replace(curriculum.simulator(curriculum.regimes[-1]), duration_ms=500.0)
+    runs = simulate_runs(simulator, 6, seed=7_000_000)
+    spikes = neuron.network.respond(runs.events).spikes
+    for order, agree in ((range(6), True), ((5, 0, 1, 2, 3, 4), False)):
+        found = match_spikes(spikes, runs.target.spikes[list(order)], neuron.network.bin_ms, tolerance_ms)
+        assert found.true > 10
+        assert (found.precision > least and found.recall > least) is agree

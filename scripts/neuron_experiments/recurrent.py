@@ -15,9 +15,9 @@ def poster(study: Study, runs: int = 20) -> list[Row]:
     """The connectivity poster (Tolley & Jones): ``runs`` of each regime of the layer 5 cell, events told alone."""
     unseen = _every_regime(study, runs)
     bare = study.once(("bare", _PYRAMIDAL, runs), partial(first_outputs, unseen, 1))
-    neurons = study.poster(_PYRAMIDAL), study.default("L5_pyramidal")
+    neurons = study.poster(_PYRAMIDAL), study.stateful(_PYRAMIDAL, "leaky")
     found = [scores(study, n, r) for n, r in zip(neurons, (bare, unseen), strict=True)]
-    note = f"TCN-LSTM, {study.passes} passes; {study.told('L5_pyramidal')}; weights over one to three decades"
+    note = f"TCN-LSTM and default, {study.passes} passes of the same data; weights over one to three decades"
     return [
         row_of("poster", "L5 pyramidal, soma V: r", 0.788, (s.r for s in found), note=note),
         row_of("poster", "L5 pyramidal, dipole: r", 0.765, (next(iter(s.outputs_r.values())) for s in found)),

@@ -30,7 +30,7 @@ class Compared(NamedTuple):
     jittered: Response
 
 
-def shipped(study: Study, runs: int = 20, duration_ms: float | None = None) -> dict[str, Any]:
+def shipped(study: Study, runs: int | None = None, duration_ms: float | None = None) -> dict[str, Any]:
     """Scores of each surrogate that is shipped or named: of all regimes together, and by regime."""
     found: dict[str, Any] = {}
     for k, name in enumerate(CURRICULA):
@@ -45,7 +45,7 @@ def shipped(study: Study, runs: int = 20, duration_ms: float | None = None) -> d
             label, seed = f"{name}_{regime.name}", _SEED + 10_000 * study.seed + 100 * k + j
             if name == "point" and regime is curriculum.regimes[-1]:
                 simulator = replace(simulator, duration_ms=duration_ms or ACTIVE_MS)
-            n = 50 if name == "point" and duration_ms is None else runs
+            n = runs or (50 if name == "point" else 20)
             regimes[regime.name] = compared(study, neuron, simulator, label, n, seed)
         if name == "point":
             active = regimes.pop("active")

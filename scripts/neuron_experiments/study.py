@@ -1,9 +1,10 @@
 """Simulations, networks and their answers, each made once and kept in a folder."""
 
 import copy
+import hashlib
 import sys
-import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -157,11 +158,14 @@ class Study:
         """
 
         def make() -> TrainedNeuron:
+            control = self.default("potassium") if kind == "default" else self.published("potassium")
+            network, of = copy.deepcopy(control.network), _digest(control.network)
             if kind == "default":
-                return self._train_default(task, copy.deepcopy(self.default("potassium").network))
-            network = copy.deepcopy(self.published("potassium").network)
+                network.requires_grad_(False)
+                network.heads.requires_grad_(True)
+                return self._learn(task, network, f"heads_of_{of}")
             minutes = min(self.minutes, _HEAD_MINUTES)
-            return self._fit(task, network, f"CNNLSTM_dense_{self.device}", minutes=minutes, only=network.dense)
+            return self._fit(task, network, f"dense_of_{of}_{self.device}", minutes=minutes, only=network.dense)
 
         return self.once(("retrained", task, kind), make)
 
@@ -194,34 +198,36 @@ class Study:
             )
         return TrainedNeuron(network.requires_grad_(False), cell.synapses, cell.outputs[: network.outputs], about)
 
-    def _train_default(self, task: str, control: NeuronSurrogate | None = None) -> TrainedNeuron:
-        """From the beginning, or, of a control network, the heads alone."""
+    def _train_default(self, task: str) -> TrainedNeuron:
         torch.manual_seed(self.seed)
-        network = self.tasks[task].build()
-        if control is not None:
-            network.load_state_dict(control.state_dict())
-            network.requires_grad_(False)
-            network.heads.requires_grad_(True)
-        return self._learn(task, network, "default")
+        return self._learn(task, self.tasks[task].build(), "default")
 
     def _learn(self, task: str, network: NeuronSurrogate, name: str, **schedule: Any) -> TrainedNeuron:
         """What is kept from another time is taken, if it is of a network of the same settings."""
         cell, path = self.tasks[task].cell, self.data / task / f"{name}_{self.passes}_{self.seed}.safetensors"
-        if path.is_file():
+        with suppress(ValueError):  # of another version: trained anew
             neuron = TrainedNeuron.load(path)
             if neuron.network.settings == network.settings:
                 return neuron
         stages, validation = self.training(task)
         *stages, validation = (first_outputs(r, network.outputs) for r in (*stages, validation))
         changed = replace(self.tasks[task].schedule, passes=self.passes, seed=self.seed, **schedule)
-        start = time.process_time()
+        checkpoint = path.with_suffix(".training")
         with one_thread():
             console.print(f"training {name} on {task}, {self.passes} passes")
-            trained = train_neuron(network, stages, validation, changed, path.with_suffix(".training"))
-        minutes = (time.process_time() - start) / 60
-        about = {"passes": self.passes, "minutes": minutes, "error": trained.error, "versions": versions()}
+            trained = train_neuron(network, stages, validation, changed, checkpoint)
+        about = {"passes": self.passes, "minutes": trained.minutes, "error": trained.error, "versions": versions()}
         TrainedNeuron(network, cell.synapses, cell.outputs[: network.outputs], about).save(path)
+        checkpoint.unlink()
         return TrainedNeuron.load(path)
+
+
+def _digest(network: NeuronSurrogate) -> str:
+    """Of its weights."""
+    found = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        found.update(tensor.contiguous().numpy().data)
+    return found.hexdigest()[:8]
 
 
 def first_outputs(runs: Runs, n: int) -> Runs:

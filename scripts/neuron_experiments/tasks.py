@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from simulators.cells.hnn import HNNCell
+from simulators.cells.inputs import PoissonSynapses
 from simulators.cells.point import AMPA, GABA, NMDA, PointCell
 from surrogates.neurons.curricula import CURRICULA, Curriculum, Regime, scales
 from surrogates.neurons.training import Schedule
@@ -25,10 +26,16 @@ def _potassium(shift_mV: float) -> Curriculum:
 
 
 def _detailed(cell: HNNCell, sample_ms: float) -> Curriculum:
-    """The layer 5 pyramidal cell, with as many simulations as an hour of training can use."""
+    """The layer 5 pyramidal cell, with as many simulations as an hour of training can use.
+
+    Events are at whole milliseconds, so that networks of 1 ms lose as little of them as those of half a millisecond.
+    """
     whole = CURRICULA["L5_pyramidal"]
-    regimes = tuple(replace(regime, runs=60) for regime in whole.regimes)
-    small = replace(whole, regimes=regimes, validations=5, batch_size=10)
+    regimes = []
+    for regime in whole.regimes:
+        assert isinstance(regime.protocol, PoissonSynapses)
+        regimes.append(replace(regime, runs=60, protocol=replace(regime.protocol, grid_ms=1.0)))
+    small = replace(whole, regimes=tuple(regimes), validations=5, batch_size=10)
     return replace(small, cell=cell, sample_ms=sample_ms)
 
 

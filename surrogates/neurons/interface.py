@@ -45,7 +45,7 @@ class NeuronSurrogate(nn.Module, ABC):
         self.synapses, self.outputs, self.bin_ms = synapses, outputs, bin_ms
 
     def maps(self) -> list[nn.Parameter]:
-        """Matrices from units to units, which training may keep orthogonal; none where the published way is kept to."""
+        """Matrices from units to units, whose steps training may make orthogonal; none of published networks."""
         return []
 
     @abstractmethod

@@ -51,7 +51,7 @@ def make_neuron(
     """Simulate what is missing in ``data``, train, and write ``out``; the validation runs come with the surrogate.
 
     Training that was stopped goes on from a file beside ``out``. Raises ValueError as ``curriculum_of``, ``read_runs``
-    and ``train_neuron``, and where ``out`` cannot be written.
+    and ``train_neuron``, and where there is no folder for ``out``.
     """
     out, data = Path(out), folder_of(cell, data)
     if not out.parent.is_dir():

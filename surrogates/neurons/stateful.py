@@ -183,7 +183,7 @@ class StatefulNeuron(NeuronSurrogate):
         clipped = target.v.clamp(max=CLIP_MV)
         true = torch.cat([clipped[..., None], (target.v - clipped)[..., None], target.outputs], -1)
         true = (true - self.mean[1:]) / self.sd[1:]
-        weight = 1 / (true.std(1, keepdim=True) + _QUIET).square()
+        weight = 1 / (true.std(1, correction=0, keepdim=True) + _QUIET).square()
         error = ((columns[..., 1:] - true).square() * (weight / weight.mean(0))).mean((0, 1))
         surprise = binary_cross_entropy_with_logits(columns[..., 0], spikes)
         loss = _SPIKE_WEIGHT * surprise + error[0] + _EXCESS_WEIGHT * error[1] + _OUTPUT_WEIGHT * error[2:].sum()

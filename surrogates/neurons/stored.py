@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from simulators.cells.cell import Output
 from simulators.cells.inputs import InputProtocol, PoissonSynapses, Synapse, SynapticEvents
@@ -56,9 +57,13 @@ class TrainedNeuron:
         return [Recording(v.T.numpy(), 1e3 / bin_ms, unit, names) for v in values[:, :bins]]
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write one safetensors file whose JSON header holds everything but the weights, which are halved."""
+        """Write one safetensors file whose JSON header holds everything but the weights, which are halved.
+
+        Raises ValueError for weights that are no numbers of half precision.
+        """
         halves = {name for name, _ in self.network.named_parameters()}
         tensors = {k: v.half() if k in halves else v for k, v in self.network.state_dict().items()}
+        _finite(tensors)
         header = {
             "thing": _THING,
             "format": _FORMAT,
@@ -78,7 +83,7 @@ class TrainedNeuron:
             # Nothing is allocated before the tensors of the file have the sizes that its settings say.
             with torch.device("meta"):
                 network = ARCHITECTURES[header["architecture"]](**_modest(header["settings"]))
-            network.load_state_dict({k: v.float() for k, v in tensors.items()}, assign=True)
+            network.load_state_dict({k: v.float() for k, v in _finite(tensors).items()}, assign=True)
             network.requires_grad_(False)
             synapses = tuple(Synapse(**s) for s in header["synapses"])
             outputs = tuple(Output(*o) for o in header["outputs"])
@@ -90,6 +95,13 @@ class TrainedNeuron:
             return cls(network.eval(), synapses, outputs, header["about"])
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise ValueError(f"{path} does not fit together ({type(error).__name__}: {error}); {_REMEDY}") from error
+
+
+def _finite(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors; raises ValueError if one is no number."""
+    if wrong := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise ValueError(f"not finite: {', '.join(wrong)}")
+    return tensors
 
 
 def _modest(settings: Any, name: str = "a setting") -> Any:

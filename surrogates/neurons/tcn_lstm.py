@@ -12,6 +12,8 @@ from torch.nn.utils.parametrizations import weight_norm
 from surrogates.neurons.interface import Response, Target
 from surrogates.neurons.scaled import ScaledSurrogate, evaluating
 
+_PAST = 10_000  # bins
+
 
 class Memory(NamedTuple):
     """All a neuron remembers. seen: what each convolution needs of the bins before; h, c: of the LSTMs."""
@@ -25,7 +27,7 @@ class TCNLSTM(ScaledSurrogate):
     """Temporal blocks, dense tanh layers, LSTMs, dense tanh layers: 238,050 parameters with 34 synapses and one output.
 
     channels and kernel: of the two convolutions in each temporal block, dilated by one of ``dilations``; three dense
-    layers of ``units`` before and after the LSTMs.
+    layers of ``units`` before and after the LSTMs. Raises ValueError where a convolution reaches back too far.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class TCNLSTM(ScaledSurrogate):
         dropout: float = 0.2,
         threshold_mV: float = -20.0,
     ) -> None:
+        if (kernel - 1) * max(dilations) > _PAST:
+            raise ValueError(f"{kernel} taps {max(dilations)} bins apart; at most {_PAST} bins can be remembered")
         super().__init__(
             synapses,
             outputs,
@@ -98,7 +102,7 @@ class TCNLSTM(ScaledSurrogate):
         state: Memory | None,
         generator: torch.Generator,
     ) -> tuple[Float[Tensor, ""], Memory]:
-        """Squared error of the scaled targets over the whole stretch. Draws nothing."""
+        """Squared error of the scaled targets over the whole stretch; dropout draws from torch's global generator."""
         y, (seen, h, c) = self(events, state or self.begin(len(events)))
         memory = Memory(tuple(part.detach() for part in seen), h.detach(), c.detach())
         return (y - self.scaled(target)).square().mean(), memory

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from surrogates.neurons.evaluation import CLIP_MV, match_spikes, variance_explai
 from surrogates.neurons.interface import NeuronSurrogate, Target
 from surrogates.weights import read_weights, write_weights
 
-_FORMAT = 1
+_FORMAT = 2
+_NUMBERS = "done", "seconds", "best"
 _TOLERANCE_MS = 2.0
 
 
@@ -58,12 +60,14 @@ class Schedule:
 class Trained(NamedTuple):
     """What training came to.
 
-    error: of the kept state on the validation runs; history: passes and error of each; data: ``digest`` of the stages.
+    error: of the kept state on the validation runs; history: passes and error of each; data: ``digest`` of the stages;
+    minutes: of the processor, those before a restart too.
     """
 
     error: float
     history: list[tuple[int, float]]
     data: str
+    minutes: float
 
 
 def digest(stages: Sequence[Runs]) -> str:
@@ -78,9 +82,11 @@ def digest(stages: Sequence[Runs]) -> str:
 def free_running_error(network: NeuronSurrogate, runs: Runs) -> float:
     """What is wrong with a surrogate that runs freely: the variance of V it does not explain, plus 1 - F1 of spikes.
 
-    V is clipped where only spikes are; spikes may be shifted by 2 ms.
+    V is clipped where only spikes are; spikes may be shifted by 2 ms. Infinite where V is no number.
     """
     response = network.respond(runs.events)
+    if not response.v.isfinite().all():
+        return math.inf
     unexplained = 1 - variance_explained(response.v.clamp(max=CLIP_MV), runs.target.v.clamp(max=CLIP_MV))
     spikes = match_spikes(response.spikes, runs.target.spikes, network.bin_ms, _TOLERANCE_MS)
     missed = 1 - 2 * spikes.matched / max(spikes.predicted + spikes.true, 1) if spikes.true else float(spikes.predicted)
@@ -99,8 +105,7 @@ def train_neuron(
 
     stages: runs at rest, below threshold, above it, say. checkpoint: a file to go on from, written after each
     validation: killed and called again with the same arguments, training ends with the same weights. Raises ValueError
-    where the stages do not fit the schedule or the checkpoint is of another training, RuntimeError where training
-    diverges.
+    where the stages do not fit the schedule, the checkpoint is of another training, or training diverges.
     """
     if len(stages) != len(schedule.shares):
         raise ValueError(f"{len(stages)} stages of data, but shares of the passes for {len(schedule.shares)}")
@@ -115,17 +120,19 @@ def train_neuron(
     with Progress(*columns, disable=not progress) as bar:
         task = bar.add_task("training", total=schedule.passes, completed=training.done, error="")
         while not training.ended():
+            start = time.process_time()
             training.learn(runs, rows[schedule.stage(training.done)])
             if training.done % every == 0 or training.done == schedule.passes:
                 training.validate(validation)
-                if checkpoint is not None:
-                    training.store(checkpoint)
+            training.seconds += time.process_time() - start
+            if training.validated() and checkpoint is not None:
+                training.store(checkpoint)
             bar.update(task, completed=training.done, error=f"error {training.best:.3f}")
     if not math.isfinite(training.best):
-        raise RuntimeError("training diverged: no validation error was finite; lower the learning rate")
+        raise ValueError("training diverged: no validation error was finite; lower the learning rate")
     network.load_state_dict(training.kept)
     network.eval()
-    return Trained(training.best, training.history, training.data)
+    return Trained(training.best, training.history, training.data, training.seconds / 60)
 
 
 def _optimisers(network: NeuronSurrogate, schedule: Schedule) -> list[torch.optim.Optimizer]:
@@ -148,7 +155,7 @@ class _Training:
         self.network, self.schedule, self.data = network, schedule, data
         self.optimisers = _optimisers(network, schedule)
         self.generator = torch.Generator().manual_seed(schedule.seed)
-        self.done = 0
+        self.done, self.seconds = 0, 0.0
         self.best, self.kept = math.inf, {k: v.clone() for k, v in network.state_dict().items()}
         self.history: list[tuple[int, float]] = []
 
@@ -157,6 +164,10 @@ class _Training:
         errors = [error for _, error in self.history]
         waited = len(errors) - 1 - errors.index(min(errors)) if errors else 0
         return self.done >= self.schedule.passes or waited >= self.schedule.patience
+
+    def validated(self) -> bool:
+        """Whether nothing has been learned since the last validation."""
+        return bool(self.history) and self.history[-1][0] == self.done
 
     def learn(self, runs: Runs, available: int) -> None:
         """One pass over a batch of the available first runs."""
@@ -194,9 +205,10 @@ class _Training:
         for n, optimiser in enumerate(self.optimisers):
             for i, parameter in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser{n}.{i}.{k}": v for k, v in parameter.items()}
-        tensors["generator"] = self.generator.get_state()
-        header = {"thing": "training", "format": _FORMAT, "schedule": self._about(), "done": self.done}
-        write_weights(path, header | {"best": self.best, "history": self.history}, tensors)
+        # Dropout draws from the global generator.
+        tensors |= {"generator": self.generator.get_state(), "global": torch.get_rng_state()}
+        header = {"thing": "training", "format": _FORMAT, "schedule": self._about()}
+        write_weights(path, header | {k: getattr(self, k) for k in _NUMBERS} | {"history": self.history}, tensors)
 
     def restore(self, path: str | os.PathLike) -> None:
         remedy = "name another file, or remove it to begin anew"
@@ -218,7 +230,10 @@ class _Training:
                 state.setdefault(int(i), {})[key] = value
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         self.generator.set_state(tensors["generator"])
-        self.kept, self.best, self.done = part("kept."), header["best"], header["done"]
+        torch.set_rng_state(tensors["global"])
+        self.kept = part("kept.")
+        for name in _NUMBERS:
+            setattr(self, name, header[name])
         self.history = [(int(p), float(e)) for p, e in header["history"]]
 
     def _about(self) -> dict:
