@@ -27,7 +27,7 @@ def neuron_figure(neuron: TrainedNeuron, runs: dict[str, Runs], title: str, wind
     for column, (regime, some) in zip(axes.T, runs.items(), strict=True):
         order = np.argsort(some.target.spikes.sum(1).numpy(), kind="stable")
         _draw(column, neuron, some.rows(order[len(order) // 2 : len(order) // 2 + 1]), window_ms)
-        column[0].set_title(regime, fontsize=10, pad=14)
+        column[0].set_title(regime, fontsize=10, pad=22)
         column[-1].set_xlabel("time (ms)")
     for axis, label in zip(axes[:, 0], ("V (mV)", *(f"{o.name} ({o.unit})" for o in outputs)), strict=True):
         axis.set_ylabel(label)

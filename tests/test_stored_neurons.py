@@ -137,15 +137,13 @@ def test_every_cell_of_the_project_has_a_shipped_surrogate_that_is_its_own():
         assert {"command", "data", "versions"} <= set(neuron.about), name
 
 
-@pytest.mark.parametrize(
-    ("name", "tolerance_ms", "least"), [("point", 1.0, 0.97), ("L5_basket", 1.0, 0.95), ("L2_basket", 1.0, 0.95)]
-)
-def test_a_shipped_surrogate_fires_when_neuron_does_and_not_when_another_run_does(name, tolerance_ms, least):
+@pytest.mark.parametrize(("name", "duration_ms"), [("point", 2000.0), ("L5_basket", 500.0), ("L2_basket", 500.0)])
+def test_a_shipped_surrogate_fires_when_neuron_does_and_not_when_another_run_does(name, duration_ms):
     neuron, curriculum = load_neuron(name), CURRICULA[name]
-    simulator = replace(curriculum.simulator(curriculum.regimes[-1]), duration_ms=500.0)
+    simulator = replace(curriculum.simulator(curriculum.regimes[-1]), duration_ms=duration_ms)
     runs = simulate_runs(simulator, 6, seed=7_000_000)
     spikes = neuron.network.respond(runs.events).spikes
     for order, agree in ((range(6), True), ((5, 0, 1, 2, 3, 4), False)):
-        found = match_spikes(spikes, runs.target.spikes[list(order)], neuron.network.bin_ms, tolerance_ms)
+        found = match_spikes(spikes, runs.target.spikes[list(order)], neuron.network.bin_ms, 1.0)
         assert found.true > 10
-        assert (found.precision > least and found.recall > least) is agree
+        assert (found.precision > 0.95 and found.recall > 0.95) is agree
