@@ -57,7 +57,9 @@ PUBLISHED = {"precision_10ms": 0.839, "recall_10ms": 0.909, "variance_explained"
 """Of the active point cell (Olah et al. 2022, figs. 1G, 1H)."""
 _NEURON_FOR_S, _SURROGATE_FOR_S = 2.0, 3.0
 _TRAINING_RUNS, _VALIDATION_RUNS = (5, 20, 100), 50
-_SCHEDULE = Schedule(passes=60, batch=32, stretch_bins=100, learning_rate=1e-2, validations=15, patience=15)
+_SCHEDULE = Schedule(
+    passes=40, batch=32, stretch_bins=50, learning_rate=7e-3, shares=(0.02, 0.03, 0.95), validations=10, patience=10
+)
 
 Rows = dict[int, dict[str, float]]
 """Times and ratios by number of cells."""
