@@ -1,13 +1,13 @@
 """Layers that sit on top of a surrogate neuron (Olah et al. 2022): Izhikevich's neuron, and learned indicators."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from scipy.optimize import least_squares, minimize
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import differential_evolution, least_squares, minimize
 from scipy.signal import find_peaks
 from torch import Tensor, nn
 
@@ -22,6 +22,9 @@ _BOUNDS = {
     "dt": (0.1, 2.0),
     "gain": (0.01, 100.0),
 }
+_FINE_DT = 0.1, 0.5
+"""With longer steps a layer may count right at the currents it has seen, and at no others."""
+_FREE = "a", "b", "c", "d", "dt"
 _SUBTHRESHOLD_MV = -30.0
 _FAILED_MV = 1e3
 
@@ -63,7 +66,7 @@ def fit_izhikevich(
     v: Float[np.ndarray, "traces samples"],
     rng: np.random.Generator,
     *,
-    free: Sequence[str] = ("a", "b", "c", "d", "dt"),
+    free: Sequence[str] = _FREE,
     layer: IzhikevichLayer | None = None,
     candidates: int = 500,
     refined: int = 6,
@@ -75,18 +78,10 @@ def fit_izhikevich(
     the model when the target spikes, which is smooth below threshold: random candidates, of which the best are
     refined. Nelder-Mead then takes over on the free-running error. layer: has the parameters that are not free.
     """
-    base = np.array(astuple(layer or IzhikevichLayer()))
-    names = [field.name for field in fields(IzhikevichLayer)]
-    where = [names.index(name) for name in free]
-    low, high = np.array([_BOUNDS[name] for name in free]).T
+    parameters = _within(_BOUNDS, free, layer)
     forced = np.zeros(v.shape, bool)
     for row, trace in zip(forced, v, strict=True):
         row[find_peaks(trace, height=-20.0)[0]] = True
-
-    def parameters(x: np.ndarray) -> np.ndarray:
-        full = np.tile(base, (*x.shape[:-1], 1))
-        full[..., where] = low + x * (high - low)
-        return full
 
     def errors(x: np.ndarray, resets: np.ndarray | None, ceiling: float) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -117,6 +112,50 @@ def fit_izhikevich(
     simulated = best.simulate(current)
     explained = 1 - np.square(simulated - v).mean() / v.var()
     return IzhikevichFit(best, float(np.corrcoef(simulated.ravel(), v.ravel())[0, 1]), float(explained))
+
+
+def fit_firing(
+    current: Float[np.ndarray, "traces samples"],
+    spikes: Int[np.ndarray, " traces"],
+    rng: np.random.Generator,
+    *,
+    free: Sequence[str] = _FREE,
+    layer: IzhikevichLayer | None = None,
+    generations: int = 100,
+) -> IzhikevichLayer:
+    """The layer that fires as many spikes at each current as are told, by differential evolution.
+
+    Numbers of spikes have no gradient, and to Nelder-Mead every plateau is an end. layer: has the parameters that are
+    not free.
+    """
+    parameters = _within(_BOUNDS | {"dt": _FINE_DT}, free, layer)
+
+    def error(x: np.ndarray) -> np.ndarray:
+        """x: a column for each layer."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            fired = (_voltage(parameters(x.T), current) >= _PEAK_MV).sum(-1)
+        return np.square(fired - spikes).mean(-1)
+
+    settings = {"vectorized": True, "updating": "deferred", "popsize": 20, "init": "sobol", "polish": False}
+    found = differential_evolution(error, [(0, 1)] * len(free), maxiter=generations, rng=rng, **settings)
+    return IzhikevichLayer(*parameters(found.x).tolist())
+
+
+def _within(
+    bounds: Mapping[str, tuple[float, float]], free: Sequence[str], layer: IzhikevichLayer | None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """From points of the unit cube to layers' parameters: free ones within their bounds, others the layer's."""
+    base = np.array(astuple(layer or IzhikevichLayer()))
+    names = [field.name for field in fields(IzhikevichLayer)]
+    where = [names.index(name) for name in free]
+    low, high = np.array([bounds[name] for name in free]).T
+
+    def parameters(x: np.ndarray) -> np.ndarray:
+        full = np.tile(base, (*x.shape[:-1], 1))
+        full[..., where] = low + x * (high - low)
+        return full
+
+    return parameters
 
 
 def _voltage(

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from surrogates.indicators import GCAMP6F, gcamp6f, spikes_from_gcamp6f, voltage_dye, voltage_from_dye
-from surrogates.layers import IndicatorNetwork, IzhikevichLayer, fit_indicator, fit_izhikevich
+from surrogates.layers import IndicatorNetwork, IzhikevichLayer, fit_firing, fit_indicator, fit_izhikevich
 
 
 def synaptic_current(rng, traces=2, samples=400):
@@ -69,6 +69,32 @@ def test_what_is_not_free_is_kept(rng):
     fit = fit_izhikevich(current, v, rng, free=("d",), layer=layer, candidates=20, refined=2, iterations=20)
     assert (fit.layer.a, fit.layer.gain) == (0.05, 2.0)
     assert fit.layer.d == pytest.approx(8.0, abs=0.1)
+
+
+def steady(amounts, samples=600):
+    """Currents that come at once and stay."""
+    return np.repeat(np.asarray(amounts, float)[:, None], samples, 1)
+
+
+def spike_counts(layer, current):
+    return (layer.simulate(current) == 30.0).sum(1)
+
+
+def test_a_neuron_that_fires_as_often_is_found(rng):
+    neuron = IzhikevichLayer(a=0.1, b=0.2, c=-65.0, d=2.0, dt=0.5)
+    learned, unseen = steady(np.arange(0.0, 24.0, 2.0)), steady(np.arange(1.0, 22.0, 2.0))
+    told, true = spike_counts(neuron, learned), spike_counts(neuron, unseen)
+    assert (true == 0).any()
+    layer = fit_firing(learned, told, rng, generations=40)
+    assert np.square(spike_counts(layer, learned) - told).mean() < 3
+    assert np.corrcoef(spike_counts(layer, unseen), true)[0, 1] > 0.99
+
+
+def test_no_neuron_fires_at_random(rng):
+    learned = steady(np.arange(0.0, 24.0, 2.0))
+    told = rng.permuted(spike_counts(IzhikevichLayer(dt=0.5), learned))
+    layer = fit_firing(learned, told, rng, generations=40)
+    assert np.square(spike_counts(layer, learned) - told).mean() > 0.5 * told.var()
 
 
 def one_spike(bins=2000, at=100, n=1, apart=20):

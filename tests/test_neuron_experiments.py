@@ -221,7 +221,18 @@ def test_a_figure_runs_through(name, study):
         ("5A-G", {"runs": 1}),
         ("poster", {"runs": 1}),
         ("GRU", {"runs": 1, "duration_ms": 150.0}),
-        ("6", {"currents": 4, "runs": 2, "duration_ms": 100.0, "candidates": 20, "refined": 1, "iterations": 3}),
+        (
+            "6",
+            {
+                "currents": 4,
+                "runs": 2,
+                "duration_ms": 100.0,
+                "generations": 2,
+                "candidates": 20,
+                "refined": 1,
+                "iterations": 3,
+            },
+        ),
         ("6-S1", {"runs": 2, "duration_ms": 1100.0}),
     ],
 )
