@@ -15,13 +15,15 @@ from surrogates.threads import one_thread
 
 _PEAK_MV = 30.0
 _BOUNDS = {
-    "a": (0.005, 0.2),
-    "b": (0.1, 0.3),
+    "a": (0.005, 1.0),
+    "b": (0.1, 1.0),
     "c": (-80.0, -40.0),
     "d": (0.0, 10.0),
     "dt": (0.1, 2.0),
     "gain": (0.01, 100.0),
+    "offset": (-60.0, 20.0),
 }
+_POSITIVE = "a", "dt", "gain"  # searched by their logarithm
 _FINE_DT = 0.1, 0.5
 """With longer steps a layer may count right at the currents it has seen, and at no others."""
 _FREE = "a", "b", "c", "d", "dt"
@@ -38,7 +40,8 @@ class IzhikevichLayer:
     """Izhikevich's neuron (2003), driven by a current.
 
     a: rate of recovery; b: its sensitivity to V; c: V after a spike, mV; d: what a spike adds to recovery; dt: model
-    time in one sample, which makes up for the membrane's time constant; gain: from the current's unit to the model's.
+    time in one sample, which makes up for the membrane's time constant; gain, offset: from the current's unit and zero
+    to the model's. Without the offset the neuron's rest would tell b, and b how it resonates.
     """
 
     a: float = 0.02
@@ -47,6 +50,7 @@ class IzhikevichLayer:
     d: float = 8.0
     dt: float = 1.0
     gain: float = 1.0
+    offset: float = 0.0
 
     def simulate(self, current: Float[np.ndarray, "traces samples"]) -> Float[np.ndarray, "traces samples"]:
         """V (mV) from rest. Samples that a spike falls on are 30 mV. V takes two half steps, as in the publication."""
@@ -148,11 +152,12 @@ def _within(
     base = np.array(astuple(layer or IzhikevichLayer()))
     names = [field.name for field in fields(IzhikevichLayer)]
     where = [names.index(name) for name in free]
-    low, high = np.array([bounds[name] for name in free]).T
+    positive = [name in _POSITIVE for name in free]
+    low, high = np.array([np.log(bounds[n]) if n in _POSITIVE else bounds[n] for n in free]).T
 
     def parameters(x: np.ndarray) -> np.ndarray:
-        full = np.tile(base, (*x.shape[:-1], 1))
-        full[..., where] = low + x * (high - low)
+        full, value = np.tile(base, (*x.shape[:-1], 1)), low + x * (high - low)
+        full[..., where] = np.where(positive, np.exp(value), value)
         return full
 
     return parameters
@@ -164,13 +169,13 @@ def _voltage(
     forced: Bool[np.ndarray, "traces samples"] | None = None,
 ) -> Float[np.ndarray, "*layers traces samples"]:
     """V of every layer at every current. forced: when to spike, instead of when V says so."""
-    a, b, c, d, dt, gain = np.moveaxis(parameters, -1, 0)[..., None]
-    root = np.square(5 - b) - 22.4
+    a, b, c, d, dt, gain, offset = np.moveaxis(parameters, -1, 0)[..., None]
+    root = np.square(5 - b) - 0.16 * (140 + offset)
     v = np.where(root > 0, (b - 5 - np.sqrt(np.maximum(root, 0))) / 0.08, -65.0) + np.zeros(len(current))
     u = b * v
     trace = np.empty((current.shape[1], *v.shape))
     for t, now in enumerate(current.T):
-        drive = 140 + gain * now - u
+        drive = 140 + offset + gain * now - u
         for _ in range(2):
             v = v + dt / 2 * ((0.04 * v + 5) * v + drive)
         u = u + a * dt * (b * v - u)
