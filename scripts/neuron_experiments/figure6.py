@@ -67,14 +67,14 @@ class Clamped:
 def izhikevich(
     study: Study, currents: int = 28, runs: int = 17, duration_ms: float = 500.0, generations: int = 100, **fit: Any
 ) -> list[Row]:
-    """6. The layer is the published one but for the zero of its current."""
+    """6. The layer is the published one; under synaptic currents, their unit and zero are fitted too."""
     rng = np.random.default_rng([study.seed, 60])
     counts = firing_layer(currents, rng, generations)
     learned, unseen = synaptic(runs, duration_ms, rng), synaptic(runs, duration_ms, rng)
     # Without a spike, c and d tell nothing; unit and zero of the current are to be found in their place.
     said = fit_izhikevich(*learned, rng, free=("a", "b", "dt", "gain", "offset"), **fit).layer.simulate(unseen[0])
     explained = 100 * variance_explained(torch.from_numpy(said), torch.from_numpy(unseen[1]))
-    note = "the published layer, other fit"
+    note = "the published layer; under synaptic currents with their unit and zero fitted too"
     given = f"{note}; current of the synapses in NEURON, {runs} unseen runs without a spike"
     return [
         Row(
