@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from inference.cnn import CNNRegressor, poster_regressor
 from inference.descent import Descent
 from inference.features import SpectralFeatures
 from inference.gradient import GradientFit
-from inference.stored import StoredEstimator, load_estimator
+from inference.loading import load_estimator
+from inference.nearest import NearestSimulations
+from inference.posterior import NeuralPosterior
+from inference.stored import StoredEstimator
 from simulators.brunel.model import RANGES, BrunelNetwork
 from simulators.campaign_store import Campaign
 from simulators.fields.kernels import KernelSignal
@@ -156,10 +160,6 @@ def makers(
 
     view: what the gradient fit sees its sources through; emulator: one that is trained already, for its model.
     """
-    from inference.cnn import CNNRegressor, poster_regressor
-    from inference.nearest import NearestSimulations
-    from inference.posterior import NeuralPosterior
-
     features = features or SpectralFeatures()
 
     def gradient() -> GradientFit:

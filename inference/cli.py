@@ -326,7 +326,7 @@ def parse_probe(text: str) -> Any:
 
 def load_models(path: Path) -> list[Any]:
     """Estimators from a file or a folder of files."""
-    from inference.stored import load_estimator
+    from inference.loading import load_estimator
 
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if not files:

@@ -2,8 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,10 +14,9 @@ from inference.features import SpectralFeatures
 from inference.matching import matched
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
-from surrogates.weights import read_weights, write_weights
+from surrogates.weights import write_weights
 
 FORMAT = 2
-_REMEDY = "train one with 'circuitsbi train'"
 
 
 class StoredEstimator(ABC):
@@ -75,32 +73,3 @@ class StoredEstimator(ABC):
             "about": self.about,
         }
         write_weights(path, header | own, tensors)
-
-
-def load_estimator(path: str | os.PathLike) -> StoredEstimator:
-    """Open a saved estimator; no code in the file is run. Raises ValueError where it is no (whole) estimator file."""
-    from inference import cnn, gradient, nearest, posterior  # noqa: F401  (they register their kinds)
-
-    header, tensors = read_weights(path, "estimator", FORMAT, _REMEDY)
-    try:
-        kinds = {cls.kind: cls for cls in _subclasses(StoredEstimator) if hasattr(cls, "kind")}
-        estimator = kinds[header["kind"]]._restored(
-            ParameterSpace.from_json(header["parameters"]),
-            SpectralFeatures.from_json(header["features"]),
-            header,
-            tensors,
-        )
-        estimator.channels, estimator.unit = tuple(header["channels"]), header["unit"]
-        estimator.about = header["about"]
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise ValueError(
-            f"{Path(path)} does not fit together ({type(error).__name__}: {error}); train it again"
-        ) from error
-    return estimator
-
-
-def _subclasses(cls: type) -> Iterator[type[StoredEstimator]]:
-    sub: type
-    for sub in cls.__subclasses__():
-        yield sub
-        yield from _subclasses(sub)

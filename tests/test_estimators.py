@@ -16,9 +16,10 @@ from inference.cnn import CNNRegressor, poster_regressor
 from inference.descent import Descent
 from inference.features import SpectralFeatures
 from inference.gradient import GradientFit
+from inference.loading import load_estimator
 from inference.nearest import NearestSimulations
 from inference.posterior import NeuralPosterior
-from inference.stored import FORMAT, load_estimator
+from inference.stored import FORMAT
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
 from surrogates.cross_spectrum import Bands
@@ -135,7 +136,7 @@ def test_a_reloaded_estimator_answers_the_same_in_a_fresh_process(trained, data,
     script = f"""
 import json, sys
 import numpy as np
-from inference.stored import load_estimator
+from inference.loading import load_estimator
 from simulators.recording import Recording
 r = Recording(np.load({str(tmp_path / "recording.npz")!r})["values"], 1000.0, "mV", {CHANNELS!r})
 e = load_estimator({str(path)!r}).estimate(r)

@@ -185,6 +185,12 @@ class PoissonSynapses:
         if not 0 < self.weights_uS[0] <= self.weights_uS[1] or self.rate_hz < 0 or self.grid_ms <= 0:
             raise ValueError(f"weights {self.weights_uS} uS, rate {self.rate_hz} Hz, grid {self.grid_ms} ms")
 
+    def _synapses(self, theta: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Weight of each of n synapses, and whether it is present."""
+        (presence,) = self.parameters.check(theta)
+        low, high = np.log(self.weights_uS)
+        return np.exp(rng.uniform(low, high, n)), rng.random(n) < presence
+
     def draw(
         self,
         theta: Float[np.ndarray, " n_parameters"],
@@ -192,38 +198,27 @@ class PoissonSynapses:
         duration_ms: float,
         rng: np.random.Generator,
     ) -> SynapticEvents:
-        (presence,) = self.parameters.check(theta)
-        weights = _log_uniform(self.weights_uS, len(synapses), rng)
-        present = rng.random(len(synapses)) < presence
+        weights, present = self._synapses(theta, len(synapses), rng)
         counts = rng.poisson(self.rate_hz * duration_ms / 1e3, len(synapses)) * present
         targets = np.repeat(np.arange(len(synapses)), counts)
         bins = rng.integers(round(duration_ms / self.grid_ms), size=len(targets))
         return SynapticEvents(bins * self.grid_ms, targets, weights[targets])
 
 
-def _log_uniform(bounds: tuple[float, float], n: int, rng: np.random.Generator) -> np.ndarray:
-    low, high = np.log(bounds)
-    return np.exp(rng.uniform(low, high, n))
-
-
 @dataclass(frozen=True)
-class CorrelatedSynapses:
+class CorrelatedSynapses(PoissonSynapses):
     """Poisson events that synapses share: a part of a common source's events reaches each synapse, with jitter.
 
     correlation: the probability that an event at one synapse is found at another too; the rate is the same for each.
-    Weights as in ``PoissonSynapses``.
     """
 
-    rate_hz: float = 20.0
     correlation: float = 0.3
     jitter_ms: float = 2.0
-    weights_uS: tuple[float, float] = (1e-4, 1e-1)
-    grid_ms: float = 0.5
-    parameters: ParameterSpace = PRESENCE
 
     def __post_init__(self) -> None:
-        if not 0 < self.correlation <= 1 or not 0 < self.weights_uS[0] <= self.weights_uS[1]:
-            raise ValueError(f"correlation {self.correlation} is in (0, 1]; weights {self.weights_uS} uS are positive")
+        super().__post_init__()
+        if not 0 < self.correlation <= 1 or self.jitter_ms < 0:
+            raise ValueError(f"correlation {self.correlation} is in (0, 1]; jitter {self.jitter_ms} ms is not negative")
 
     def draw(
         self,
@@ -232,9 +227,7 @@ class CorrelatedSynapses:
         duration_ms: float,
         rng: np.random.Generator,
     ) -> SynapticEvents:
-        (presence,) = self.parameters.check(theta)
-        weights = _log_uniform(self.weights_uS, len(synapses), rng)
-        present = rng.random(len(synapses)) < presence
+        weights, present = self._synapses(theta, len(synapses), rng)
         source = rng.uniform(0, duration_ms, rng.poisson(self.rate_hz / self.correlation * duration_ms / 1e3))
         reaches = (rng.random((len(synapses), len(source))) < self.correlation) & present[:, None]
         targets, events = np.nonzero(reaches)
