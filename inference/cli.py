@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from inference import surrogate_commands
-from inference.terminal import console, plain_errors
+from inference.terminal import console, plain_errors, warn
 
 app = typer.Typer(
     help="Which circuit could have produced this recording, and how sure can one be?",
@@ -66,7 +65,7 @@ def simulate(
         campaign = run_campaign(simulator, n, seed, out, workers, scheduler)
         console.print(f"{out}: {campaign.summary()}")
         for row, reason in list(campaign.reasons.items())[:5]:
-            console.print(f"  simulation {row}: {reason}", markup=False)
+            console.print(f"  simulation {row}: {reason}")
 
 
 @app.command()
@@ -188,10 +187,10 @@ def _infer_one(
     estimates = [estimator.estimate(measured) for estimator in estimators]
     found = doubts(measured)
     for doubt in found:
-        console.print(f"[bold yellow]recording:[/] {escape(doubt)}")
+        warn("recording", doubt)
     for estimate in estimates:
         for warning in estimate.warnings:
-            console.print(f"[bold yellow]{estimate.method}:[/] {escape(warning)}")
+            warn(estimate.method, warning)
     console.print(estimates_table(estimates))
     if report is not None:
         from inference.report import write_report

@@ -50,7 +50,7 @@ def run_demo(console: Console, out: Path, range_name: str, seed: int, retrain: b
         )
     warnings = [f"{e.method}: {w}" for e in estimates for w in e.warnings]
     for warning in warnings:
-        console.print(f"[bold yellow]{warning}")
+        console.print(warning, style="bold yellow", markup=False)
     about = {"seed": seed, "range": range_name, "neurons": neurons, "versions": versions()}
     about |= {f"{e.kind} trained on": f"{e.about['simulations']} simulations" for e in estimators}
     write_report(

@@ -1,7 +1,6 @@
 """``circuitsbi surrogate``: train a surrogate neuron and see how well it does."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -32,10 +31,12 @@ def train(
     cell: CellOption,
     out: Annotated[Path, typer.Option(help="File to write; training that was stopped goes on from OUT.training.")],
     data: DataOption = Path("cells"),
-    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds of training data; the cell's own number.")] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, max=99, help="Rounds of training data; the cell's own number.")
+    ] = None,
     passes: Annotated[int | None, typer.Option(min=1, help="Batches learned from; the cell's own number.")] = None,
     workers: WorkersOption = 2,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the network and its training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the network and its training.")] = 0,
     trust: TrustOption = False,
 ) -> None:
     """Simulate a cell in NEURON and train a surrogate on it. Killed and started again, it goes on."""
@@ -78,6 +79,7 @@ def evaluate(
 
             refuse_unwritable(figure)
         trained = load_neuron(neuron)
+        curriculum = curriculum_of(cell, trust, runs)
         found = evaluate_neuron(trained, cell, data, workers, trust, runs)
         rows = {regime: scores.to_json() for regime, scores in found.items()}
         table = Table("", *rows, title=f"{neuron}, free-running on runs it has never seen")
@@ -87,11 +89,9 @@ def evaluate(
         if firing:
             from surrogates.neurons.behaviour import behaviour
 
-            rows["firing"] = behaviour(trained, curriculum_of(cell, trust)).to_json()
+            rows["firing"] = behaviour(trained, curriculum).to_json()
             console.print_json(json.dumps(rows["firing"]), indent=None)
         if figure is not None:
-            curriculum = curriculum_of(cell, trust)
-            curriculum = replace(curriculum, tests=runs or curriculum.tests)
             drawn = curriculum.runs(folder_of(cell, data), TEST, workers, progress=False)
             tests = dict(zip((r.name for r in curriculum.regimes), drawn, strict=True))
             neuron_figure(trained, tests, f"{cell}: runs the surrogate has never seen").savefig(figure)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 from rich.table import Table
+from rich.text import Text
 
 from inference.diagnostics import Finding
 from inference.estimate import Estimate
@@ -36,6 +37,6 @@ def findings_table(found: Mapping[str, Sequence[Finding]]) -> Table:
     table = Table("estimator", "diagnostic", "verdict", "in plain words")
     for name, findings in found.items():
         for i, f in enumerate(findings):
-            verdict = f.verdict if f.good else f"[bold yellow]{f.verdict}[/]"
+            verdict = Text(f.verdict, "" if f.good else "bold yellow")
             table.add_row(name if i == 0 else "", f.diagnostic, verdict, f.text, end_section=i == len(findings) - 1)
     return table

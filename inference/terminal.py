@@ -5,10 +5,16 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
-console = Console()
-_errors = Console(stderr=True)
+# Names of files and channels may hold square brackets: nothing in a text is taken for markup.
+console = Console(markup=False)
+_errors = Console(stderr=True, markup=False)
+
+
+def warn(about: str, text: str) -> None:
+    """One line on the terminal: what is doubtful, and why."""
+    console.print(Text.assemble((f"{about}:", "bold yellow"), f" {text}"))
 
 
 @contextmanager
@@ -19,7 +25,7 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, CampaignError, ImportError, OSError) as error:
-        _errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        _errors.print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True, highlight=False)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         console.print("stopped; what was finished is kept")

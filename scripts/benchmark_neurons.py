@@ -35,10 +35,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from simulators.cells.cell import CellSimulator
 from simulators.cells.hnn import HNNCell
 from simulators.cells.inputs import InputProtocol, SynapticEvents
 from simulators.cells.point import PointCell
+from simulators.cells.simulator import CellSimulator
 from surrogates.neurons.curricula import CURRICULA
 from surrogates.neurons.data import simulate_runs
 from surrogates.neurons.evaluation import match_spikes, variance_explained
@@ -297,7 +297,9 @@ def main() -> None:
         out[name] = {cells: {k: v for k, v in row.items() if k != "gpu_s"} for cells, row in rows.items()}
         if torch.cuda.is_available():
             out[f"{name}_gpu"] = against(rows, "gpu_s", {cells: row["neuron_s"] for cells, row in rows.items()})
-    large = against(rows, "surrogate_s", {cells: SEGMENTS_568_S * 1e-3 * DURATION_MS * cells for cells in rows})
+    large = against(
+        out["l5_pyramidal"], "surrogate_s", {n: SEGMENTS_568_S * 1e-3 * DURATION_MS * n for n in out["l5_pyramidal"]}
+    )
     out["l5_pyramidal_568_segments"] = {"computed_from_s_per_cell_and_s": SEGMENTS_568_S, **large}
     show("a cell of 568 segments, computed", large)
     if not arguments.without_training:

@@ -23,6 +23,7 @@ under "ceiling": the same events with half the step, and every event one step ea
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,9 @@ from neuron_experiments import figure1, figure2, figure5, figure6, figure34, rec
 from neuron_experiments.rows import Row, table_of
 from neuron_experiments.shipped import shipped, shipped_table
 from neuron_experiments.study import Study, console
+from neuron_experiments.tasks import TASKS
+
+from surrogates.neurons.curricula import CURRICULA
 
 
 def elsewhere(study: Study) -> list[Row]:
@@ -79,8 +83,12 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that simulate")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    if wrong := [text for text in arguments.neuron if "=" not in text]:
-        parser.error(f"--neuron {wrong[0]}: write it as point=point.safetensors")
+    known = {*TASKS, *CURRICULA}
+    if wrong := [text for text in arguments.neuron if text.partition("=")[0] not in known or "=" not in text]:
+        parser.error(f"--neuron {wrong[0]}: write it as point=point.safetensors; cells are {', '.join(sorted(known))}")
+    counts = {name: getattr(arguments, name) for name in ("runs", "minutes", "passes", "workers")}
+    if wrong := [name for name, value in counts.items() if value is not None and not 0 < value < math.inf]:
+        parser.error(f"--{wrong[0]} must be a number above 0")
     study = Study(
         arguments.data,
         arguments.minutes,

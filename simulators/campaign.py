@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,7 +98,8 @@ def describe(thing: Any) -> Any:
     if isinstance(thing, np.ndarray | np.generic):
         return thing.tolist()
     if isinstance(thing, os.PathLike):
-        return os.fspath(thing)
+        # Where a file lies makes no difference; who depends on its content describes that too.
+        return Path(thing).name
     return thing
 
 

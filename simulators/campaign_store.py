@@ -6,6 +6,7 @@ a row is there entirely or not at all. Everything else is JSON in the attributes
 """
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from simulators.recording import Recording
 
 FORMAT = 1
 _OWN_FILES = {"zarr.json", "theta", "status", "reason", "values"}
+_SHOWN, _LONGEST = 5, 120  # differences between two configurations, and characters of each side
 
 
 class CampaignError(RuntimeError):
@@ -277,10 +279,29 @@ def _create_unless_there(path: Path, about: dict[str, Any], theta: np.ndarray) -
 def _refuse_changes(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:
     for key, value in wanted.items():
         if key != "versions" and stored.get(key) != value:
+            changes = list(_differences(stored.get(key), value, key))
+            more = f"\n  and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
             raise CampaignError(
-                f"{path} was made with another {key}:\n  there: {stored.get(key)}\n  asked: {value}\n"
-                f"go on with the command that made it, or give this campaign another --out"
+                f"{path} was made with another {key}:\n  " + "\n  ".join(changes[:_SHOWN]) + more + "\n"
+                "go on with the command that made it, or give this campaign another folder (--out, or --data)"
             )
+
+
+def _differences(there: Any, asked: Any, name: str) -> Iterator[str]:
+    """A line for each value that differs, by its place in the two."""
+    if isinstance(there, dict) and isinstance(asked, dict) and there.get("class") == asked.get("class"):
+        for key in dict.fromkeys((*there, *asked)):
+            yield from _differences(there.get(key), asked.get(key), f"{name}.{key}")
+    elif isinstance(there, list) and isinstance(asked, list) and len(there) == len(asked):
+        for k, (one, other) in enumerate(zip(there, asked, strict=True)):
+            yield from _differences(one, other, f"{name}[{k}]")
+    elif there != asked:
+        yield f"{name}: there {_brief(there)}, asked {_brief(asked)}"
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 4] + " ..."
 
 
 def _open_group(path: Path) -> zarr.Group:

@@ -80,8 +80,12 @@ def fit_izhikevich(
 
     Free-running error is rugged: one spike moved is two spikes wrong. So the search begins where resets are forced on
     the model when the target spikes, which is smooth below threshold: random candidates, of which the best are
-    refined. Nelder-Mead then takes over on the free-running error. layer: has the parameters that are not free.
+    refined. Nelder-Mead then takes over on the free-running error. current: in any unit, which ``gain`` is for. layer:
+    has the parameters that are not free. Raises ValueError for traces that do not fit together or a V that never
+    changes, and for a name in ``free`` that is none of the layer's.
     """
+    if current.shape != v.shape or not np.std(v) > 0:
+        raise ValueError(f"current of shape {current.shape}, V of {v.shape}: each V needs its current, and must change")
     parameters = _within(_BOUNDS, free, layer)
     forced = np.zeros(v.shape, bool)
     for row, trace in zip(forced, v, strict=True):
@@ -106,7 +110,9 @@ def fit_izhikevich(
         return float(np.square(errors(x, None, _PEAK_MV)).mean())
 
     drawn = rng.random((candidates, len(free)))
-    first = [np.square(errors(part, forced, _SUBTHRESHOLD_MV)).mean(1) for part in np.array_split(drawn, 10)]
+    first = [
+        np.square(errors(part, forced, _SUBTHRESHOLD_MV)).mean(1) for part in np.array_split(drawn, min(10, candidates))
+    ]
     starts = drawn[np.concatenate(first).argsort()[:refined]]
     x = min((refine(refine(start, _SUBTHRESHOLD_MV), _PEAK_MV) for start in starts), key=free_error)
     simplex = np.vstack([x, x + np.diag(np.where(x < 0.5, 0.02, -0.02))])
@@ -130,8 +136,10 @@ def fit_firing(
     """The layer that fires as many spikes at each current as are told, by differential evolution.
 
     Numbers of spikes have no gradient, and to Nelder-Mead every plateau is an end. layer: has the parameters that are
-    not free.
+    not free. Raises ValueError where there is not a number for each trace, or for a name in ``free`` that is none.
     """
+    if len(current) != len(spikes):
+        raise ValueError(f"{len(current)} currents, but numbers of spikes for {len(spikes)}")
     parameters = _within(_BOUNDS | {"dt": _FINE_DT}, free, layer)
 
     def error(x: np.ndarray) -> np.ndarray:
@@ -149,6 +157,8 @@ def _within(
     bounds: Mapping[str, tuple[float, float]], free: Sequence[str], layer: IzhikevichLayer | None
 ) -> Callable[[np.ndarray], np.ndarray]:
     """From points of the unit cube to layers' parameters: free ones within their bounds, others the layer's."""
+    if unknown := [name for name in free if name not in bounds]:
+        raise ValueError(f"{unknown[0]} cannot be fitted; free may be {', '.join(bounds)}")
     base = np.array(astuple(layer or IzhikevichLayer()))
     names = [field.name for field in fields(IzhikevichLayer)]
     where = [names.index(name) for name in free]
@@ -232,8 +242,12 @@ def fit_indicator(
     """Learn to turn one trace into the other, on stretches of ``window`` samples at random; squared error.
 
     Voltage to fluorescence makes an encoder, fluorescence to voltage a decoder. Raises ValueError if the traces are
-    shorter than the window.
+    shorter than the window, differ in shape, or never change.
     """
+    if given.shape != wanted.shape:
+        raise ValueError(f"traces of shapes {given.shape} and {wanted.shape}; each needs its like")
+    if not (np.std(given) > 0 and np.std(wanted) > 0):
+        raise ValueError("traces that never change, or are not finite, teach nothing; record a cell that is driven")
     samples = given.shape[1]
     if samples < window:
         raise ValueError(f"traces of {samples} samples are shorter than a window of {window}")

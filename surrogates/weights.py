@@ -34,7 +34,7 @@ def read_weights(
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(_KEY, "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError, RecursionError, OSError) as error:
+    except (SafetensorError, ValueError, RecursionError, OSError) as error:
         raise ValueError(f"{path} is damaged or no {thing} ({error}); copy it again, or {remedy}") from error
     if not isinstance(header, dict) or header.get("thing", thing) != thing:
         raise ValueError(f"{path} holds weights, but not those of a circuitsbi {thing}; {remedy}")

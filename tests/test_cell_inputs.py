@@ -133,6 +133,33 @@ def test_impossible_events_are_refused(times, synapses, weights, said):
         SynapticEvents(np.array(times), np.array(synapses), np.array(weights))
 
 
+def test_parts_of_synapses_are_refused():
+    with pytest.raises((ValueError, TypeError)):  # the second where types are checked at every call
+        SynapticEvents(np.array([1.0]), np.array([0.5]), np.array([1.0]))
+
+
+def test_events_beyond_any_grid_are_left_out():
+    assert not SynapticEvents(np.array([1e300]), np.array([0]), np.array([1.0])).binned(1, 10, 1.0).any()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: PoissonSynapses(weights_uS=(1e-4, np.inf)),
+        lambda: PoissonSynapses(grid_ms=0.0),
+        lambda: PoissonRates(grid_ms=0.0),
+        lambda: CorrelatedSynapses(rate_hz=-1.0),
+        lambda: CorrelatedSynapses(correlation=0.0),
+        lambda: CorrelatedSynapses(jitter_ms=-1.0),
+        lambda: Synapse("wrong", 0.5, np.inf, 0.0, 1e-3),
+        lambda: Synapse("wrong", 0.5, 5.0, np.nan, 1e-3),
+    ],
+)
+def test_impossible_protocols_and_synapses_are_refused(wrong):
+    with pytest.raises(ValueError, match=r"weights|grid|correlation|finite"):
+        wrong()
+
+
 @pytest.mark.parametrize("arguments", [(2.0, 1.0), (0.0, 1.0), (1.0, 1.0)])
 def test_a_synapse_rises_faster_than_it_decays(arguments):
     with pytest.raises(ValueError, match="rise"):

@@ -5,10 +5,10 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from simulators.campaign import local_pool, run_campaign
-from simulators.cells.cell import CellSimulator
 from simulators.cells.hnn import CELL_TYPES, HNNCell
 from simulators.cells.inputs import DistinctMilliseconds, SynapticEvents
 from simulators.cells.point import AMPA, GABA, PointCell
+from simulators.cells.simulator import CellSimulator
 from simulators.interface import Parameter, ParameterSpace
 from surrogates.neurons.data import read_runs
 
@@ -192,6 +192,9 @@ def test_a_cell_at_rest_is_a_run_like_any_other(tmp_path):
         ({"dt_ms": 0.3}, "whole number of steps"),
         ({"duration_ms": 0.5}, "hold no sample"),
         ({"duration_ms": np.inf}, "inf"),
+        ({"dt_ms": np.nan}, "whole number of steps"),
+        ({"sample_ms": np.inf}, "whole number of steps"),
+        ({"batch_size": 0}, "0 cells side by side"),
     ],
 )
 def test_times_that_do_not_fit_are_refused(arguments, said):

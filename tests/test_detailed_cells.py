@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from simulators.campaign import describe
-from simulators.cells.cell import CellSimulator, LiveCell
+from simulators.cells.cell import LiveCell
 from simulators.cells.detailed import DetailedCell, HocTemplate, Reconstruction, SynapseGroup
 from simulators.cells.inputs import SynapticEvents
 from simulators.cells.parameters_json import read_parameters
+from simulators.cells.simulator import CellSimulator
 from simulators.cells.synapses import point_processes
 
 SWC = """# soma, an axon of 200 um, two basal dendrites, an apical trunk with two branches
@@ -174,7 +175,6 @@ def test_bluepyopt_s_files_set_the_values_that_they_name(bluepyopt):
 
 
 def test_the_allen_institute_s_files_set_the_values_that_they_name(files):
-    from neuron import h
 
     swc = SWC.replace(" 4 ", " 3 ")
     body = Reconstruction(*files(cell_dot_swc=swc, fit_parameters=ALLEN))
@@ -185,10 +185,25 @@ def test_the_allen_institute_s_files_set_the_values_that_they_name(files):
     assert (soma.ena, soma.ek, dendrite.g_pas, dendrite.e_pas) == (53, -107, 3e-5, -80)
     assert (stub.L, stub.diam, stub.parentseg().x, sections["axon[1]"].parentseg().sec) == (30, 1, 0.5, stub)
     assert sum(name.startswith("axon") for name in sections) == 2
-    before = h.nai0_na_ion
     live.initialise()
-    assert (h.nai0_na_ion, dendrite.v, body.celsius) == (12, -82, 34)
-    h.nai0_na_ion = before
+    assert (live.whole, dendrite.v, body.celsius) == ({"nai0_na_ion": 12}, -82, 34)
+
+
+def test_what_one_cell_sets_in_neuron_as_a_whole_does_not_reach_the_next(bluepyopt, files):
+    (whole,) = files(whole=[*BLUEPYOPT, {"param_name": "nai0_na_ion", "type": "global", "value": 12}])
+    from neuron import h
+
+    events = [SynapticEvents(np.zeros(0), np.zeros(0, int), np.zeros(0))]
+
+    def inside(cell):
+        recording = CellSimulator(DetailedCell(cell), duration_ms=10.0).respond(events)[0]
+        return h.nai0_na_ion, recording.values
+
+    before, first = inside(bluepyopt)
+    other = replace(bluepyopt, parameters=whole)
+    assert DetailedCell(other).build().whole == {"nai0_na_ion": 12}
+    assert inside(other)[0] == before != 12
+    np.testing.assert_array_equal(inside(bluepyopt)[1], first)
 
 
 @pytest.mark.parametrize(
@@ -318,6 +333,12 @@ def test_what_hoc_complains_of_is_said(files):
         ("swc", SWC.replace("6 3 10 0 0 1 1", "6 3 10 0 0 1 -1"), "2 samples without a parent"),
         ("swc", SWC.replace("\n6 3 ", "\n6 7 "), "samples of kind 7"),
         ("swc", SWC.replace("\n7 3 ", "\n6 3 "), "6 is the number of another sample"),
+        ("swc", SWC.replace("0 0 0 10 -1", "0 0 0 1_0 -1"), "is no sample of an SWC file"),
+        ("swc", SWC.replace("-310 0 0", "-3e6 0 0"), r"dend\[1\] is 2.99.*um long; is the file's unit um"),
+        ("swc", SWC.replace("-310 0 0", "-3e200 0 0"), r"dend\[1\] is inf um long"),
+        ("swc", "\ufeff" + SWC, "save it as UTF-8 without BOM"),
+        ("asc", ASC.replace("-150 0 2", "nan 0 2"), r"apic\[0\] is nan um long"),
+        ("asc", ASC.replace("0 2) (0 -150 0 2)", "0 0) (0 -150 0 0)"), r"apic\[0\] has a diameter that is not above 0"),
         ("asc", ASC[:-9], "brackets do not match"),
         ("asc", ASC.replace("(CellBody)", ""), "has no soma"),
         ("asc", ASC.replace("(Apical) (0 -8 0 2)", "(Apical) 7 (0 -8 0 2)"), r"cell\.asc: parse error.*on line 4"),

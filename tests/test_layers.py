@@ -231,4 +231,21 @@ def test_the_same_seed_learns_the_same(rng):
 
 def test_traces_shorter_than_the_window_are_refused():
     with pytest.raises(ValueError, match="shorter than a window of 128"):
-        fit_indicator(np.zeros((1, 100)), np.zeros((1, 100)), 128)
+        fit_indicator(np.eye(1, 100), np.eye(1, 100), 128)
+
+
+def test_traces_that_teach_nothing_are_refused(rng):
+    v, silent = voltages(rng, traces=2, bins=64), np.full((2, 64), -65.0)
+    for given, wanted in ((silent, v), (v, silent)):
+        with pytest.raises(ValueError, match="never change"):
+            fit_indicator(given, wanted, 32)
+    with pytest.raises(ValueError, match="must change"):
+        fit_izhikevich(np.ones((2, 64)), silent, rng)
+
+
+def test_what_cannot_be_fitted_is_named(rng):
+    current = synaptic_current(rng, samples=200)
+    v = IzhikevichLayer().simulate(current)
+    with pytest.raises(ValueError, match="tau cannot be fitted; free may be a, b, c"):
+        fit_izhikevich(current, v, rng, free=("a", "tau"))
+    assert fit_izhikevich(current, v, rng, free=("d",), candidates=3, refined=1, iterations=5).r > 0

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from simulators.cells import mechanisms
-from simulators.cells.cell import CellSimulator
 from simulators.cells.inputs import SynapticEvents
 from simulators.cells.mechanisms import load_mechanisms, load_own
 from simulators.cells.point import AMPA, NMDA, PointCell
+from simulators.cells.simulator import CellSimulator
 
 ROOT = Path(__file__).parents[1]
 MOD = ROOT / "simulators" / "cells" / "mod"

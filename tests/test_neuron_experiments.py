@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +247,32 @@ def test_an_own_cell_goes_from_its_files_to_a_surrogate(study):
     rows = figure("5H-I", study, passes=2)
     assert sum(row.published is not None for row in rows) == 9
     assert (study.data / "own" / "own.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--neuron", "pont=x.safetensors"], "cells are L2_basket"),
+        (["--neuron", "point"], "write it as point=point.safetensors"),
+        (["--minutes", "nan"], "--minutes must be a number above 0"),
+        (["--workers", "0"], "--workers must be"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(options, said, monkeypatch, capsys):
+    import reproduce_neuron_surrogates
+
+    monkeypatch.setattr("sys.argv", ["reproduce_neuron_surrogates.py", "--figure", "7-9", *options])
+    with pytest.raises(SystemExit):
+        reproduce_neuron_surrogates.main()
+    assert said in capsys.readouterr().err
+
+
+def test_the_network_of_another_cell_is_refused(tmp_path):
+    from neuron_experiments.study import Study
+
+    file = resources.files("surrogates") / "shipped" / "L5_basket.safetensors"
+    with pytest.raises(ValueError, match="not a surrogate of point"):
+        Study(tmp_path, neurons={"point": str(file)}).default("point")
 
 
 def test_every_figure_is_tested():

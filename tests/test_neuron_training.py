@@ -66,6 +66,10 @@ def test_checkpoints_of_another_training_are_refused(tmp_path):
         trained(tmp_path / "checkpoint", replace(SCHEDULE, learning_rate=1e-3))
     with pytest.raises(ValueError, match="another training"):
         train_neuron(network(), [runs(12, 0), runs(24, 3)], runs(8, 2), SCHEDULE, tmp_path / "checkpoint", False)
+    other = runs(12, 0), runs(24, 1)  # the same voltages with other outputs
+    other[1].target.outputs[0, 0] += 1.0
+    with pytest.raises(ValueError, match="another training"):
+        train_neuron(network(), other, runs(8, 2), SCHEDULE, tmp_path / "checkpoint", False)
     (tmp_path / "checkpoint").write_bytes(b"no weights at all")
     with pytest.raises(ValueError, match="damaged or no training"):
         trained(tmp_path / "checkpoint")
@@ -114,6 +118,13 @@ def test_training_that_comes_to_nothing_is_said(make):
 
     with pytest.raises(ValueError, match="diverged"):
         trained(make=broken)
+
+
+def test_a_cell_that_never_responds_is_said():
+    silent = runs(8, 2)
+    silent.target.v.fill_(-65.0)
+    with pytest.raises(ValueError, match="the cell does not respond; raise weights or rates"):
+        train_neuron(network(), [runs(12, 0), runs(24, 1)], silent, SCHEDULE, progress=False)
 
 
 def test_a_last_stretch_of_one_bin_teaches_something():

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from inference.cli import app
-from simulators.campaign import Campaign
+from simulators.campaign import Campaign, describe
 from surrogates.neurons import curricula, making
 from surrogates.neurons.behaviour import behaviour
 from surrogates.neurons.curricula import CURRICULA, Regime
@@ -70,13 +70,26 @@ def test_a_file_says_the_cell_and_how_hard_it_is_driven(own):
         ({"synapses": []}, "no list of synapses"),
         ({"morfology": "cell.swc"}, "morfology, which is none of"),
         ({"morphology": None}, "no morphology"),
-        ({"synapses": [{"name": "what"}]}, "does not describe a cell"),
+        ({"synapses": [{"name": "what"}]}, "entry 0 of synapses.* has no section_list; expected a name"),
         ({"mechanisms": "mods"}, "--trust"),
         ({"template": {"file": "cell.hoc", "name": "Cell"}}, "--trust"),
         ({"morphology": "nothing.swc"}, "nothing.swc"),
         ({"synapses": [SYNAPSES[0] | {"rise_ms": 9.0}]}, "rise"),
-        ({"synapses": [SYNAPSES[0] | {"count": 10**9}]}, "excitatory has 1000000000 synapses"),
-        ({"synapses": [SYNAPSES[0] | {"count": 2.5}]}, "does not describe a cell"),
+        (
+            {"synapses": [SYNAPSES[0] | {"count": 10**9}]},
+            "expected a whole number from 1 to 10000",
+        ),
+        (
+            {"synapses": [SYNAPSES[0], SYNAPSES[1] | {"count": 2.5}]},
+            "entry 1 of synapses.*count is 2.5",
+        ),
+        ({"synapses": [SYNAPSES[0] | {"count": True}]}, "count is true"),
+        ({"synapses": [SYNAPSES[0] | {"inhibitory": "false"}]}, 'inhibitory is "false"; expected true or false'),
+        ({"synapses": [SYNAPSES[0] | {"reversal_mV": float("nan")}]}, "reversal_mV is NaN; expected a finite number"),
+        ({"synapses": [SYNAPSES[0] | {"decay_ms": float("inf")}]}, "decay_ms is Infinity"),
+        ({"synapses": [SYNAPSES[0] | {"weight_uS": "3e-3"}]}, 'weight_uS is "3e-3"'),
+        ({"synapses": [SYNAPSES[0] | {"name": f"g{k}", "count": 6000} for k in range(2)]}, "10,000 synapses in all"),
+        ({"synapses": [SYNAPSES[0] | {"colour": "red"}]}, "says colour, which is none of name, section_list"),
         ({"rates_Hz": 20}, "rates_Hz is 20; expected two numbers above 0"),
         ({"rates_Hz": [20, 0]}, "expected two numbers above 0"),
         ({"passes": "many"}, 'passes is "many"; expected a whole number from 1'),
@@ -91,12 +104,26 @@ def test_what_is_wrong_with_a_file_is_named(own, changed, said):
         read_own_cell(own(**changed))
 
 
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ({"file": "cell.hoc", "name": "Cell"}, "leave out one"),
+        ({"file": "cell.hoc", "name": "Cell", "celsius": "warm"}, "template is .*; expected"),
+        ({"file": "cell.hoc", "name": "Cell", "arguments": "morphology"}, "template is .*; expected"),
+    ],
+)
+def test_a_template_is_the_whole_cell_and_well_formed(own, template, said):
+    with pytest.raises(ValueError, match=said):
+        read_own_cell(own(template=template), trust=True)
+
+
 def test_no_cell_and_no_json_are_said(tmp_path):
     with pytest.raises(ValueError, match="there is no cell 'L4'; choose one of point"):
         curriculum_of("L4")
-    (tmp_path / "cell.json").write_text("{")
-    with pytest.raises(ValueError, match="cannot be read as JSON"):
-        curriculum_of(str(tmp_path / "cell.json"))
+    for text in ("{", "[" * 100_000, f'{{"seed": {"9" * 5000}}}'):
+        (tmp_path / "cell.json").write_text(text)
+        with pytest.raises(ValueError, match="cannot be read as JSON"):
+            curriculum_of(str(tmp_path / "cell.json"))
 
 
 def small(curriculum):
@@ -105,7 +132,13 @@ def small(curriculum):
     schedule = replace(curriculum.schedule, passes=2, batch=4, stretch_bins=50, validations=1)
     network = curriculum.network | {"hidden": 6, "membranes": 2}
     return replace(
-        curriculum, regimes=regimes, schedule=schedule, network=network, duration_ms=100.0, tests=3, validations=3
+        curriculum,
+        regimes=regimes,
+        schedule=schedule,
+        network=network,
+        duration_ms=100.0,
+        tests=min(3, curriculum.tests),
+        validations=3,
     )
 
 
@@ -156,6 +189,34 @@ def test_a_cell_that_cannot_be_built_is_an_error_that_says_why(own, tmp_path, mo
     found = CliRunner().invoke(app, [*command, "--workers", "1"])
     assert found.exit_code == 2
     assert "tuft" in found.output
+    assert not (tmp_path / "d").exists()  # so that it trains once the file is mended
+
+
+def test_where_a_cell_s_files_lie_makes_no_difference(own, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    here, there = (making.curriculum_of(str(path)) for path in (own().relative_to(tmp_path), own()))
+    simulators = [c.simulator(c.regimes[0]) for c in (here, there)]
+    assert describe(simulators[0]) == describe(simulators[1])
+    (tmp_path / "cell.swc").write_text(SWC.replace("210", "211"))
+    longer = making.curriculum_of("cell.json")
+    assert describe(longer.simulator(longer.regimes[0])) != describe(simulators[1])
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        (".", "is a folder; name the file"),
+        ("folder", "is a folder"),
+        ("cell.json", "is the file that describes the cell"),
+    ],
+)
+def test_where_nothing_can_be_written_is_said_before_any_simulation(own, tmp_path, monkeypatch, out, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    found = CliRunner().invoke(app, ["surrogate", "train", "--cell", str(own()), "--out", out, "--data", "data"])
+    assert found.exit_code == 2
+    assert said in " ".join(found.output.split())
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("template", [{}, "cell.hoc", {"file": "cell.hoc", "name": "Cell", "colour": 1}])
@@ -165,8 +226,9 @@ def test_wrong_templates_are_named(own, template):
 
 
 def test_rounds_beyond_the_last_seed_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="rounds 1 to 99"):
-        CURRICULA["point"].simulate(tmp_path, 100)
+    with pytest.raises(ValueError, match="there are 1 to 99"):
+        CURRICULA["point"].stages(tmp_path, range(1, 101))
+    assert not any(tmp_path.iterdir())
 
 
 def test_every_curriculum_can_be_drawn_and_its_parts_share_no_seed(monkeypatch, tmp_path):

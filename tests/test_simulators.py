@@ -15,10 +15,10 @@ from simulators.brunel import nest_network
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import AI_RANGE, BrunelNetwork
 from simulators.brunel.nest_network import NestBrunel
-from simulators.cells.cell import CellSimulator
 from simulators.cells.hnn import HNNCell
 from simulators.cells.inputs import PoissonSynapses
 from simulators.cells.point import PointCell
+from simulators.cells.simulator import CellSimulator
 from surrogates.cross_spectrum import Bands
 from surrogates.spectrum import SpectralEmulator
 

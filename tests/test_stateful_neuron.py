@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from simulators.cells.cell import CellSimulator
 from simulators.cells.inputs import SynapticEvents
 from simulators.cells.point import AMPA, GABA, PointCell
+from simulators.cells.simulator import CellSimulator
 from surrogates.neurons.data import Runs
 from surrogates.neurons.interface import Target
 from surrogates.neurons.memory import MEMORIES, LeakyMemory

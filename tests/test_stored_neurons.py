@@ -1,7 +1,8 @@
 """Files of surrogate neurons, shipped ones, and the simulator that runs them."""
 
 import json
-from dataclasses import replace
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from surrogates.neurons import stored
 from surrogates.neurons.curricula import CURRICULA
 from surrogates.neurons.data import simulate_runs
 from surrogates.neurons.evaluation import match_spikes
-from surrogates.neurons.published import LinearWindow
+from surrogates.neurons.published import CNNLSTM, LinearWindow
 from surrogates.neurons.stored import SurrogateSimulator, TrainedNeuron, load_neuron, shipped_neurons
 from surrogates.neurons.tcn_lstm import TCNLSTM
 from tests.test_stateful_neuron import network, some_events
@@ -54,6 +55,7 @@ def test_recordings_have_the_channels_of_the_cell(file):
     assert recording.channels == ("V", "spikes", "I_K")
     assert recording.units == ("mV", "1", "nA")
     assert recording.values.shape == (3, 25)
+    assert neuron.respond([], 25.0) == []
     with pytest.raises(ValueError, match="hold no bin"):
         neuron.respond([events], 0.2)
     with pytest.raises(ValueError, match="synapses 7"):
@@ -86,7 +88,12 @@ def changed(file, **header):
         ({"settings": {"hidden": 10**9}}, "out of all proportion"),
         ({"settings": {"dilations": [10**9]}}, "out of all proportion"),
         ({"settings": {"bin_ms": float("nan")}}, "out of all proportion"),
+        ({"settings": {"filters": [1] * 101}}, "filters is out of all proportion"),
+        ({"settings": {"lstm_layers": 101}}, "lstm_layers is out of all proportion"),
         ({"settings": {}}, "does not fit together"),
+        ({"outputs": [[1, 2]]}, "1 is no name"),
+        ({"synapses": [asdict(AMPA) | {"inhibitory": "false"}, asdict(GABA)]}, "not true or false"),
+        ({"synapses": [asdict(AMPA) | {"decay_ms": "slow"}, asdict(GABA)]}, "does not fit together"),
         ({"synapses": []}, "does not fit together"),
         ({"format": 99}, "format 99"),
         ({"thing": "estimator"}, "not those of a circuitsbi surrogate neuron"),
@@ -102,6 +109,38 @@ def test_damaged_and_missing_files_are_refused(file, tmp_path):
         TrainedNeuron.load(tmp_path / "nothing.safetensors")
     file.write_bytes(file.read_bytes()[:-50])
     with pytest.raises(ValueError, match="damaged"):
+        TrainedNeuron.load(file)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings", "said"),
+    [
+        (LinearWindow, {"threshold_mV": math.nan}, "the threshold is nan mV"),
+        (LinearWindow, {"window": 0}, "windows of 0 bins"),
+        (CNNLSTM, {"repeats": 0}, "the window is given 0 times"),
+        (TCNLSTM, {"dilations": [-1, 2, 4]}, "taps .* bins apart"),
+    ],
+)
+def test_networks_that_could_not_answer_are_not_made(architecture, settings, said):
+    with pytest.raises(ValueError, match=said):
+        architecture(2, 1, 1.0, **settings)
+
+
+def test_a_weight_that_is_infinite_only_in_single_precision_is_refused(file):
+    with safe_open(file, framework="pt") as opened:
+        metadata = opened.metadata()
+    tensors = load_file(file)
+    tensors["heads.0.bias"] = tensors["heads.0.bias"].double() + 1e138
+    save_file(tensors, file, metadata)
+    with pytest.raises(ValueError, match=r"not finite: heads.0.bias"):
+        TrainedNeuron.load(file)
+
+
+def test_a_number_of_five_thousand_digits_is_an_error(file):
+    with safe_open(file, framework="pt") as opened:
+        about = opened.metadata()["circuitsbi"]
+    save_file(load_file(file), file, {"circuitsbi": about.replace('"outputs": 1', '"outputs": ' + "9" * 5000)})
+    with pytest.raises(ValueError, match="damaged or no surrogate neuron"):
         TrainedNeuron.load(file)
 
 
@@ -122,7 +161,7 @@ def test_weights_that_are_no_numbers_are_neither_written_nor_read(value, file, t
 
 
 def test_a_small_file_cannot_ask_for_a_huge_memory():
-    with pytest.raises(ValueError, match="at most 10000 bins can be remembered"):
+    with pytest.raises(ValueError, match="remember 10000 at most"):
         TCNLSTM(2, 1, 1.0, channels=1, kernel=10_000, dilations=[10_000])
 
 

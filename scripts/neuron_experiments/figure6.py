@@ -11,9 +11,10 @@ from scipy.signal import find_peaks
 from neuron_experiments.figure1 import active_runs, percent
 from neuron_experiments.rows import Row
 from neuron_experiments.study import Study, console
-from simulators.cells.cell import Cell, CellSimulator, LiveCell, Output
+from simulators.cells.cell import Cell, LiveCell, Output
 from simulators.cells.inputs import Synapse
 from simulators.cells.point import AMPA, GABA, PointCell
+from simulators.cells.simulator import CellSimulator
 from surrogates.indicators import gcamp6f, spikes_from_gcamp6f, voltage_dye, voltage_from_dye
 from surrogates.layers import CALCIUM_MS, DYE_MS, fit_firing, fit_indicator, fit_izhikevich
 from surrogates.neurons.data import Runs, respond

@@ -10,7 +10,7 @@ from rich.table import Table
 from neuron_experiments.figure1 import ACTIVE_MS
 from neuron_experiments.study import Study
 from simulators.campaign import run_campaign
-from simulators.cells.cell import CellSimulator
+from simulators.cells.simulator import CellSimulator
 from surrogates.neurons.curricula import CURRICULA
 from surrogates.neurons.data import Runs, join, read_runs
 from surrogates.neurons.evaluation import score

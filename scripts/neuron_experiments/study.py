@@ -15,10 +15,11 @@ from rich.console import Console
 from neuron_experiments.tasks import TASKS
 from neuron_experiments.training import WINDOWS, Optimiser, train_published
 from simulators.campaign import run_campaign, versions
-from simulators.cells.cell import CellSimulator
-from surrogates.neurons.curricula import VALIDATION, Curriculum
+from simulators.cells.simulator import CellSimulator
+from surrogates.neurons.curricula import CURRICULA, VALIDATION, Curriculum
 from surrogates.neurons.data import Runs, join, read_runs
 from surrogates.neurons.interface import NeuronSurrogate, Response
+from surrogates.neurons.making import refuse_another
 from surrogates.neurons.published import ARCHITECTURES, WindowSurrogate
 from surrogates.neurons.stored import TrainedNeuron, load_neuron, shipped_neurons
 from surrogates.neurons.tcn_lstm import TCNLSTM
@@ -93,7 +94,9 @@ class Study:
     def default(self, task: str) -> TrainedNeuron:
         """The project's network: named, shipped, or else trained here."""
         if self.ready(task):
-            return load_neuron(self.neurons.get(task, task))
+            neuron = load_neuron(self.neurons.get(task, task))
+            refuse_another(neuron, task, self.tasks.get(task) or CURRICULA[task])
+            return neuron
         return self.once(("default", task), lambda: self._train_default(task))
 
     def told(self, task: str) -> str:

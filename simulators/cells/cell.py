@@ -1,15 +1,10 @@
-"""What a cell is to the rest, and its simulator: voltage, spikes and whatever else is asked for, from known events."""
+"""What a cell is to the rest."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
-from jaxtyping import Float
-
-from simulators.cells.inputs import DistinctMilliseconds, InputProtocol, Synapse, SynapticEvents
-from simulators.interface import ParameterSpace
-from simulators.recording import Recording
+from simulators.cells.inputs import Synapse
 
 
 class Output(NamedTuple):
@@ -24,7 +19,8 @@ class LiveCell(NamedTuple):
 
     soma: segment whose voltage is the cell's; synapses: point processes, in the order of ``Cell.synapses``; outputs:
     references (``_ref_v`` ...) in the order of ``Cell.outputs``; scales: factors to their units; initialise: sets the
-    voltages from which a run starts; alive: whatever NEURON would drop if Python did.
+    voltages from which a run starts; alive: whatever NEURON would drop if Python did; whole: variables of NEURON as a
+    whole, which hold while this cell runs.
     """
 
     soma: Any
@@ -33,6 +29,7 @@ class LiveCell(NamedTuple):
     scales: Sequence[float]
     initialise: Callable[[], None]
     alive: Any
+    whole: Mapping[str, float] = MappingProxyType({})
 
 
 @runtime_checkable
@@ -53,58 +50,3 @@ class Cell(Protocol):
     def celsius(self) -> float: ...
 
     def build(self) -> LiveCell: ...
-
-
-@dataclass(frozen=True)
-class CellSimulator:
-    """Simulator of one cell under an input protocol: channels "V" (mV), "spikes" (number a sample), and its outputs.
-
-    V keeps the true height of spikes: a sample that a spike's peak falls on takes it. Both the step of the simulation
-    and of the samples are in ms; the samples stand for the ends of their steps, and events in bin k are seen by sample
-    k. The events of a simulation follow from its theta and generator: ``events`` draws them again.
-    """
-
-    cell: Cell
-    protocol: InputProtocol = field(default_factory=DistinctMilliseconds)
-    duration_ms: float = 10_000.0
-    sample_ms: float = 1.0
-    dt_ms: float = 0.025
-    batch_size: int = 50
-
-    def __post_init__(self) -> None:
-        steps = self.sample_ms / self.dt_ms
-        if self.dt_ms <= 0 or round(steps) < 1 or abs(steps - round(steps)) > 1e-6:
-            raise ValueError(f"samples every {self.sample_ms} ms are no whole number of steps of {self.dt_ms} ms")
-        if not self.sample_ms <= self.duration_ms < np.inf:
-            raise ValueError(f"{self.duration_ms} ms hold no sample; they come every {self.sample_ms} ms")
-
-    @property
-    def parameters(self) -> ParameterSpace:
-        return self.protocol.parameters
-
-    @property
-    def samples(self) -> int:
-        return round(self.duration_ms / self.sample_ms)
-
-    def events(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> SynapticEvents:
-        """The events of the simulation with this theta and generator."""
-        theta = self.parameters.check(theta)
-        return self.protocol.draw(theta, self.cell.synapses, self.duration_ms, rng).check(self.cell.synapses)
-
-    def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording:
-        return self.simulate_batch(np.asarray(theta)[None], [rng])[0]
-
-    def simulate_batch(
-        self, thetas: Float[np.ndarray, "rows n_parameters"], rngs: Sequence[np.random.Generator]
-    ) -> list[Recording]:
-        """Many cells side by side in one NEURON process."""
-        return self.respond([self.events(theta, rng) for theta, rng in zip(thetas, rngs, strict=True)])
-
-    def respond(self, events: Sequence[SynapticEvents]) -> list[Recording]:
-        """What cells do that receive these events, one cell for each."""
-        from simulators.cells.run import run
-
-        values = run(self.cell, events, self.duration_ms, self.dt_ms, self.sample_ms)
-        names = ("V", "spikes", *(o.name for o in self.cell.outputs))
-        unit = ", ".join(("mV", "1", *(o.unit for o in self.cell.outputs)))
-        return [Recording(v, 1e3 / self.sample_ms, unit, names) for v in values]

@@ -71,8 +71,8 @@ class Body(Protocol):
 class HocTemplate:
     """A cell that a template of a hoc file makes, with all its channels, as BluePyOpt and others export them.
 
-    file: hoc file; name: of the template; arguments: of its constructor, such as the morphology's folder; a path may
-    be relative to here or to the hoc file. The template lists its sections in somatic, basal, apical, axonal, or has
+    file: hoc file; name: of the template; arguments: of its constructor, such as the morphology's folder; paths among
+    them are relative to the hoc file. The template lists its sections in somatic, basal, apical, axonal, or has
     them in public arrays soma, dend, apic, axon. rest_mV: voltage from which a run starts.
 
     A hoc file is a program that runs with all rights of the user; name none that you do not trust.
@@ -86,7 +86,7 @@ class HocTemplate:
 
     def files(self) -> tuple[FilePath, ...]:
         """The hoc file, and files and folders that its arguments name; what hoc loads by itself is not known."""
-        places = [base / a for a in self.arguments if isinstance(a, str) for base in (Path(), Path(self.file).parent)]
+        places = [Path(self.file).parent / a for a in self.arguments if isinstance(a, str) and a]
         named = [sorted(place.iterdir()) if place.is_dir() else [place] for place in places]
         return (self.file, *(file for files in named for file in files if file.is_file()))
 
@@ -161,6 +161,8 @@ class DetailedCell:
         names = [group.name for group in self.synapse_groups]
         if len(set(names)) != len(names):
             raise ValueError(f"groups of synapses are called {', '.join(names)}; give each a name of its own")
+        if sum(group.count for group in self.synapse_groups) > _MOST_SYNAPSES:
+            raise ValueError(f"a cell may have {_MOST_SYNAPSES:,} synapses in all")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; it must not be negative")
         object.__setattr__(self, "content", self._content())
@@ -179,8 +181,6 @@ class DetailedCell:
         return self.body.celsius
 
     def build(self) -> LiveCell:
-        from neuron import h
-
         from simulators.cells.synapses import point_processes
 
         if self.mechanisms is not None:
@@ -195,12 +195,10 @@ class DetailedCell:
         synapses = point_processes(list(self._places(shape)), self.synapses)
 
         def initialise() -> None:
-            for name, value in whole.items():
-                setattr(h, name, value)
             for section in shape.lists["all"]:
                 section.v = rest_mV
 
-        return LiveCell(middle, synapses, references, scales, initialise, shape)
+        return LiveCell(middle, synapses, references, scales, initialise, shape, whole)
 
     def _places(self, shape: Shape) -> Iterator[Any]:
         for group in self.synapse_groups:

@@ -1,5 +1,6 @@
 """Synaptic events and the protocols that draw them: published ones, Poisson, correlated, replayed."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -28,6 +29,9 @@ class Synapse:
     magnesium_mM: float = 0.0
 
     def __post_init__(self) -> None:
+        numbers = (self.rise_ms, self.decay_ms, self.reversal_mV, self.weight_uS, self.magnesium_mM)
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"synapse {self.name}: {numbers} must be finite: rise, decay, reversal, weight, magnesium")
         if not 0 < self.rise_ms < self.decay_ms:
             raise ValueError(
                 f"synapse {self.name}: rise {self.rise_ms} ms and decay {self.decay_ms} ms; the rise is the shorter "
@@ -59,6 +63,9 @@ class SynapticEvents:
         if not (np.isfinite(self.weights_uS).all() and (self.weights_uS >= 0).all()):
             raise ValueError("event weights must be finite and not negative; inhibition is the synapse's own")
 
+        if len(self) and not np.issubdtype(np.asarray(self.synapses).dtype, np.integer):
+            raise ValueError("event synapses must be whole numbers: the indices of a cell's synapses, from 0")
+
     def __len__(self) -> int:
         return len(self.times_ms)
 
@@ -75,9 +82,9 @@ class SynapticEvents:
         """Summed weights (uS) of the events in each bin; events after the last bin are left out."""
         grid = np.zeros((bins, synapses), np.float32)
         # An event at the very edge belongs to the bin it begins, however its time was rounded.
-        rows = np.floor(self.times_ms / bin_ms + 1e-6).astype(int)
+        rows = np.floor(self.times_ms / bin_ms + 1e-6)
         inside = rows < bins
-        np.add.at(grid, (rows[inside], self.synapses[inside]), self.weights_uS[inside])
+        np.add.at(grid, (rows[inside].astype(int), self.synapses[inside]), self.weights_uS[inside])
         return grid
 
 
@@ -150,6 +157,10 @@ class PoissonRates:
     grid_ms: float = 0.5
     parameters: ParameterSpace = RATES
 
+    def __post_init__(self) -> None:
+        if not 0 < self.grid_ms < math.inf:
+            raise ValueError(f"times on a grid of {self.grid_ms} ms; it must be above 0")
+
     def draw(
         self,
         theta: Float[np.ndarray, " n_parameters"],
@@ -182,7 +193,8 @@ class PoissonSynapses:
     parameters: ParameterSpace = PRESENCE
 
     def __post_init__(self) -> None:
-        if not 0 < self.weights_uS[0] <= self.weights_uS[1] or self.rate_hz < 0 or self.grid_ms <= 0:
+        low, high = self.weights_uS
+        if not (0 < low <= high < math.inf and 0 <= self.rate_hz < math.inf and 0 < self.grid_ms < math.inf):
             raise ValueError(f"weights {self.weights_uS} uS, rate {self.rate_hz} Hz, grid {self.grid_ms} ms")
 
     def _synapses(self, theta: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

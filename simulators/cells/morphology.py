@@ -21,8 +21,10 @@ LISTS = {"somatic": "soma", "basal": "dend", "apical": "apic", "axonal": "axon"}
 
 _KINDS = (1, 2, 3, 4)  # of SWC samples: soma, axon, basal and apical dendrite
 _LARGEST_SAMPLE = 10_000_000  # numbers of samples become indices
+_LONGEST_UM = 1e5  # of a section; no dendrite is a decimetre long
 _STUB_UM = 30.0
 _FAR_UM = 60.0
+_MARK = "\xef\xbb\xbf"  # of UTF-8, as latin-1 reads it
 _LAST_LINES = 8  # of NEURON's messages
 
 _TRIAL = """
@@ -94,9 +96,11 @@ def check_morphology(file: str | os.PathLike) -> None:
         raise ValueError(f"morphology {file}: {kind or 'no suffix'} is not known; give an .swc or .asc file")
     try:
         # Comments in files of old programs are often not in UTF-8.
-        text = path.read_text(encoding="latin-1")
+        text = path.read_text(encoding="latin-1")  # universal newlines: every line ends in \n
     except OSError as error:
         raise ValueError(f"morphology {file} cannot be read: {error.strerror}; give the path of a file") from error
+    if text.startswith(_MARK):
+        raise ValueError(f"morphology {file} begins with a mark that NEURON cannot read; save it as UTF-8 without BOM")
     if "\0" in text:
         raise ValueError(f"morphology {file} is no text, so it is no {kind} file")
     if kind == ".swc":
@@ -108,13 +112,13 @@ def check_morphology(file: str | os.PathLike) -> None:
 def _check_swc(text: str, file: str | os.PathLike) -> None:
     kinds: dict[int, int] = {}
     roots = 0
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         where = f"morphology {file}, line {number}"
         try:
-            sample, kind, x, y, z, radius, parent = (float(word) for word in words[:7])
+            sample, kind, x, y, z, radius, parent = (float(word.replace("_", "?")) for word in words[:7])
         except ValueError as error:
             raise ValueError(
                 f"{where}: '{line.strip()[:60]}' is no sample of an SWC file: number, kind, x, y, z, radius, parent"
@@ -163,7 +167,12 @@ def from_file(file: str | os.PathLike, axon: Axon) -> Shape:
     if not cell.soma:
         raise ValueError(f"morphology {file}: NEURON finds no soma in it; give a whole cell")
     for section in cell.all:
+        name = section.name().rpartition(".")[2]
+        if not 0 < section.L <= _LONGEST_UM:
+            raise ValueError(f"morphology {file}: {name} is {section.L:g} um long; is the file's unit um?")
         section.nseg = 1 + 2 * int(section.L / 40)
+        if not all(0 < segment.diam < math.inf for segment in section):
+            raise ValueError(f"morphology {file}: {name} has a diameter that is not above 0")
     if axon != "kept":
         _replace_axon(cell, axon)
     return _shape({name: getattr(cell, array) for name, array in LISTS.items()}, cell, file)
@@ -188,19 +197,18 @@ def _replace_axon(cell: _Container, axon: Axon) -> None:
 
 
 def from_template(file: str | os.PathLike, name: str, arguments: Sequence[str | float]) -> Shape:
-    """A cell from a hoc template, which is made in the folder of its file.
+    """A cell from a hoc template, which is made in the folder of its file: paths among its arguments begin there.
 
-    Arguments that are paths from here are made absolute. Raises ValueError for a file without this template, a name
+    Raises ValueError for a file without this template, a name
     that is taken in NEURON, a template without a soma, and for whatever hoc complains of.
     """
     from neuron import h
 
     path = Path(file).absolute()
-    given = [os.path.abspath(a) if isinstance(a, str) and os.path.exists(a) else a for a in arguments]
     _load_template(path, name)
     with _hoc(f"the template {name} of {file} makes no cell of the arguments {tuple(arguments)}"):
         with contextlib.chdir(path.parent):
-            cell = getattr(h, name)(*given)
+            cell = getattr(h, name)(*arguments)
         lists = {key: _listed(cell, key) or _listed(cell, array) for key, array in LISTS.items()}
     if not lists["somatic"]:
         raise ValueError(f"the template {name} of {file} has no section in somatic, nor a public soma; it needs one")
@@ -289,6 +297,8 @@ def apply_parameters(shape: Shape, parameters: CellParameters, file: str | os.Pa
             section.insert(mechanism)
     whole = {}
     for setting in parameters.settings:
+        if not (setting.name.isascii() and setting.name.isidentifier()):
+            raise ValueError(f"{file}: {setting.name!r} is no name of a variable")
         if setting.sections:
             for section in shape.sections(setting.sections, f"{file}: {setting.name}"):
                 _set(section, setting, shape, file)
@@ -330,7 +340,7 @@ def _density_mechanisms() -> set[str]:
         kinds.select(k)
         kinds.selected(name)
         found.add(name[0])
-    return found
+    return found - {"morphology", "capacitance"}  # which every section has
 
 
 @contextlib.contextmanager

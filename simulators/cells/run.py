@@ -1,6 +1,7 @@
 """Run many cells side by side in NEURON, each with its own events."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,16 +38,30 @@ def run(
                     connection.event(t)
 
     handler = h.FInitializeHandler(queue)
-    _initialise(cells, cell.celsius, dt_ms)
     step = round(sample_ms / dt_ms)
     values = np.empty((len(cells), 2 + len(cell.outputs), round(duration_ms / sample_ms)), np.float32)
-    fine = _advance(values, cells, traces, outputs, step, dt_ms)
+    with _whole(cells[0].whole):
+        _initialise(cells, cell.celsius, dt_ms)
+        fine = _advance(values, cells, traces, outputs, step, dt_ms)
     for one, v in zip(values, fine, strict=True):
         one[1], peaks = _spikes(v, cell.threshold_mV, step, dt_ms, values.shape[2])
         for sample, height in peaks:
             one[0, sample] = height
     del handler
     return values
+
+
+@contextmanager
+def _whole(values: Mapping[str, float]) -> Iterator[None]:
+    """Variables of NEURON as a whole, for one run: other cells of the process have their own."""
+    before = {name: getattr(h, name) for name in values}
+    try:
+        for name, value in values.items():
+            setattr(h, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(h, name, value)
 
 
 def _connect(cell: LiveCell, events: SynapticEvents) -> list[tuple[Any, list[float]]]:

@@ -28,18 +28,25 @@ class Behaviour:
     drift: Drift
 
     def to_json(self) -> dict[str, Any]:
-        """The f-I curve is the map's first column, without inhibition; R2 is None where the cell never fires."""
+        """The f-I curve is the map's first column, without inhibition. None stands for what is not finite.
+
+        R2 is not where the cell never fires, nor is what is explained of a voltage that never changes.
+        """
         r2 = {
             "map_r2": agreement(self.surrogate_Hz.ravel(), self.neuron_Hz.ravel()),
             "f_i_r2": agreement(self.surrogate_Hz[:, 0], self.neuron_Hz[:, 0]),
         }
         rates = ("excitatory_Hz", "inhibitory_Hz", "surrogate_Hz", "neuron_Hz")
         return {
-            **{name: round(value, 4) if np.isfinite(value) else None for name, value in r2.items()},
+            **{name: _number(value, ".4f") for name, value in r2.items()},
             **{name: np.round(getattr(self, name).astype(float), 2).tolist() for name in rates},
-            "explained_by_stretch": np.round(self.drift.explained, 4).tolist(),
-            "explained_slope_per_s": [float(f"{x:.3g}") for x in self.drift.explained_slope],
+            "explained_by_stretch": [_number(x, ".4f") for x in self.drift.explained],
+            "explained_slope_per_s": [_number(x, ".3g") for x in self.drift.explained_slope],
         }
+
+
+def _number(value: float, precision: str) -> float | None:
+    return float(format(value, precision)) if np.isfinite(value) else None
 
 
 def behaviour(

@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from simulators.campaign import Campaign, run_campaign
-from simulators.cells.cell import Cell, CellSimulator
+from simulators.cells.cell import Cell
 from simulators.cells.hnn import HNNCell
 from simulators.cells.inputs import DistinctMilliseconds, InputProtocol, PoissonSynapses
 from simulators.cells.point import PointCell
+from simulators.cells.simulator import CellSimulator
 from simulators.interface import Parameter, ParameterSpace
 from surrogates.neurons.data import Runs, join, read_runs
 from surrogates.neurons.stateful import StatefulNeuron
 from surrogates.neurons.training import Schedule
 
 TEST, VALIDATION = "test", "validation"
+MOST_ROUNDS = 99
 _SEEDS = {TEST: 1000, VALIDATION: 2000}
 
 
@@ -64,9 +66,10 @@ class Curriculum:
     def simulate(
         self, folder: str | os.PathLike, part: int | str, workers: int = 1, progress: bool = True
     ) -> dict[str, Campaign]:
-        """The campaigns of one round (1 to 99), ``TEST`` or ``VALIDATION``; those that are there are only read."""
-        if not isinstance(part, str) and not 1 <= part < 100:
-            raise ValueError(f"round {part} of training data; there are rounds 1 to 99, with seeds of their own")
+        """The campaigns of one round (1 to 99), ``TEST`` or ``VALIDATION``; those that are there are only read.
+
+        Raises CampaignError as ``run_campaign``.
+        """
         found = {}
         for k, regime in enumerate(self.regimes):
             n = {TEST: self.tests, VALIDATION: self.validations}.get(str(part), regime.runs)
@@ -77,14 +80,18 @@ class Curriculum:
         return found
 
     def runs(self, folder: str | os.PathLike, part: int | str, workers: int = 1, progress: bool = True) -> list[Runs]:
-        """The runs of one part, one entry for each regime."""
+        """The runs of one part, one entry for each regime. Raises ValueError as ``read_runs``, and CampaignError."""
         campaigns = self.simulate(folder, part, workers, progress)
         return [read_runs(campaigns[r.name], self.simulator(r)) for r in self.regimes]
 
     def stages(
         self, folder: str | os.PathLike, rounds: Sequence[int], workers: int = 1, progress: bool = True
     ) -> list[Runs]:
-        """Training data in the order in which it is learned."""
+        """Training data in the order in which it is learned. Raises as ``runs``, and ValueError for a wrong round."""
+        if wrong := [k for k in rounds if not 1 <= k <= MOST_ROUNDS]:
+            raise ValueError(
+                f"round {wrong[0]} of training data; there are 1 to {MOST_ROUNDS}, with seeds of their own"
+            )
         parts = [self.runs(folder, k, workers, progress) for k in rounds]
         return [join(regime) for regime in zip(*parts, strict=True)]
 

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from simulators.campaign import Campaign, Status, describe
-from simulators.cells.cell import CellSimulator
 from simulators.cells.inputs import SynapticEvents
+from simulators.cells.simulator import CellSimulator
 from surrogates.neurons.interface import Target
 
 _SIMULATED = (Status.OK, Status.SILENT)

@@ -14,8 +14,9 @@ from scipy.optimize import curve_fit
 from scipy.signal import lfilter
 from scipy.stats import linregress
 
-from simulators.cells.cell import Cell, CellSimulator
+from simulators.cells.cell import Cell
 from simulators.cells.inputs import InputProtocol, Synapse, SynapticEvents
+from simulators.cells.simulator import CellSimulator
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 

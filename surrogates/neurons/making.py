@@ -1,13 +1,15 @@
 """From the name of a cell to a trained surrogate, and from a surrogate to its scores."""
 
 import os
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from simulators.campaign import describe, versions
+from simulators.campaign import Status, describe, local_pool, simulate_rows, versions
 from surrogates.neurons.curricula import CURRICULA, TEST, VALIDATION, Curriculum
 from surrogates.neurons.data import Runs, join
 from surrogates.neurons.evaluation import Scores, score
@@ -17,18 +19,22 @@ from surrogates.neurons.training import train_neuron
 from surrogates.threads import one_thread
 
 
-def curriculum_of(cell: str, trust: bool = False) -> Curriculum:
+def curriculum_of(cell: str, trust: bool = False, tests: int | None = None) -> Curriculum:
     """Of a cell by name, or of a user's own by its file. Raises ValueError where there is neither.
 
-    trust: run the programs that the file of a user's own cell names (NMODL and hoc).
+    trust: run the programs that the file of a user's own cell names (NMODL and hoc); tests: number of test runs of each
+    regime, instead of the cell's own.
     """
     if cell in CURRICULA:
-        return CURRICULA[cell]
-    if Path(cell).suffix == ".json":
+        curriculum = CURRICULA[cell]
+    elif Path(cell).suffix == ".json":
         from surrogates.neurons.own_cells import read_own_cell
 
-        return read_own_cell(cell, trust)
-    raise ValueError(f"there is no cell '{cell}'; choose one of {', '.join(CURRICULA)}, or name the .json of your own")
+        curriculum = read_own_cell(cell, trust)
+    else:
+        named = ", ".join(CURRICULA)
+        raise ValueError(f"there is no cell '{cell}'; choose one of {named}, or name the .json of your own")
+    return curriculum if tests is None else replace(curriculum, tests=tests)
 
 
 def folder_of(cell: str, data: str | os.PathLike) -> Path:
@@ -50,17 +56,17 @@ def make_neuron(
 ) -> tuple[TrainedNeuron, Runs]:
     """Simulate what is missing in ``data``, train, and write ``out``; the validation runs come with the surrogate.
 
-    Training that was stopped goes on from a file beside ``out``. Raises ValueError as ``curriculum_of``, ``read_runs``
-    and ``train_neuron``, and where there is no folder for ``out``.
+    Training that was stopped goes on from a file beside ``out``. Raises ValueError as ``curriculum_of``, ``stages`` of
+    the curriculum and ``train_neuron``, and where ``out`` cannot be written or the user's own cell cannot be built.
     """
     out, data = Path(out), folder_of(cell, data)
-    if not out.parent.is_dir():
-        raise ValueError(f"there is no folder {out.parent} to write {out.name} to")
+    _refuse_unwritable(out, cell)
     curriculum = curriculum_of(cell, trust)
     schedule = curriculum.schedule.changed(passes=passes, seed=seed)
     numbers = range(1, 1 + (rounds or curriculum.rounds))
-    validation = join(curriculum.runs(data, VALIDATION, workers, progress))
+    _try(curriculum, cell)
     stages = curriculum.stages(data, numbers, workers, progress)
+    validation = join(curriculum.runs(data, VALIDATION, workers, progress))
     torch.manual_seed(seed)
     network = curriculum.build()
     checkpoint = out.with_name(out.name + ".training")
@@ -77,9 +83,40 @@ def make_neuron(
     }
     neuron = TrainedNeuron(network, curriculum.cell.synapses, curriculum.cell.outputs, about)
     neuron.save(out)
-    checkpoint.unlink()
     # What is used from now on is what a reader of the file gets.
-    return TrainedNeuron.load(out), validation
+    loaded = TrainedNeuron.load(out)
+    checkpoint.unlink()
+    return loaded, validation
+
+
+def _refuse_unwritable(out: Path, cell: str) -> None:
+    """Before anything is simulated."""
+    if not out.name or out.is_dir():
+        raise ValueError(f"{out} is a folder; name the file to write, such as {out / 'cell.safetensors'}")
+    if not out.parent.is_dir():
+        raise ValueError(f"there is no folder {out.parent} to write {out.name} to")
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise ValueError(f"{out} may not be written; name another file")
+    if out.exists() and Path(cell).exists() and out.samefile(cell):
+        raise ValueError(f"{out} is the file that describes the cell; name another one to write")
+
+
+def _try(curriculum: Curriculum, cell: str) -> None:
+    """Build a user's own cell once, in a process of its own: in a campaign each of its simulations would fail.
+
+    Raises ValueError with what is wrong.
+    """
+    if cell in CURRICULA:
+        return
+    shortest = replace(curriculum.simulator(curriculum.regimes[0]), duration_ms=curriculum.sample_ms)
+    theta = shortest.parameters.sample(1, np.random.default_rng(0))[0]
+    with local_pool(1) as pool:
+        try:
+            (row,) = pool.submit(simulate_rows, shortest, [(0, theta, np.random.SeedSequence(0))]).result()
+        except BrokenProcessPool as error:
+            raise ValueError(f"{cell}: NEURON crashes when it builds this cell; look at its mechanisms") from error
+    if row.status == Status.FAILED:
+        raise ValueError(f"{cell}: {row.reason.removeprefix('ValueError: ')}")
 
 
 def evaluate_neuron(
@@ -96,9 +133,9 @@ def evaluate_neuron(
     runs: of each regime; the cell's own number unless told otherwise. Raises ValueError if the surrogate is not one of
     this cell.
     """
-    curriculum = curriculum_of(cell, trust)
-    curriculum = replace(curriculum, tests=runs or curriculum.tests)
-    _refuse_another(neuron, cell, curriculum)
+    curriculum = curriculum_of(cell, trust, runs)
+    refuse_another(neuron, cell, curriculum)
+    _try(curriculum, cell)
     names = [o.name for o in neuron.outputs]
     found, responses = {}, []
     tests = curriculum.runs(folder_of(cell, data), TEST, workers, progress)
@@ -111,8 +148,8 @@ def evaluate_neuron(
     return found | {"all": score(everything, target, neuron.network.bin_ms, names)}
 
 
-def _refuse_another(neuron: TrainedNeuron, cell: str, curriculum: Curriculum) -> None:
-    """A surrogate may have fewer outputs than its cell."""
+def refuse_another(neuron: TrainedNeuron, cell: str, curriculum: Curriculum) -> None:
+    """Raises ValueError if the surrogate is not one of this cell, of which it may have fewer outputs."""
     outputs = curriculum.cell.outputs[: len(neuron.outputs)]
     things = (("synapse", neuron.synapses, curriculum.cell.synapses), ("output", neuron.outputs, outputs))
     for thing, mine, theirs in things:

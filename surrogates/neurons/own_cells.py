@@ -45,7 +45,7 @@ def read_own_cell(path: str | Path, trust: bool = False) -> Curriculum:
     try:
         cell = DetailedCell(
             _body(about, path.parent),
-            tuple(SynapseGroup(**group) for group in about["synapses"]),
+            tuple(_group(path, k, group) for k, group in enumerate(about["synapses"])),
             mechanisms=path.parent / about["mechanisms"] if "mechanisms" in about else None,
             record=tuple(about.get("record", ())),
             currents=tuple(about.get("currents", ())),
@@ -67,8 +67,8 @@ def read_own_cell(path: str | Path, trust: bool = False) -> Curriculum:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        about = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as JSON ({error}); see 'Your own cell' in the README") from error
     if not isinstance(about, dict) or not isinstance(about.get("synapses"), list) or not about["synapses"]:
         raise ValueError(f"{path} has no list of synapses; a cell without them has no input to learn from")
@@ -94,20 +94,32 @@ def _is_list_of(x: Any, kind: type) -> bool:
     return isinstance(x, list) and all(isinstance(entry, kind) for entry in x)
 
 
+def _is_template(x: Any) -> bool:
+    return (
+        isinstance(x, dict)
+        and {"file", "name"} <= set(x) <= {"file", "name", *_OPTIONAL}
+        and isinstance(x["file"], str)
+        and isinstance(x["name"], str)
+        and isinstance(x.get("arguments", []), list)
+        and all(isinstance(a, str) or _is_number(a) for a in x.get("arguments", []))
+        and all(_is_number(x.get(name, 0)) for name in _OPTIONAL[1:])
+    )
+
+
 _FILE = ("the name of a file", lambda x: isinstance(x, str))
 _NAMES = ("a list of names", lambda x: _is_list_of(x, str))
 _EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("morphology", "parameters", "channels", "values"), _FILE),
     "mechanisms": ("the name of a folder", lambda x: isinstance(x, str)),
     "template": (
-        '{"file": ..., "name": ...} and, if needed, "arguments", "celsius", "rest_mV"',
-        lambda x: isinstance(x, dict) and {"file", "name"} <= set(x) <= {"file", "name", *_OPTIONAL},
+        '{"file": ..., "name": ...} and, if needed, "arguments" (a list), "celsius", "rest_mV" (numbers)',
+        lambda x: _is_template(x),
     ),
     "synapses": ("a list of groups of synapses", lambda x: _is_list_of(x, dict)),
     "record": _NAMES,
     "currents": _NAMES,
     "seed": _whole(0, 2**32 - 1),
-    "threshold_mV": ("a number", _is_number),
+    "threshold_mV": ("a finite number", _is_number),
     "rates_Hz": (
         "two numbers above 0, also where the cell has synapses of one kind only",
         lambda x: isinstance(x, list) and len(x) == 2 and all(_is_number(rate) and rate > 0 for rate in x),
@@ -117,9 +129,24 @@ _EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
+_TEXT = ("a name", lambda x: isinstance(x, str))
+_NUMBER = ("a finite number", _is_number)
+_GROUP: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": _TEXT,
+    "section_list": _TEXT,
+    "count": _whole(1, 10_000),
+    **dict.fromkeys(("rise_ms", "decay_ms", "reversal_mV", "weight_uS"), _NUMBER),
+    "inhibitory": ("true or false", lambda x: isinstance(x, bool)),
+    "magnesium_mM": _NUMBER,
+}
+_GROUP_OPTIONAL = ("inhibitory", "magnesium_mM")
+
+
 def _body(about: dict[str, Any], folder: Path) -> Body:
     if "template" in about:
         template = about["template"]
+        if others := [name for name in _BODY[:-1] if name in about]:
+            raise ValueError(f"the cell has a template, which makes all of it, and {', '.join(others)}; leave out one")
         arguments = tuple(template.get("arguments", ()))
         extra = {k: template[k] for k in _OPTIONAL[1:] if k in template}
         return HocTemplate(folder / template["file"], template["name"], arguments, **extra)
@@ -128,6 +155,21 @@ def _body(about: dict[str, Any], folder: Path) -> Body:
         raise ValueError(f"the cell has no {' and no '.join(missing)}; name a file for each, or a template")
     optional = {name: folder / about[name] for name in ("channels", "values") if name in about}
     return Reconstruction(folder / about["morphology"], folder / about["parameters"], **optional)
+
+
+def _group(path: Path, number: int, entry: dict[str, Any]) -> SynapseGroup:
+    where = f"{path}: entry {number} of synapses, counted from 0"
+    if unknown := set(entry) - set(_GROUP):
+        raise ValueError(f"{where}, says {', '.join(sorted(unknown))}, which is none of {', '.join(_GROUP)}")
+    for name, (expected, right) in _GROUP.items():
+        if name in entry and not right(entry[name]):
+            raise ValueError(f"{where}: {name} is {json.dumps(entry[name])[:80]}; expected {expected}")
+        if name not in entry and name not in _GROUP_OPTIONAL:
+            raise ValueError(f"{where}, has no {name}; expected {expected}")
+    try:
+        return SynapseGroup(**entry)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _rates(share: float, highest: Sequence[float]) -> PoissonRates:

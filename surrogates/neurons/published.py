@@ -50,6 +50,8 @@ class WindowSurrogate(ScaledSurrogate):
     ) -> None:
         shape = {"window": window, "windows_per_run": windows_per_run}
         super().__init__(synapses, outputs, bin_ms, threshold_mV=threshold_mV, **shape, **settings)
+        if min(window, windows_per_run) < 1:
+            raise ValueError(f"{windows_per_run} windows of {window} bins; there must be one or more of each")
         self.window, self.windows_per_run = window, windows_per_run
         self.columns = self.targets + synapses
 
@@ -216,6 +218,8 @@ class CNNLSTM(WindowSurrogate):
             dropout=dropout,
             **settings,
         )
+        if repeats < 1:
+            raise ValueError(f"the window is given {repeats} times; once is the least")
         self.repeats, self.l1 = repeats, l1
         first, second, third = filters
         self.first = _initialised(nn.Conv1d(self.columns, first, 1), _he)

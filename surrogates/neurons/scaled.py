@@ -1,5 +1,6 @@
 """What the published architectures share: scaling from training data, steps, and spikes read from the voltage."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ _APART_MS = 2.0
 class ScaledSurrogate(NeuronSurrogate):
     """A surrogate that says V and outputs in units of their training data, bin by bin.
 
-    "Targets" are V, first, and the outputs. threshold_mV: a spike is a maximum of V above it, 2 ms or more from others.
+    "Targets" are V, first, and the outputs. threshold_mV: a spike is a maximum of V above it, 2 ms or more from others;
+    ValueError if it is not finite.
     """
 
     event_scale: Float[Tensor, " synapses"]
@@ -29,6 +31,8 @@ class ScaledSurrogate(NeuronSurrogate):
 
     def __init__(self, synapses: int, outputs: int, bin_ms: float, *, threshold_mV: float, **settings: Any) -> None:
         super().__init__(synapses, outputs, bin_ms)
+        if not math.isfinite(threshold_mV):
+            raise ValueError(f"the threshold is {threshold_mV} mV; it must be finite")
         shape = {"synapses": synapses, "outputs": outputs, "bin_ms": bin_ms}
         self.settings = {**shape, "threshold_mV": threshold_mV, **settings}
         self.threshold_mV = threshold_mV
@@ -45,7 +49,7 @@ class ScaledSurrogate(NeuronSurrogate):
         """
         happened = (events > 0).sum((0, 1))
         square = events.double().square().sum((0, 1)) / happened.clamp(min=1)
-        rows = together(target.v, target.outputs).double()
+        rows = targets_of(target.v, target.outputs).double()
         sd = rows.std((0, 1))
         self.event_scale.copy_(torch.where(happened > 0, square.sqrt(), 1.0))
         self.mean.copy_(rows.mean((0, 1)))
@@ -62,7 +66,7 @@ class ScaledSurrogate(NeuronSurrogate):
 
     def scaled(self, target: Target) -> Float[Tensor, "runs bins targets"]:
         """What the network is to say."""
-        return (together(target.v, target.outputs) - self.mean) / self.sd
+        return (targets_of(target.v, target.outputs) - self.mean) / self.sd
 
     def response(self, targets: Float[Tensor, "runs bins targets"]) -> Response:
         """Targets in physical units, and the spikes in them."""
@@ -71,7 +75,7 @@ class ScaledSurrogate(NeuronSurrogate):
         return Response(v, torch.from_numpy(found).to(v), targets[..., 1:])
 
 
-def together(v: Float[Tensor, "runs bins"], outputs: Float[Tensor, "runs bins n_outputs"]) -> Tensor:
+def targets_of(v: Float[Tensor, "runs bins"], outputs: Float[Tensor, "runs bins n_outputs"]) -> Tensor:
     """Targets: (runs, bins, 1 + outputs)."""
     return torch.cat([v[..., None], outputs], -1)
 

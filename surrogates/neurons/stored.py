@@ -25,7 +25,7 @@ from surrogates.weights import read_weights, write_weights
 ARCHITECTURES: dict[str, type[NeuronSurrogate]] = {**PUBLISHED, "StatefulNeuron": StatefulNeuron}
 _THING, _FORMAT = "surrogate neuron", 3
 _REMEDY = "train one with 'circuitsbi surrogate train'"
-_LARGEST = 10_000
+_LARGEST, _DEEPEST = 10_000, 100  # number in the settings, and number of layers
 _SHIPPED = Path(__file__).parents[1] / "shipped"
 
 
@@ -43,6 +43,8 @@ class TrainedNeuron:
 
         Raises ValueError for events at a synapse that the cell does not have, or a duration of no bin.
         """
+        if not events:
+            return []
         bin_ms = self.network.bin_ms
         frame = int(self.network.settings.get("frame", 1))
         bins = round(duration_ms / bin_ms)
@@ -83,10 +85,12 @@ class TrainedNeuron:
             # Nothing is allocated before the tensors of the file have the sizes that its settings say.
             with torch.device("meta"):
                 network = ARCHITECTURES[header["architecture"]](**_modest(header["settings"]))
-            network.load_state_dict({k: v.float() for k, v in _finite(tensors).items()}, assign=True)
+            network.load_state_dict(_finite({k: v.float() for k, v in tensors.items()}), assign=True)
             network.requires_grad_(False)
+            if not all(isinstance(s["name"], str) and isinstance(s["inhibitory"], bool) for s in header["synapses"]):
+                raise ValueError("its synapses have names that are no text, or an inhibition that is not true or false")
             synapses = tuple(Synapse(**s) for s in header["synapses"])
-            outputs = tuple(Output(*o) for o in header["outputs"])
+            outputs = tuple(Output(*map(_text, o)) for o in header["outputs"])
             if (len(synapses), len(outputs)) != (network.synapses, network.outputs):
                 raise ValueError(f"{len(synapses)} synapses and {len(outputs)} outputs for another network")
             constants = [[s.rise_ms, s.decay_ms, s.reversal_mV] for s in synapses]
@@ -107,14 +111,20 @@ def _finite(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _modest(settings: Any, name: str = "a setting") -> Any:
     """The settings; raises ValueError if they would build something out of all proportion."""
     inner = settings.items() if isinstance(settings, dict) else ((name, x) for x in settings)
-    if len(settings) > _LARGEST:
+    if len(settings) > (_LARGEST if name == "constants" else _DEEPEST):
         raise ValueError(f"{name} is out of all proportion")
     for key, value in inner:
         if isinstance(value, list | dict):
             _modest(value, key)
-        elif isinstance(value, int | float) and not abs(value) <= _LARGEST:
+        elif isinstance(value, int | float) and not abs(value) <= (_DEEPEST if "layers" in key else _LARGEST):
             raise ValueError(f"{key} is out of all proportion")
     return settings
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is no name")
+    return value
 
 
 def load_neuron(name: str) -> TrainedNeuron:

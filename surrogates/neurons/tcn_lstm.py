@@ -45,8 +45,8 @@ class TCNLSTM(ScaledSurrogate):
         dropout: float = 0.2,
         threshold_mV: float = -20.0,
     ) -> None:
-        if (kernel - 1) * max(dilations) > _PAST:
-            raise ValueError(f"{kernel} taps {max(dilations)} bins apart; at most {_PAST} bins can be remembered")
+        if min(kernel, *dilations) < 1 or (kernel - 1) * max(dilations) > _PAST:
+            raise ValueError(f"{kernel} taps {dilations} bins apart; they need 1, and remember {_PAST} at most")
         super().__init__(
             synapses,
             outputs,

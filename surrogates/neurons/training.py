@@ -105,14 +105,18 @@ def train_neuron(
 
     stages: runs at rest, below threshold, above it, say. checkpoint: a file to go on from, written after each
     validation: killed and called again with the same arguments, training ends with the same weights. Raises ValueError
-    where the stages do not fit the schedule, the checkpoint is of another training, or training diverges.
+    where the stages do not fit the schedule, no validation run ever changes, the checkpoint is of another training, or
+    training diverges.
     """
+    if not validation.target.v.std() > 0:
+        raise ValueError("V never changes in the validation runs: the cell does not respond; raise weights or rates")
     if len(stages) != len(schedule.shares):
         raise ValueError(f"{len(stages)} stages of data, but shares of the passes for {len(schedule.shares)}")
     rows = [sum(len(stage) for stage in stages[: k + 1]) for k in range(len(stages))]
     runs = join(stages)
     network.scale_to(*runs)
-    training = _Training(network, schedule, digest(stages))
+    outputs = hashlib.sha256(runs.target.outputs.contiguous().numpy().data).hexdigest()
+    training = _Training(network, schedule, digest(stages), outputs)
     if checkpoint is not None and Path(checkpoint).is_file():
         training.restore(checkpoint)
     every = max(1, schedule.passes // schedule.validations)
@@ -151,8 +155,8 @@ def _optimisers(network: NeuronSurrogate, schedule: Schedule) -> list[torch.opti
 class _Training:
     """All that changes while a network is trained."""
 
-    def __init__(self, network: NeuronSurrogate, schedule: Schedule, data: str) -> None:
-        self.network, self.schedule, self.data = network, schedule, data
+    def __init__(self, network: NeuronSurrogate, schedule: Schedule, data: str, outputs: str) -> None:
+        self.network, self.schedule, self.data, self.outputs = network, schedule, data, outputs
         self.optimisers = _optimisers(network, schedule)
         self.generator = torch.Generator().manual_seed(schedule.seed)
         self.done, self.seconds = 0, 0.0
@@ -237,5 +241,6 @@ class _Training:
         self.history = [(int(p), float(e)) for p, e in header["history"]]
 
     def _about(self) -> dict:
-        things = {"network": type(self.network).__name__, "settings": self.network.settings, "data": self.data}
+        things = {"network": type(self.network).__name__, "settings": self.network.settings}
+        things |= {"data": self.data, "outputs": self.outputs}
         return {k: list(v) if isinstance(v, tuple) else v for k, v in (asdict(self.schedule) | things).items()}
