@@ -8,6 +8,7 @@ emulator microseconds_per_spectrum (cross-spectra of one theta, in batches of 1,
 ratios to NEST and to the compiled network, which simulate the same 3 s.
 """
 
+import argparse
 import json
 import time
 from collections.abc import Callable
@@ -42,6 +43,7 @@ def seconds(job: Callable[[], object], repeats: int) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     estimators = shipped_estimators("ai")
     network = BrunelNetwork()
