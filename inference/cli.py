@@ -1,12 +1,13 @@
 """The ``circuitsbi`` command."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from inference import surrogate_commands
-from inference.terminal import console, plain_errors, warn
+from inference.terminal import console, plain_errors, refuse_unwritable, warn
 
 app = typer.Typer(
     help="Which circuit could have produced this recording, and how sure can one be?",
@@ -129,6 +130,7 @@ def infer(
 ) -> None:
     """Estimate J, g and eta from one recording, or from many into a table."""
     with plain_errors():
+        refuse_unwritable(report, out)
         from inference.brunel import shipped_estimators
         from inference.gradient import GradientFit
 
@@ -217,6 +219,7 @@ def compare(
 ) -> None:
     """Lay estimators side by side on simulations they have not seen, beside the best accuracy that is possible."""
     with plain_errors():
+        refuse_unwritable(figure, picture=True)
         from inference.compare import compare_figure, compare_tables
         from inference.trials import compared, trial
         from simulators.campaign_store import Campaign
@@ -244,6 +247,7 @@ def diagnose(
 ) -> None:
     """Hold posteriors against the truth: calibration, coverage, bias, misspecification; a verdict for each."""
     with plain_errors():
+        refuse_unwritable(out)
         from inference.diagnosis import write_diagnosis
         from inference.tables import findings_table
         from inference.trials import diagnosed, trial
@@ -274,6 +278,8 @@ def observe(
         from simulators.brunel.model import BrunelNetwork
         from simulators.fields.kernels import kernels
 
+        if not (0 < J < math.inf and 0 <= g < math.inf):
+            raise ValueError(f"J is {J} mV and g is {g}; J must be above 0, g not below, and both finite")
         view = kernels(parse_probe(probe), network=BrunelNetwork(order=order)).view
         lfp = view.observe(read_counts(counts), {"J": J, "g": g})
         write_recording(lfp, out)

@@ -121,25 +121,30 @@ class GradientFit(StoredEstimator):
                 temperature = max(1.0, float(self._temperature(u))) if self._temperature else 1.0
             estimate = self.descent.around(self.model, modes, data, temperature)
             misfit = float(modes.losses[0]) - self.model.expected_loss(u[0], data)
-        return replace(
-            estimate, warnings=(*self._unexplained(misfit, data), *self._unseen(recording), *estimate.warnings)
-        )
+            share = float(self.model.unseen(recording, [range(len(self.channels))])[0])
+        doubts = (*self._unexplained(misfit, data, share), *self._unseen(recording, share))
+        return replace(estimate, warnings=(*doubts, *estimate.warnings))
 
-    def _unexplained(self, misfit: float, data: ObservedSpectrum) -> tuple[str, ...]:
+    def _unexplained(self, misfit: float, data: ObservedSpectrum, share: float) -> tuple[str, ...]:
+        """Warnings of spectra that the model hardly makes. share: of the power, in patterns that no source makes."""
         # What the emulator gets wrong adds up over a longer recording, as does what a wrong model gets wrong.
         longer = float(data.samples.mean()) / self.about.get("misfit_samples", np.inf)
         worst = self.about.get("misfit_99", np.inf) * max(1.0, longer)
         if misfit <= worst:
             return ()
+        if self.model.floor and share < _UNSEEN:
+            return (
+                f"the channels have hardly any noise of their own ({share:.1g} of the power), too little for its "
+                f"spectrum to be fitted: estimate without it (leave --noise out)",
+            )
         return (
             f"no parameters in the range explain this recording: at the best fit its spectra are {misfit:.3g} nats "
             f"less likely than the model's own, those of 99 % of simulations as long at most {worst:.3g}; do not trust "
             f"the estimate",
         )
 
-    def _unseen(self, recording: Recording) -> tuple[str, ...]:
+    def _unseen(self, recording: Recording, share: float) -> tuple[str, ...]:
         """Warnings of patterns over the channels that no source makes: swapped channels, or noise not reckoned with."""
-        share = float(self.model.unseen(recording, [range(len(self.channels))])[0])
         if share < _UNSEEN:
             return ()
         found = f"{share:.2g} of the recording's power lies in patterns over its channels that no network makes"

@@ -1,11 +1,9 @@
 """A figure of cells beside their surrogates."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -54,12 +52,3 @@ def _draw(axes: Sequence[Axes], neuron: TrainedNeuron, run: Runs, window_ms: flo
         (marks,) = axes[0].plot(at, np.full(len(at), height), "|", color=colour, ms=5, transform=above, clip_on=False)
         # Above the axes on purpose: the layout would make room for them inside.
         marks.set_in_layout(False)
-
-
-def refuse_unwritable(path: Path) -> None:
-    """Raises ValueError where no picture can be written, before all the work for it is done."""
-    kinds = FigureCanvasBase.get_supported_filetypes()
-    if path.suffix.lower().lstrip(".") not in kinds:
-        raise ValueError(f"{path} does not end in a kind of picture: {', '.join(sorted(kinds))}")
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent} to write {path.name} to")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from inference.terminal import console, plain_errors
+from inference.terminal import console, plain_errors, refuse_unwritable
 
 app = typer.Typer(help="Surrogate neurons: fast networks in place of cells in NEURON.", no_args_is_help=True)
 
@@ -74,10 +74,7 @@ def evaluate(
         from surrogates.neurons.making import curriculum_of, evaluate_neuron, folder_of
         from surrogates.neurons.stored import load_neuron
 
-        if figure is not None:
-            from inference.neuron_figure import neuron_figure, refuse_unwritable
-
-            refuse_unwritable(figure)
+        refuse_unwritable(figure, picture=True)
         trained = load_neuron(neuron)
         curriculum = curriculum_of(cell, trust, runs)
         found = evaluate_neuron(trained, cell, data, workers, trust, runs)
@@ -89,9 +86,14 @@ def evaluate(
         if firing:
             from surrogates.neurons.behaviour import behaviour
 
-            rows["firing"] = behaviour(trained, curriculum).to_json()
-            console.print_json(json.dumps(rows["firing"]), indent=None)
+            rows["firing"] = fires = behaviour(trained, curriculum).to_json()
+            console.print(
+                f"rates over excitation and inhibition: R2 {fires['map_r2']}; "
+                f"variance explained in each 5 s of 25 s: {fires['explained_by_stretch']}"
+            )
         if figure is not None:
+            from inference.neuron_figure import neuron_figure
+
             drawn = curriculum.runs(folder_of(cell, data), TEST, workers, progress=False)
             tests = dict(zip((r.name for r in curriculum.regimes), drawn, strict=True))
             neuron_figure(trained, tests, f"{cell}: runs the surrogate has never seen").savefig(figure)

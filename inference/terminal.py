@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -15,6 +16,23 @@ _errors = Console(stderr=True, markup=False)
 def warn(about: str, text: str) -> None:
     """One line on the terminal: what is doubtful, and why."""
     console.print(Text.assemble((f"{about}:", "bold yellow"), f" {text}"))
+
+
+def refuse_unwritable(*paths: Path | None, picture: bool = False) -> None:
+    """Raises ValueError where a file cannot be written, before all the work for it is done. None: none is wanted."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; name a file in it")
+        if not path.parent.is_dir():
+            raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
+        if picture:
+            from matplotlib.backend_bases import FigureCanvasBase
+
+            kinds = FigureCanvasBase.get_supported_filetypes()
+            if path.suffix.lower().lstrip(".") not in kinds:
+                raise ValueError(f"{path} does not end in a kind of picture: {', '.join(sorted(kinds))}")
 
 
 @contextmanager

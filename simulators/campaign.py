@@ -60,7 +60,7 @@ def run_campaign(
     seeds = root.spawn(n)
     with writing(path, _about(simulator, n, seed), theta) as store:
         todo, damaged = store.unfinished()
-        with _bar(progress) as bar:
+        with _bar(progress and len(todo) > 0) as bar:
             if damaged.size:
                 bar.console.print(f"simulating {damaged.size} damaged rows again: {damaged[:5].tolist()} ...")
             task = bar.add_task("simulating", total=n, completed=n - len(todo))

@@ -274,6 +274,8 @@ def _create_unless_there(path: Path, about: dict[str, Any], theta: np.ndarray) -
         group.attrs["campaign"] = about
     except OSError as error:
         raise CampaignError(f"cannot write to {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise CampaignError(f"{path} is damaged: its metadata are no Zarr ({error}); remove it") from error
 
 
 def _refuse_changes(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:

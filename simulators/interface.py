@@ -83,8 +83,9 @@ class ParameterSpace:
             raise ValueError(f"theta has shape {array.shape}; expected {len(self)} values: {', '.join(self.names)}")
         for p, value in zip(self.parameters, array, strict=True):
             if not p.low <= value <= p.high:
+                unit = "" if p.unit == "1" else f" {p.unit}"
                 raise ValueError(
-                    f"{p.name} = {value:g} {p.unit} lies outside {p.low:g} ... {p.high:g}; "
+                    f"{p.name} = {value:g}{unit} lies outside {p.low:g} ... {p.high:g}; "
                     f"choose a value inside, or build the simulator with a wider ParameterSpace"
                 )
         return array

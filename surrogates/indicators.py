@@ -86,8 +86,10 @@ def gcamp6f(
 ) -> Float[np.ndarray, "traces bins"]:
     """dF/F from the number of spikes in each bin, with white noise of that standard deviation.
 
-    ``surrogates.neurons.scaled.spikes`` finds the spikes in a voltage. Raises ValueError for noise without ``rng``.
+    ``surrogates.neurons.scaled.spikes`` finds the spikes in a voltage. Raises ValueError for noise without ``rng``,
+    and for what cannot be: values that are not finite, bins or noise below 0.
     """
+    _check(spikes, bin_ms, noise)
     calcium = indicator.rest + _calcium(spikes.astype(float), bin_ms, indicator)
     return _noisy(indicator.brightest * (indicator.bound(calcium) - indicator.bound_at_rest), noise, rng)
 
@@ -103,8 +105,10 @@ def spikes_from_gcamp6f(
     """Number of spikes in each bin, from dF/F with white noise of a known standard deviation.
 
     Non-negative least squares through the whole model with a price on spikes that grows with the noise; then spikes are
-    put where 25 ms hold half a spike or more. Baseline and gain must be the indicator's.
+    put where 25 ms hold half a spike or more. Baseline and gain must be the indicator's. Raises ValueError as
+    ``gcamp6f``.
     """
+    _check(dff, bin_ms, noise)
     return np.stack([_readout(_deconvolve(trace, bin_ms, noise, indicator, iterations), bin_ms) for trace in dff])
 
 
@@ -118,8 +122,9 @@ def voltage_dye(
 ) -> Float[np.ndarray, "traces bins"]:
     """dF/F from V (mV), which was steady before, with white noise of that standard deviation.
 
-    Raises ValueError for noise without ``rng``.
+    Raises ValueError as ``gcamp6f``.
     """
+    _check(v, bin_ms, noise)
     dff = indicator.brightest * (indicator.bound(v) - indicator.bound_at_rest)
     keep = np.exp(-bin_ms / indicator.tau_ms)
     return _noisy(lfilter([1 - keep], [1, -keep], dff, zi=keep * dff[:, :1])[0], noise, rng)
@@ -131,8 +136,9 @@ def voltage_from_dye(
     """V (mV) from dF/F with white noise of a known standard deviation.
 
     Wiener's inverse filter: what is more than noise in a trace's own spectrum is the signal. Without noise it is exact
-    between -120 and +80 mV, beyond which V is cut.
+    between -120 and +80 mV, beyond which V is cut. Raises ValueError as ``gcamp6f``.
     """
+    _check(dff, bin_ms, noise)
     bins = dff.shape[1]
     mean = dff.mean(1, keepdims=True)
     # The filter is periodic: followed by its mirror image, a trace has no step at its end.
@@ -145,6 +151,14 @@ def voltage_from_dye(
     bound = steady / indicator.brightest + indicator.bound_at_rest
     bound = np.clip(bound, *indicator.bound(np.array(_V_RANGE_MV)))
     return indicator.half_mV + indicator.slope_mV * np.log(bound / (1 - bound))
+
+
+def _check(traces: np.ndarray, bin_ms: float, noise: float) -> None:
+    """Raises ValueError for what is no traces, or bins or noise that cannot be."""
+    if traces.ndim != 2 or not np.isfinite(traces).all():
+        raise ValueError(f"expected finite traces x bins, got shape {traces.shape} (of one trace: trace[None])")
+    if not (0 < bin_ms < np.inf and 0 <= noise < np.inf):
+        raise ValueError(f"bins of {bin_ms} ms and noise of {noise}; bins must be above 0, noise not below")
 
 
 def _noisy(trace: np.ndarray, noise: float, rng: np.random.Generator | None) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Layers that sit on top of a surrogate neuron (Olah et al. 2022): Izhikevich's neuron, and learned indicators."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from typing import NamedTuple
@@ -54,6 +55,8 @@ class IzhikevichLayer:
 
     def simulate(self, current: Float[np.ndarray, "traces samples"]) -> Float[np.ndarray, "traces samples"]:
         """V (mV) from rest. Samples that a spike falls on are 30 mV. V takes two half steps, as in the publication."""
+        if current.ndim != 2:
+            raise ValueError(f"expected traces x samples, got shape {current.shape} (of one trace: current[None])")
         return _voltage(np.array(astuple(self)), current)
 
 
@@ -80,9 +83,10 @@ def fit_izhikevich(
 
     Free-running error is rugged: one spike moved is two spikes wrong. So the search begins where resets are forced on
     the model when the target spikes, which is smooth below threshold: random candidates, of which the best are
-    refined. Nelder-Mead then takes over on the free-running error. current: in any unit, which ``gain`` is for. layer:
-    has the parameters that are not free. Raises ValueError for traces that do not fit together or a V that never
-    changes, and for a name in ``free`` that is none of the layer's.
+    refined. Nelder-Mead then takes over on the free-running error. current: in any unit, which ``gain`` is for; it
+    should vary, as synaptic current does (for steps there is ``fit_firing``). layer: has the parameters that are not
+    free. Raises ValueError for traces that do not fit together or a V that never changes, and for a name in ``free``
+    that is none of the layer's.
     """
     if current.shape != v.shape or not np.std(v) > 0:
         raise ValueError(f"current of shape {current.shape}, V of {v.shape}: each V needs its current, and must change")
@@ -121,6 +125,8 @@ def fit_izhikevich(
     best = IzhikevichLayer(*parameters(x).tolist())
     simulated = best.simulate(current)
     explained = 1 - np.square(simulated - v).mean() / v.var()
+    if explained < 0:
+        warnings.warn("no layer was found that does better than a constant; give currents that vary", stacklevel=2)
     return IzhikevichFit(best, float(np.corrcoef(simulated.ravel(), v.ravel())[0, 1]), float(explained))
 
 

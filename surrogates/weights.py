@@ -36,7 +36,7 @@ def read_weights(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, RecursionError, OSError) as error:
         raise ValueError(f"{path} is damaged or no {thing} ({error}); copy it again, or {remedy}") from error
-    if not isinstance(header, dict) or header.get("thing", thing) != thing:
+    if not isinstance(header, dict) or header.get("thing", "estimator") != thing:
         raise ValueError(f"{path} holds weights, but not those of a circuitsbi {thing}; {remedy}")
     if header.get("format") != version:
         made_by: Any = header

@@ -76,7 +76,7 @@ def test_edges_belong_to_the_box():
     ("theta", "said"),
     [
         ([0.3, 0.0], r"J = 0\.3 mV lies outside 0\.1 \.\.\. 0\.25; choose a value inside"),
-        ([0.2, -7.0], r"g = -7 1 lies outside -6 \.\.\. 6"),
+        ([0.2, -7.0], r"g = -7 lies outside -6 \.\.\. 6"),
         ([0.2, float("nan")], "g = nan"),
         ([float("inf"), 0.0], "J = inf"),
         ([0.2], r"shape \(1,\); expected 2 values: J, g"),

@@ -54,6 +54,7 @@ def test_a_known_neuron_is_found(rng):
     assert np.corrcoef(fit.layer.simulate(unseen).ravel(), neuron.simulate(unseen).ravel())[0, 1] > 0.98
 
 
+@pytest.mark.filterwarnings("ignore:no layer was found")
 def test_no_neuron_is_found_in_a_shuffled_trace(rng):
     current = synaptic_current(rng)
     shuffled = rng.permuted(IzhikevichLayer().simulate(current), axis=1)
@@ -249,3 +250,23 @@ def test_what_cannot_be_fitted_is_named(rng):
     with pytest.raises(ValueError, match="tau cannot be fitted; free may be a, b, c"):
         fit_izhikevich(current, v, rng, free=("a", "tau"))
     assert fit_izhikevich(current, v, rng, free=("d",), candidates=3, refined=1, iterations=5).r > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: gcamp6f(np.ones((1, 9)), -1.0), "bins of -1.0 ms"),
+        (lambda: spikes_from_gcamp6f(np.full((1, 9), np.nan), 1.0), "expected finite traces"),
+        (lambda: spikes_from_gcamp6f(np.ones((1, 9)), 1.0, noise=-1.0), "noise of -1.0"),
+        (lambda: voltage_from_dye(np.ones((1, 9)), 1.0, noise=np.inf), "noise of inf"),
+    ],
+)
+def test_traces_that_cannot_be_are_refused(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        wrong()
+
+
+def test_a_fit_that_explains_nothing_says_so(rng):
+    v = rng.normal(-65.0, 5.0, (1, 200))
+    with pytest.warns(UserWarning, match="no layer was found"):
+        fit_izhikevich(steady([30.0], 200), v, rng, candidates=5, refined=1, iterations=1)

@@ -81,3 +81,7 @@ def test_noise_is_fitted_along_on_request(emulator, sources, tmp_path):
     assert fitted.exit_code == 0, fitted.output
     assert "the other estimators, which learned without, are left out" in fitted.output
     assert "do not trust" not in fitted.output
+    write_recording(recording, path)
+    clean = CliRunner().invoke(app, ["infer", str(path), "--noise"], env={"COLUMNS": "400"})
+    assert "leave --noise out" in " ".join(clean.output.split())
+    assert "do not trust" not in clean.output

@@ -207,7 +207,7 @@ def test_where_a_cell_s_files_lie_makes_no_difference(own, tmp_path, monkeypatch
     [
         (".", "is a folder; name the file"),
         ("folder", "is a folder"),
-        ("cell.json", "is the file that describes the cell"),
+        ("cell.json", "no surrogate that could be replaced"),
     ],
 )
 def test_where_nothing_can_be_written_is_said_before_any_simulation(own, tmp_path, monkeypatch, out, said):

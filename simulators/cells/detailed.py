@@ -161,6 +161,8 @@ class DetailedCell:
         names = [group.name for group in self.synapse_groups]
         if len(set(names)) != len(names):
             raise ValueError(f"groups of synapses are called {', '.join(names)}; give each a name of its own")
+        if len(set(self.outputs)) != len(self.outputs):
+            raise ValueError(f"record {self.record} or currents {self.currents} name one thing twice")
         if sum(group.count for group in self.synapse_groups) > _MOST_SYNAPSES:
             raise ValueError(f"a cell may have {_MOST_SYNAPSES:,} synapses in all")
         if self.seed < 0:

@@ -66,7 +66,7 @@ def _template(cell_type: str):
         from hnn_core import calcium_model
         from hnn_core.network_builder import load_custom_mechanisms
     except ImportError as error:
-        raise ImportError("the column's cells need hnn-core: pip install 'circuitsbi[hnn]'") from error
+        raise ImportError("the column's cells need hnn-core: pip install hnn-core==0.6.1") from error
     load_custom_mechanisms(net_verbose=False)
     return calcium_model(mesh_shape=(3, 3)).cell_types[cell_type]["cell_object"]
 

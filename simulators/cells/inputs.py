@@ -195,7 +195,10 @@ class PoissonSynapses:
     def __post_init__(self) -> None:
         low, high = self.weights_uS
         if not (0 < low <= high < math.inf and 0 <= self.rate_hz < math.inf and 0 < self.grid_ms < math.inf):
-            raise ValueError(f"weights {self.weights_uS} uS, rate {self.rate_hz} Hz, grid {self.grid_ms} ms")
+            raise ValueError(
+                f"weights from {low} to {high} uS, {self.rate_hz} Hz, a grid of {self.grid_ms} ms: weights and grid "
+                f"must be above 0, the lower weight first, and the rate not below 0"
+            )
 
     def _synapses(self, theta: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Weight of each of n synapses, and whether it is present."""
@@ -253,7 +256,8 @@ class CorrelatedSynapses(PoissonSynapses):
 class ReplayedInput:
     """The same known events in every simulation, with all weights times the one parameter.
 
-    times_ms, synapses, weights_uS: as in ``SynapticEvents``, as tuples, so that a campaign can say what it replayed.
+    times_ms, synapses, weights_uS: as in ``SynapticEvents``, which raises ValueError for what does not fit together, as
+    tuples, so that a campaign can say what it replayed.
     """
 
     times_ms: tuple[float, ...]
@@ -262,6 +266,9 @@ class ReplayedInput:
     parameters: ParameterSpace = field(
         default=ParameterSpace((Parameter("gain", "1", 0.0, 2.0, "Factor of all weights"),))
     )
+
+    def __post_init__(self) -> None:
+        SynapticEvents(np.array(self.times_ms, float), np.array(self.synapses, int), np.array(self.weights_uS, float))
 
     def draw(
         self,

@@ -97,8 +97,11 @@ def _refuse_unwritable(out: Path, cell: str) -> None:
         raise ValueError(f"there is no folder {out.parent} to write {out.name} to")
     if not os.access(out if out.exists() else out.parent, os.W_OK):
         raise ValueError(f"{out} may not be written; name another file")
-    if out.exists() and Path(cell).exists() and out.samefile(cell):
-        raise ValueError(f"{out} is the file that describes the cell; name another one to write")
+    if out.exists():
+        try:
+            TrainedNeuron.load(out)
+        except ValueError as error:
+            raise ValueError(f"{out} is there and no surrogate that could be replaced; name another file") from error
 
 
 def _try(curriculum: Curriculum, cell: str) -> None:

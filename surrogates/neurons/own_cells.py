@@ -23,6 +23,7 @@ from surrogates.neurons.curricula import Curriculum, Regime
 from surrogates.neurons.training import Schedule
 
 _RATES_HZ = (20.0, 20.0)
+_FASTEST_HZ = 1000.0
 _OPTIONAL = ("arguments", "celsius", "rest_mV")  # in a template
 _BODY = ("morphology", "parameters", "channels", "values", "template")
 _REST = ("synapses", "mechanisms", "record", "currents", "seed", "threshold_mV", "rates_Hz", "rounds", "passes")
@@ -121,8 +122,8 @@ _EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": _whole(0, 2**32 - 1),
     "threshold_mV": ("a finite number", _is_number),
     "rates_Hz": (
-        "two numbers above 0, also where the cell has synapses of one kind only",
-        lambda x: isinstance(x, list) and len(x) == 2 and all(_is_number(rate) and rate > 0 for rate in x),
+        f"two numbers above 0 and up to {_FASTEST_HZ:g}, also where the cell has synapses of one kind only",
+        lambda x: isinstance(x, list) and len(x) == 2 and all(_is_number(r) and 0 < r <= _FASTEST_HZ for r in x),
     ),
     "rounds": _whole(1, 99),
     "passes": _whole(1, 10**7),

@@ -88,10 +88,14 @@ class Stepper:
     """So many cells of a trained network, at rest at first; their weights are those of the time it is made.
 
     outputs: indices of those to compute; all of them unless told otherwise. Results are the network's own up to
-    rounding.
+    rounding. Raises TypeError for a network without compiled steps, ValueError for no cell or an output it has not.
     """
 
     def __init__(self, network: StatefulNeuron, cells: int, outputs: Sequence[int] | None = None) -> None:
+        if not isinstance(network, StatefulNeuron):
+            raise TypeError(
+                f"expected a StatefulNeuron, not a {type(network).__name__}: a trained one has it as .network"
+            )
         if cells < 1:
             raise ValueError(f"{cells} cells; expected at least one")
         if not isinstance(network.memory, LeakyMemory):

@@ -1,6 +1,7 @@
 """Trained surrogate neurons: files, the shipped ones, and the simulator that runs one in place of its cell."""
 
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -165,6 +166,8 @@ class SurrogateSimulator:
     content: str = field(init=False)
 
     def __post_init__(self) -> None:
+        if not (0 < self.duration_ms < math.inf and self.batch_size > 0):
+            raise ValueError(f"{self.duration_ms} ms of {self.batch_size} cells at once; both must be above 0")
         object.__setattr__(self, "content", hashlib.sha256(_path_of(self.neuron).read_bytes()).hexdigest())
 
     @property

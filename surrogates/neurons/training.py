@@ -131,7 +131,7 @@ def train_neuron(
             training.seconds += time.process_time() - start
             if training.validated() and checkpoint is not None:
                 training.store(checkpoint)
-            bar.update(task, completed=training.done, error=f"error {training.best:.3f}")
+            bar.update(task, completed=training.done, error=training.told())
     if not math.isfinite(training.best):
         raise ValueError("training diverged: no validation error was finite; lower the learning rate")
     network.load_state_dict(training.kept)
@@ -162,6 +162,9 @@ class _Training:
         self.done, self.seconds = 0, 0.0
         self.best, self.kept = math.inf, {k: v.clone() for k, v in network.state_dict().items()}
         self.history: list[tuple[int, float]] = []
+
+    def told(self) -> str:
+        return f"validation error {self.best:.3f}" if self.history else ""
 
     def ended(self) -> bool:
         """Whether the schedule is through, or validation has shown for long that nothing more is learned."""
