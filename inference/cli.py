@@ -120,7 +120,9 @@ def infer(
     unit: Annotated[str | None, typer.Option(help="mV, uV or V, where the file does not say.")] = None,
     channels: Annotated[str | None, typer.Option(help="Channels to take, in this order: 'Cz' or 'ch3,ch2'.")] = None,
     report: Annotated[Path | None, typer.Option(help="HTML report to write, of one recording.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Table to write (.csv): a row a recording, window, method.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Table to write (.csv): a row a recording, window, method; estimates.csv.")
+    ] = None,
     posteriors: Annotated[Path | None, typer.Option(help="All samples to write (.zarr, .nc).")] = None,
     window_s: Annotated[float | None, typer.Option("--window", help="Cut recordings into windows (s).")] = None,
     notch: Annotated[float | None, typer.Option(help="Filter out line noise of so many Hz, and its multiples.")] = None,
@@ -162,6 +164,8 @@ def _infer_many(
     from inference.batch import infer_all, write_posteriors, write_table
 
     out = out or Path("estimates.csv")
+    if out.suffix != ".csv":
+        raise ValueError(f"the table is written as .csv, not as '{out.suffix}'; rename {out}")
     if posteriors is not None and posteriors.suffix not in (".zarr", ".nc"):
         raise ValueError(f"posteriors are written as .zarr or .nc, not as '{posteriors.suffix}'; rename {posteriors}")
     answers = infer_all(recordings, estimators, window_s, notch, **reading)

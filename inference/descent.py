@@ -101,7 +101,7 @@ class Descent:
         if drawn.effective < _LOW_SAMPLES:
             yield (
                 f"the posterior is far from normal: its {self.draws} draws are worth {drawn.effective:.0f}; "
-                f"use Descent(posterior='nuts')"
+                f"NUTS would sample it, in Python: GradientFit with Descent(posterior='nuts')"
             )
         edge = [p.name for p, v in zip(parameters, mode, strict=False) if min(v, 1 - v) < CLOSE]
         if edge:

@@ -26,7 +26,8 @@ def estimates_table(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_
             if estimate.samples is not None:
                 low, high = estimate.interval(0.95)[k]
                 missed = truth is not None and not low <= truth[k] <= high
-                cell += f"  [{low:.4g}, {high:.4g}]" + (" *" if missed else "")
+                # Where no draw fell into the parameter space there is no interval to show.
+                cell = f"{cell}  [{low:.4g}, {high:.4g}]" + (" *" if missed else "") if high > low else "-"
             row.append(cell)
         table.add_row(*row)
     return table

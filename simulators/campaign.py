@@ -43,12 +43,13 @@ def run_campaign(
     workers: int = 1,
     scheduler: str | None = None,
     progress: bool = True,
+    label: str = "simulating",
 ) -> Campaign:
     """Simulate ``n`` uniform draws from the simulator's parameter space into the campaign at ``path``.
 
     Killed at any moment and called again with the same arguments it goes on, and ends with the same rows. Seeds are
     spawned from ``seed`` by row, so the result does not depend on the number of workers. ``scheduler`` is the address
-    of a Dask scheduler to run on instead of local processes.
+    of a Dask scheduler to run on instead of local processes. label: of the progress bar.
 
     Raises ValueError for n or workers below one, CampaignError as ``campaign_store.writing`` does and where no worker
     can start.
@@ -63,7 +64,7 @@ def run_campaign(
         with _bar(progress and len(todo) > 0) as bar:
             if damaged.size:
                 bar.console.print(f"simulating {damaged.size} damaged rows again: {damaged[:5].tolist()} ...")
-            task = bar.add_task("simulating", total=n, completed=n - len(todo))
+            task = bar.add_task(label, total=n, completed=n - len(todo))
             jobs = [(int(i), theta[i], seeds[i]) for i in todo]
             for row in _rows(simulator, jobs, workers, scheduler):
                 store.write(*row)

@@ -100,6 +100,27 @@ def test_bad_campaigns_end_with_one_message(arguments, words, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("infer lfp.npz --report no/report.html", "there is no folder no"),
+        ("infer lfp.npz --report folder", "folder is a folder; name a file"),
+        ("infer lfp.npz --out table.xlsx", "written as .csv, not as '.xlsx'"),
+        ("compare --n 5 --figure picture.foo", "does not end in a kind of picture"),
+        ("diagnose --out no/diagnosis.html", "there is no folder no"),
+        ("observe counts.npz --J nan --g 5", "J is nan mV"),
+        ("observe counts.npz --J -0.1 --g 5", "J must be above 0"),
+    ],
+)
+def test_what_cannot_be_written_or_meant_is_said_before_the_work(command, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "lfp.npz").touch()
+    result = run(app, command.split())
+    assert result.exit_code == 2
+    assert words in flat(result)
+
+
+@pytest.mark.parametrize(
     "probe",
     [
         "depths=0,deep",

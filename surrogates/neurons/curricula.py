@@ -76,7 +76,8 @@ class Curriculum:
             seed = (_SEEDS[part] if isinstance(part, str) else 10 * part) + k
             set_of = f"{part}_{n}" if isinstance(part, str) else part
             path = Path(folder) / f"{regime.name}_{set_of}.zarr"
-            found[regime.name] = run_campaign(self.simulator(regime), n, seed, path, workers, progress=progress)
+            label = f"simulating {regime.name}, " + (part if isinstance(part, str) else f"round {part}")
+            found[regime.name] = run_campaign(self.simulator(regime), n, seed, path, workers, None, progress, label)
         return found
 
     def runs(self, folder: str | os.PathLike, part: int | str, workers: int = 1, progress: bool = True) -> list[Runs]:
