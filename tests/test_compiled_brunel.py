@@ -238,7 +238,7 @@ def test_spreads_that_no_network_has_are_refused(arguments, said):
     ("network", "theta", "said"),
     [
         (SMALL, [0.5, 5.0, 2.0], "J = 0.5 mV lies outside"),
-        (SMALL, [0.1, 9.0, 2.0], "g = 9 1 lies outside"),
+        (SMALL, [0.1, 9.0, 2.0], "g = 9 lies outside"),
         (SMALL, [0.1, 5.0, np.nan], "eta = nan"),
         (SMALL, [0.1, 5.0], "theta has shape"),
         (replace(SMALL, dt_ms=1.0, delay_ms=2.0, membrane_time_constant_ms=0.5), [0.05, 5.0, 4.0], "external events"),
