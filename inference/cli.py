@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from inference import surrogate_commands
-from inference.terminal import console, plain_errors, refuse_unwritable, warn
+from inference.terminal import console, plain_errors, refuse_no_picture, warn
+from simulators.writable import refuse_unwritable
 
 app = typer.Typer(
     help="Which circuit could have produced this recording, and how sure can one be?",
@@ -132,7 +133,9 @@ def infer(
 ) -> None:
     """Estimate J, g and eta from one recording, or from many into a table."""
     with plain_errors():
-        refuse_unwritable(report, out)
+        for path in (report, out):
+            if path is not None:
+                refuse_unwritable(path)
         from inference.brunel import shipped_estimators
         from inference.gradient import GradientFit
 
@@ -223,7 +226,8 @@ def compare(
 ) -> None:
     """Lay estimators side by side on simulations they have not seen, beside the best accuracy that is possible."""
     with plain_errors():
-        refuse_unwritable(figure, picture=True)
+        if figure is not None:
+            refuse_no_picture(figure)
         from inference.compare import compare_figure, compare_tables
         from inference.trials import compared, trial
         from simulators.campaign_store import Campaign

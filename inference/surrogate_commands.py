@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from inference.terminal import console, plain_errors, refuse_unwritable
+from inference.terminal import console, plain_errors, refuse_no_picture
 
 app = typer.Typer(help="Surrogate neurons: fast networks in place of cells in NEURON.", no_args_is_help=True)
 
@@ -74,7 +74,8 @@ def evaluate(
         from surrogates.neurons.making import curriculum_of, evaluate_neuron, folder_of
         from surrogates.neurons.stored import load_neuron
 
-        refuse_unwritable(figure, picture=True)
+        if figure is not None:
+            refuse_no_picture(figure)
         trained = load_neuron(neuron)
         curriculum = curriculum_of(cell, trust, runs)
         found = evaluate_neuron(trained, cell, data, workers, trust, runs)

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from simulators.writable import refuse_unwritable
+
 # Names of files and channels may hold square brackets: nothing in a text is taken for markup.
 console = Console(markup=False)
 _errors = Console(stderr=True, markup=False)
@@ -18,21 +20,14 @@ def warn(about: str, text: str) -> None:
     console.print(Text.assemble((f"{about}:", "bold yellow"), f" {text}"))
 
 
-def refuse_unwritable(*paths: Path | None, picture: bool = False) -> None:
-    """Raises ValueError where a file cannot be written, before all the work for it is done. None: none is wanted."""
-    for path in paths:
-        if path is None:
-            continue
-        if path.is_dir():
-            raise ValueError(f"{path} is a folder; name a file in it")
-        if not path.parent.is_dir():
-            raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
-        if picture:
-            from matplotlib.backend_bases import FigureCanvasBase
+def refuse_no_picture(path: Path) -> None:
+    """Raises ValueError where no picture can be written, before the work for it is done."""
+    from matplotlib.backend_bases import FigureCanvasBase
 
-            kinds = FigureCanvasBase.get_supported_filetypes()
-            if path.suffix.lower().lstrip(".") not in kinds:
-                raise ValueError(f"{path} does not end in a kind of picture: {', '.join(sorted(kinds))}")
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix.lower().lstrip(".") not in kinds:
+        raise ValueError(f"{path} does not end in a kind of picture: {', '.join(sorted(kinds))}")
+    refuse_unwritable(path)
 
 
 @contextmanager

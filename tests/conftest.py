@@ -1,5 +1,6 @@
 """What all tests share: one thread a process, types and shapes checked at every call, and a fixed random generator."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -57,3 +58,18 @@ def few_slabs(monkeypatch):
     from simulators.fields import kernels as kernels_module
 
     monkeypatch.setattr(kernels_module, "_DEPTH_SLABS", 2)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Writes files and gives their paths: text as it is, anything else as JSON."""
+
+    def write(**contents):
+        paths = []
+        for name, content in contents.items():
+            path = tmp_path / name.replace("_dot_", ".")
+            path.write_text(content if isinstance(content, str) else json.dumps(content))
+            paths.append(str(path))
+        return paths
+
+    return write

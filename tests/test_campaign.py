@@ -179,6 +179,22 @@ def test_a_changed_configuration_is_refused(tmp_path, change):
         run(arguments.pop("simulator"), tmp_path / "c", **arguments)
 
 
+def test_what_differs_is_named_and_nothing_else(tmp_path):
+    run(NoiseSimulator(), tmp_path / "c")
+    with pytest.raises(CampaignError) as refused:
+        run(replace(NoiseSimulator(), samples=300), tmp_path / "c")
+    _, *differences, remedy = str(refused.value).splitlines()
+    assert differences == [f"  simulator.samples: there {NoiseSimulator().samples}, asked 300"]
+    assert "another folder" in remedy
+
+
+def test_a_campaign_whose_metadata_are_damaged_is_named(tmp_path):
+    run(NoiseSimulator(), tmp_path / "c")
+    (tmp_path / "c" / "zarr.json").write_text("{")
+    with pytest.raises(CampaignError, match=r"c is damaged: its metadata"):
+        run(NoiseSimulator(), tmp_path / "c")
+
+
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete", "empty"])
 def test_a_damaged_row_is_named_and_simulated_again(tmp_path, damage):
     undisturbed = rows_of(run(NoiseSimulator(), tmp_path / "c"))

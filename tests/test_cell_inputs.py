@@ -151,6 +151,7 @@ def test_events_beyond_any_grid_are_left_out():
         lambda: CorrelatedSynapses(rate_hz=-1.0),
         lambda: CorrelatedSynapses(correlation=0.0),
         lambda: CorrelatedSynapses(jitter_ms=-1.0),
+        lambda: ReplayedInput((-1.0,), (0,), (1e-3,)),
         lambda: Synapse("wrong", 0.5, np.inf, 0.0, 1e-3),
         lambda: Synapse("wrong", 0.5, 5.0, np.nan, 1e-3),
     ],

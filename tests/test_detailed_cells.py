@@ -1,4 +1,4 @@
-"""A user's own cell: against the same cell built by hand, the values that files name, and what is wrong with files."""
+"""A user's own cell: against the same cell built by hand, and the values that files name."""
 
 import json
 import math
@@ -11,80 +11,9 @@ from simulators.campaign import describe
 from simulators.cells.cell import LiveCell
 from simulators.cells.detailed import DetailedCell, HocTemplate, Reconstruction, SynapseGroup
 from simulators.cells.inputs import SynapticEvents
-from simulators.cells.parameters_json import read_parameters
 from simulators.cells.simulator import CellSimulator
 from simulators.cells.synapses import point_processes
-
-SWC = """# soma, an axon of 200 um, two basal dendrites, an apical trunk with two branches
-1 1 0 0 0 10 -1
-2 2 0 10 0 0.6 1
-3 2 0 60 0 0.6 2
-4 2 60 110 0 0.3 3
-5 2 -60 110 0 0.4 3
-6 3 10 0 0 1 1
-7 3 110 0 0 1 6
-8 3 -10 0 0 1 1
-9 3 -310 0 0 0.5 8
-10 4 0 -10 0 1.5 1
-11 4 0 -210 0 1 10
-12 4 60 -290 0 0.5 11
-13 4 -60 -290 0 0.5 11
-"""
-ASC = """; the soma is a contour
-("CellBody" (Color Red) (CellBody) (-8 -8 0 0.1) (8 -8 0 0.1) (8 8 0 0.1) (-8 8 0 0.1))
-((Dendrite) (0 8 0 2) (0 50 0 2) ((20 80 0 1) (20 120 0 1) | (-20 80 0 1) (-20 120 0 1)))
-((Apical) (0 -8 0 2) (0 -150 0 2))
-"""
-
-
-def uniform(name, value, sections="all", kind="section"):
-    return {"param_name": name, "sectionlist": sections, "type": kind, "dist_type": "uniform", "value": value}
-
-
-WHOLE = [
-    {"param_name": "v_init", "type": "global", "value": -65},
-    {"param_name": "celsius", "type": "global", "value": 20},
-]
-PASSIVE = [*WHOLE, uniform("g_pas", 1e-4), uniform("e_pas", -70), uniform("Ra", 150), uniform("cm", 1)]
-BLUEPYOPT = [
-    *PASSIVE,
-    uniform("cm", 2, "apical"),
-    uniform("gnabar_hh", 0.15, "somatic", "range"),
-    uniform("ek", -85, "somatic"),
-    {
-        **uniform("gkbar_hh", 0.01, "apical", "range"),
-        "dist_type": "exp",
-        "dist": "(-0.8696 + 2.087*math.exp(({distance})*0.0031))*{value}",
-    },
-    {"param_name": "gl_hh", "sectionlist": "somatic", "type": "range", "dist_type": "uniform", "bounds": [0, 1]},
-]
-CHANNELS = {"all": ["pas"], "somatic": ["hh"], "apical": ["hh"]}
-VALUES = {"gl_hh.somatic": 2e-4}
-ALLEN = {
-    "passive": [{"ra": 120.0, "e_pas": -80.0, "cm": [{"section": s, "cm": 1.5} for s in ("soma", "axon", "dend")]}],
-    "conditions": [{"celsius": 34.0, "v_init": -82.0, "erev": [{"section": "soma", "ena": 53.0, "ek": -107.0}]}],
-    "genome": [
-        {"section": "soma", "name": "g_pas", "value": 5e-4, "mechanism": ""},
-        {"section": "dend", "name": "g_pas", "value": "3e-05", "mechanism": ""},
-        {"section": "soma", "name": "gnabar_hh", "value": 0.2, "mechanism": "hh"},
-        {"section": "glob", "name": "nai0_na_ion", "value": 12, "mechanism": ""},
-    ],
-}
-
-
-@pytest.fixture
-def files(tmp_path):
-    """Writes files and gives their paths: text as it is, anything else as JSON."""
-
-    def write(**contents):
-        paths = []
-        for name, content in contents.items():
-            path = tmp_path / name.replace("_dot_", ".")
-            path.write_text(content if isinstance(content, str) else json.dumps(content))
-            paths.append(str(path))
-        return paths
-
-    return write
+from tests.cell_files import ALLEN, ASC, BLUEPYOPT, CHANNELS, HOC, PASSIVE, SWC, VALUES
 
 
 @pytest.fixture
@@ -262,31 +191,6 @@ def test_a_neurolucida_morphology_is_read(files):
     assert sections["soma[0]"].g_pas == 1e-4
 
 
-HOC = """
-begintemplate {name}
-public soma, dend, apic, axon, all, somatic, basal, apical, axonal
-create soma[1], dend[1], apic[1], axon[1]
-objref this, all, somatic, basal, apical, axonal
-strdef path
-proc init() {{
-    all = new SectionList()  somatic = new SectionList()  basal = new SectionList()
-    apical = new SectionList()  axonal = new SectionList()
-    printf("this must not be seen")
-    sprint(path, "%s/%s", $s1, $s2)
-    take_shape()
-    forall {{ insert {mechanism} nseg = 3 }}
-}}
-proc take_shape() {{ localobj reader, tool
-    reader = new Import3d_SWC_read()
-    reader.quiet = 1
-    reader.input(path)
-    tool = new Import3d_GUI(reader, 0)
-    tool.instantiate(this)
-}}
-endtemplate {name}
-"""
-
-
 def test_a_hoc_template_makes_a_cell_that_responds(files, tmp_path, capfd):
     """The morphology has no apical dendrite, so the template's own apic[0] hangs on nothing."""
     (tmp_path / "morphology").mkdir()
@@ -305,90 +209,6 @@ def test_a_hoc_template_makes_a_cell_that_responds(files, tmp_path, capfd):
     assert replace(cell, seed=cell.seed).content != cell.content
     with pytest.raises(ValueError, match=r"fast: .*model\.hoc has no sections 'apical', only all, somatic, basal"):
         replace(cell, synapse_groups=(SynapseGroup("fast", "apical", 3, 0.5, 3, 0, 0.05),)).build()
-
-
-def test_what_hoc_complains_of_is_said(files):
-    (file,) = files(broken_dot_hoc=HOC.format(name="BrokenCell", mechanism="NoSuchChannel"))
-    with pytest.raises(ValueError, match=r"(?s)cannot read .*broken\.hoc: .*NoSuchChannel.*\.mod files"):
-        DetailedCell(HocTemplate(file, "BrokenCell")).build()
-    (file,) = files(whole_dot_hoc=HOC.format(name="WholeCell", mechanism="pas"))
-    with pytest.raises(ValueError, match=r"defines no template Other; it defines WholeCell"):
-        DetailedCell(HocTemplate(file, "Other")).build()
-    with pytest.raises(ValueError, match=r"makes no cell of the arguments \(\): .*not enough arguments"):
-        DetailedCell(HocTemplate(file, "WholeCell")).build()
-    files(whole_dot_hoc=HOC.format(name="WholeCell", mechanism="hh"))
-    with pytest.raises(ValueError, match=r"something else of the name WholeCell .*fresh Python process"):
-        DetailedCell(HocTemplate(file, "WholeCell")).build()
-
-
-@pytest.mark.parametrize(
-    ("suffix", "content", "said"),
-    [
-        ("swc", "1 1 0 0 0 ten -1", r"line 1: '1 1 0 0 0 ten -1' is no sample of an SWC file"),
-        ("swc", "\0\1binary", "is no text"),
-        ("swc", '{"json": 1}', "is no sample of an SWC file"),
-        ("swc", SWC.replace(" 1 0 0 0 10 -1", " 3 0 0 0 10 -1"), "has no soma"),
-        ("swc", SWC.replace("0 60 0 0.6 2", "0 60 0 0.6 99"), "line 4: the parent 99 must be a sample before it"),
-        ("swc", SWC.replace("10 -1", "-10 -1"), "line 2: .* radius -10 um must be finite"),
-        ("swc", SWC.replace("6 3 10 0 0 1 1", "6 3 10 0 0 1 -1"), "2 samples without a parent"),
-        ("swc", SWC.replace("\n6 3 ", "\n6 7 "), "samples of kind 7"),
-        ("swc", SWC.replace("\n7 3 ", "\n6 3 "), "6 is the number of another sample"),
-        ("swc", SWC.replace("0 0 0 10 -1", "0 0 0 1_0 -1"), "is no sample of an SWC file"),
-        ("swc", SWC.replace("-310 0 0", "-3e6 0 0"), r"dend\[1\] is 2.99.*um long; is the file's unit um"),
-        ("swc", SWC.replace("-310 0 0", "-3e200 0 0"), r"dend\[1\] is inf um long"),
-        ("swc", "\ufeff" + SWC, "save it as UTF-8 without BOM"),
-        ("asc", ASC.replace("-150 0 2", "nan 0 2"), r"apic\[0\] is nan um long"),
-        ("asc", ASC.replace("0 2) (0 -150 0 2)", "0 0) (0 -150 0 0)"), r"apic\[0\] has a diameter that is not above 0"),
-        ("asc", ASC[:-9], "brackets do not match"),
-        ("asc", ASC.replace("(CellBody)", ""), "has no soma"),
-        ("asc", ASC.replace("(Apical) (0 -8 0 2)", "(Apical) 7 (0 -8 0 2)"), r"cell\.asc: parse error.*on line 4"),
-        ("hoc", "create soma", r"\.hoc is not known; give an \.swc or \.asc"),
-    ],
-)
-def test_wrong_morphologies_are_named(files, suffix, content, said):
-    morphology, parameters = files(**{f"cell_dot_{suffix}": content}, parameters=PASSIVE)
-    with pytest.raises(ValueError, match=f"(?s)morphology .*{said}"):
-        DetailedCell(Reconstruction(morphology, parameters)).build()
-
-
-def changed(entries, **change):
-    return [*WHOLE, {**entries, **change}]
-
-
-@pytest.mark.parametrize(
-    ("parameters", "said"),
-    [
-        ("not JSON", "is no JSON"),
-        ({"a": 1}, "neither a fit_parameters.json .* nor a parameters.json"),
-        (WHOLE[:1], "no celsius; add"),
-        (changed(uniform("cm", 1), value=None), "cm.all: value is None; it must be a finite number"),
-        (changed(uniform("cm", 1), type="local"), "cm is of type 'local'"),
-        (changed(uniform("cm", 1), sectionlist="apicall"), "cm: .*cell.swc has no sections 'apicall', only all"),
-        (changed(uniform("cm", 1), dist_type="step"), "cm.all is of type section with the distribution 'step'"),
-        (changed(uniform("cm", 1, "all", "range"), dist_type="exp", dist="open('x')"), "is not arithmetic"),
-        ([*WHOLE, {"param_name": "g_x", "sectionlist": "all", "bounds": [0, 1]}], "g_x.all has bounds but no value"),
-        (changed(uniform("gbar_Na", 1), mech="Na"), "NEURON has no mechanism Na; put Na.mod"),
-        (changed(uniform("gnabar_hh", 1)), "there is no gnabar_hh in 'all'; its mechanisms are"),
-        (changed(uniform("__class__", 1)), "there is no __class__ in 'all'"),
-        (changed(uniform("nseg", 1)), "there is no nseg in 'all'"),
-        ([*WHOLE, {"param_name": "dt", "type": "global", "value": 1}], "dt is no global variable of a mechanism"),
-        ({**ALLEN, "passive": []}, "passive must be a list with one entry"),
-        ({**ALLEN, "genome": [{"section": "soma", "value": 1}]}, "genome: name is None; it must be a name"),
-        ({**ALLEN, "conditions": [{"v_init": 1}]}, "conditions: celsius is None"),
-    ],
-)
-def test_wrong_parameters_are_named(files, parameters, said):
-    paths = files(cell_dot_swc=SWC, parameters=parameters)
-    with pytest.raises(ValueError, match=f"(?s)parameters.*{said}"):
-        DetailedCell(Reconstruction(*paths)).build()
-
-
-def test_values_of_no_parameter_are_named(files):
-    paths = files(parameters=BLUEPYOPT, channels=CHANNELS, values={**VALUES, "gl_hh.apical": 1})
-    with pytest.raises(ValueError, match=r"no parameter gl_hh\.apical in .*there is .*gl_hh\.somatic"):
-        read_parameters(*paths)
-    with pytest.raises(ValueError, match="name their own mechanisms and values"):
-        read_parameters(*files(allen=ALLEN, channels=CHANNELS))
 
 
 def test_what_a_cell_is_asked_for_must_be_there(bluepyopt):

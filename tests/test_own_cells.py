@@ -92,6 +92,8 @@ def test_a_file_says_the_cell_and_how_hard_it_is_driven(own):
         ({"synapses": [SYNAPSES[0] | {"colour": "red"}]}, "says colour, which is none of name, section_list"),
         ({"rates_Hz": 20}, "rates_Hz is 20; expected two numbers above 0"),
         ({"rates_Hz": [20, 0]}, "expected two numbers above 0"),
+        ({"rates_Hz": [20, 1e9]}, "up to 1000"),
+        ({"record": ["dend[0]", "dend[0]"]}, "name one thing twice"),
         ({"passes": "many"}, 'passes is "many"; expected a whole number from 1'),
         ({"rounds": 0}, "a whole number from 1 to 99"),
         ({"seed": 1.5}, "a whole number"),
@@ -205,7 +207,7 @@ def test_where_a_cell_s_files_lie_makes_no_difference(own, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("out", "said"),
     [
-        (".", "is a folder; name the file"),
+        (".", "is a folder; name a file"),
         ("folder", "is a folder"),
         ("cell.json", "no surrogate that could be replaced"),
     ],

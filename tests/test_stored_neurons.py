@@ -71,6 +71,18 @@ def test_a_surrogate_is_a_simulator(file):
     np.testing.assert_allclose(batch[1].values, one.values, atol=1e-4)
     with pytest.raises(ValueError, match="outside"):
         simulator.simulate(np.array([9.0]), np.random.default_rng(0))
+    for duration_ms in (-5.0, math.inf):
+        with pytest.raises(ValueError, match="both must be above 0"):
+            replace(simulator, duration_ms=duration_ms)
+
+
+def test_an_estimator_is_no_surrogate(file):
+    with safe_open(file, framework="pt") as opened:
+        header = json.loads(opened.metadata()["circuitsbi"])
+    header.pop("thing")  # as in the files of estimators
+    save_file(load_file(file), file, {"circuitsbi": json.dumps(header)})
+    with pytest.raises(ValueError, match="not those of a circuitsbi surrogate neuron"):
+        TrainedNeuron.load(file)
 
 
 def changed(file, **header):

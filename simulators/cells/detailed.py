@@ -17,7 +17,7 @@ from simulators.cells.morphology import Shape, apply_parameters, check_morpholog
 from simulators.cells.parameters_json import Axon, CellParameters, read_parameters
 
 FilePath = str | os.PathLike
-_MOST_SYNAPSES = 10_000  # each is one of its own; a million would fill the memory
+MOST_SYNAPSES = 10_000  # each is one of its own; a million would fill the memory
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class SynapseGroup:
     magnesium_mM: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.count <= _MOST_SYNAPSES:
+        if not 1 <= self.count <= MOST_SYNAPSES:
             raise ValueError(
-                f"group {self.name} has {self.count} synapses; leave it out, or give it one to {_MOST_SYNAPSES:,}"
+                f"group {self.name} has {self.count} synapses; leave it out, or give it one to {MOST_SYNAPSES:,}"
             )
         self.synapses()  # raises what a synapse would
 
@@ -163,8 +163,8 @@ class DetailedCell:
             raise ValueError(f"groups of synapses are called {', '.join(names)}; give each a name of its own")
         if len(set(self.outputs)) != len(self.outputs):
             raise ValueError(f"record {self.record} or currents {self.currents} name one thing twice")
-        if sum(group.count for group in self.synapse_groups) > _MOST_SYNAPSES:
-            raise ValueError(f"a cell may have {_MOST_SYNAPSES:,} synapses in all")
+        if sum(group.count for group in self.synapse_groups) > MOST_SYNAPSES:
+            raise ValueError(f"a cell may have {MOST_SYNAPSES:,} synapses in all")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; it must not be negative")
         object.__setattr__(self, "content", self._content())

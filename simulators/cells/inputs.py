@@ -62,7 +62,6 @@ class SynapticEvents:
             raise ValueError("event times must be finite and not negative")
         if not (np.isfinite(self.weights_uS).all() and (self.weights_uS >= 0).all()):
             raise ValueError("event weights must be finite and not negative; inhibition is the synapse's own")
-
         if len(self) and not np.issubdtype(np.asarray(self.synapses).dtype, np.integer):
             raise ValueError("event synapses must be whole numbers: the indices of a cell's synapses, from 0")
 
@@ -139,12 +138,14 @@ class DistinctMilliseconds:
         return SynapticEvents(times, targets, np.array([s.weight_uS for s in synapses])[targets])
 
 
-RATES = ParameterSpace(
-    (
-        Parameter("excitatory_rate", "Hz", 0.0, 20.0, "Events at each excitatory synapse"),
-        Parameter("inhibitory_rate", "Hz", 0.0, 20.0, "Events at each inhibitory synapse"),
+def rates_up_to(excitatory_Hz: float, inhibitory_Hz: float) -> ParameterSpace:
+    """The parameters of ``PoissonRates``, from 0 to these."""
+    return ParameterSpace(
+        (
+            Parameter("excitatory_rate", "Hz", 0.0, excitatory_Hz, "Events at each excitatory synapse"),
+            Parameter("inhibitory_rate", "Hz", 0.0, inhibitory_Hz, "Events at each inhibitory synapse"),
+        )
     )
-)
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class PoissonRates:
     """
 
     grid_ms: float = 0.5
-    parameters: ParameterSpace = RATES
+    parameters: ParameterSpace = field(default_factory=lambda: rates_up_to(20.0, 20.0))
 
     def __post_init__(self) -> None:
         if not 0 < self.grid_ms < math.inf:

@@ -199,8 +199,8 @@ def _replace_axon(cell: _Container, axon: Axon) -> None:
 def from_template(file: str | os.PathLike, name: str, arguments: Sequence[str | float]) -> Shape:
     """A cell from a hoc template, which is made in the folder of its file: paths among its arguments begin there.
 
-    Raises ValueError for a file without this template, a name
-    that is taken in NEURON, a template without a soma, and for whatever hoc complains of.
+    Raises ValueError for a file without this template, a name that is taken in NEURON, a template without a soma, and
+    for whatever hoc complains of.
     """
     from neuron import h
 

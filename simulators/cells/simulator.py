@@ -60,7 +60,7 @@ class CellSimulator:
 
     def respond(self, events: Sequence[SynapticEvents]) -> list[Recording]:
         """What cells do that receive these events, one cell for each. Raises ValueError as ``SynapticEvents.check``."""
-        from simulators.cells.run import run
+        from simulators.cells.run import run  # not above: who has a surrogate needs no NEURON
 
         if not events:
             return []

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from simulators.cells.inputs import PoissonRates
-from simulators.interface import Parameter, ParameterSpace
+from simulators.cells.inputs import PoissonRates, rates_up_to
 from surrogates.neurons.curricula import Curriculum
 from surrogates.neurons.data import simulate_runs
 from surrogates.neurons.experiments import Drift, agreement, drift, firing_rates, in_neuron
@@ -28,9 +27,9 @@ class Behaviour:
     drift: Drift
 
     def to_json(self) -> dict[str, Any]:
-        """The f-I curve is the map's first column, without inhibition. None stands for what is not finite.
+        """The f-I curve is the map's first column, without inhibition. None stands for what is undefined.
 
-        R2 is not where the cell never fires, nor is what is explained of a voltage that never changes.
+        That is R2 where the cell never fires, and the variance explained of a voltage that never changes.
         """
         r2 = {
             "map_r2": agreement(self.surrogate_Hz.ravel(), self.neuron_Hz.ravel()),
@@ -57,15 +56,7 @@ def behaviour(
     runs: of each pair of rates, and of the long one, 5 s of which are a stretch.
     """
     most_excitatory, most_inhibitory = curriculum.highest_Hz
-    protocol = PoissonRates(
-        curriculum.sample_ms,
-        ParameterSpace(
-            (
-                Parameter("excitatory_rate", "Hz", 0.0, most_excitatory, "Events at each excitatory synapse"),
-                Parameter("inhibitory_rate", "Hz", 0.0, most_inhibitory, "Events at each inhibitory synapse"),
-            )
-        ),
-    )
+    protocol = PoissonRates(curriculum.sample_ms, rates_up_to(*curriculum.highest_Hz))
     rng = np.random.default_rng(_SEED)
     excitatory, inhibitory = np.linspace(0, most_excitatory, _LEVELS[0]), np.linspace(0, most_inhibitory, _LEVELS[1])
     pairs = np.stack(np.meshgrid(excitatory, inhibitory, indexing="ij"), -1).reshape(-1, 2).repeat(runs, 0)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from simulators.campaign import Status, describe, local_pool, simulate_rows, versions
+from simulators.writable import refuse_unwritable
 from surrogates.neurons.curricula import CURRICULA, TEST, VALIDATION, Curriculum
 from surrogates.neurons.data import Runs, join
 from surrogates.neurons.evaluation import Scores, score
@@ -60,7 +61,8 @@ def make_neuron(
     the curriculum and ``train_neuron``, and where ``out`` cannot be written or the user's own cell cannot be built.
     """
     out, data = Path(out), folder_of(cell, data)
-    _refuse_unwritable(out, cell)
+    refuse_unwritable(out)
+    _refuse_to_replace(out)
     curriculum = curriculum_of(cell, trust)
     schedule = curriculum.schedule.changed(passes=passes, seed=seed)
     numbers = range(1, 1 + (rounds or curriculum.rounds))
@@ -89,14 +91,8 @@ def make_neuron(
     return loaded, validation
 
 
-def _refuse_unwritable(out: Path, cell: str) -> None:
-    """Before anything is simulated."""
-    if not out.name or out.is_dir():
-        raise ValueError(f"{out} is a folder; name the file to write, such as {out / 'cell.safetensors'}")
-    if not out.parent.is_dir():
-        raise ValueError(f"there is no folder {out.parent} to write {out.name} to")
-    if not os.access(out if out.exists() else out.parent, os.W_OK):
-        raise ValueError(f"{out} may not be written; name another file")
+def _refuse_to_replace(out: Path) -> None:
+    """Raises ValueError where there is something else than a surrogate."""
     if out.exists():
         try:
             TrainedNeuron.load(out)

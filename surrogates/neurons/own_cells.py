@@ -12,13 +12,12 @@ excitatory and each inhibitory synapse.
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from simulators.cells.detailed import Body, DetailedCell, HocTemplate, Reconstruction, SynapseGroup
-from simulators.cells.inputs import PoissonRates
-from simulators.interface import Parameter, ParameterSpace
+from simulators.cells.detailed import MOST_SYNAPSES, Body, DetailedCell, HocTemplate, Reconstruction, SynapseGroup
+from simulators.cells.inputs import PoissonRates, rates_up_to
 from surrogates.neurons.curricula import Curriculum, Regime
 from surrogates.neurons.training import Schedule
 
@@ -43,22 +42,20 @@ def read_own_cell(path: str | Path, trust: bool = False) -> Curriculum:
             f"{path} names {' and '.join(programs)}: programs that will run with all your rights. If you trust whoever "
             f"wrote them, say so with --trust"
         )
-    try:
-        cell = DetailedCell(
-            _body(about, path.parent),
-            tuple(_group(path, k, group) for k, group in enumerate(about["synapses"])),
-            mechanisms=path.parent / about["mechanisms"] if "mechanisms" in about else None,
-            record=tuple(about.get("record", ())),
-            currents=tuple(about.get("currents", ())),
-            seed=about.get("seed", 0),
-            threshold_mV=about.get("threshold_mV", -20.0),
-        )
-    except TypeError as error:
-        raise ValueError(f"{path} does not describe a cell: {error}; see 'Your own cell' in the README") from error
+    cell = DetailedCell(
+        _body(about, path.parent),
+        tuple(_group(path, k, group) for k, group in enumerate(about["synapses"])),
+        mechanisms=path.parent / about["mechanisms"] if "mechanisms" in about else None,
+        record=tuple(about.get("record", ())),
+        currents=tuple(about.get("currents", ())),
+        seed=about.get("seed", 0),
+        threshold_mV=about.get("threshold_mV", -20.0),
+    )
     excitatory_Hz, inhibitory_Hz = map(float, about.get("rates_Hz", _RATES_HZ))
     highest = excitatory_Hz, inhibitory_Hz
     regimes = tuple(
-        Regime(name, _rates(share, highest), runs) for name, share, runs in (("low", 0.2, 200), ("high", 1.0, 800))
+        Regime(name, PoissonRates(parameters=rates_up_to(*(share * rate for rate in highest))), runs)
+        for name, share, runs in (("low", 0.2, 200), ("high", 1.0, 800))
     )
     schedule = Schedule(about.get("passes", 1500), batch=64, stretch_bins=100, shares=(0.1, 0.9))
     network = {"hidden": 64, "membranes": 16, "frame": 2}
@@ -135,7 +132,7 @@ _NUMBER = ("a finite number", _is_number)
 _GROUP: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "name": _TEXT,
     "section_list": _TEXT,
-    "count": _whole(1, 10_000),
+    "count": _whole(1, MOST_SYNAPSES),
     **dict.fromkeys(("rise_ms", "decay_ms", "reversal_mV", "weight_uS"), _NUMBER),
     "inhibitory": ("true or false", lambda x: isinstance(x, bool)),
     "magnesium_mM": _NUMBER,
@@ -171,15 +168,3 @@ def _group(path: Path, number: int, entry: dict[str, Any]) -> SynapseGroup:
         return SynapseGroup(**entry)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-
-
-def _rates(share: float, highest: Sequence[float]) -> PoissonRates:
-    excitatory, inhibitory = (share * rate for rate in highest)
-    return PoissonRates(
-        parameters=ParameterSpace(
-            (
-                Parameter("excitatory_rate", "Hz", 0.0, excitatory, "Events at each excitatory synapse"),
-                Parameter("inhibitory_rate", "Hz", 0.0, inhibitory, "Events at each inhibitory synapse"),
-            )
-        )
-    )
