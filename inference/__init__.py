@@ -1,6 +1,6 @@
 """From recordings to parameters. Importing this package loads neither torch nor sbi."""
 
 from inference.estimate import Estimate, Estimator
-from inference.features import SpectralFeatures
+from inference.features.spectra import SpectralFeatures
 
 __all__ = ["Estimate", "Estimator", "SpectralFeatures"]

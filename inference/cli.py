@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from inference import surrogate_commands
-from inference.terminal import console, plain_errors, refuse_no_picture, warn
-from simulators.writable import refuse_unwritable
+from inference.commands import surrogate as surrogate_commands
+from inference.commands.output import console, plain_errors, refuse_no_picture, warn
+from simulators.files import refuse_unwritable
 
 app = typer.Typer(
     help="Which circuit could have produced this recording, and how sure can one be?",
@@ -50,11 +50,11 @@ def simulate(
 ) -> None:
     """Run a campaign. Killed and started again with the same command, it goes on."""
     with plain_errors():
-        from inference.brunel import range_of
+        from inference.workflows.brunel import range_of
         from simulators.brunel.compiled_network import CompiledBrunel
         from simulators.brunel.model import BrunelNetwork
         from simulators.brunel.nest_network import NestBrunel
-        from simulators.campaign import run_campaign
+        from simulators.campaigns.run import run_campaign
 
         simulators = {"brunel": CompiledBrunel, "brunel-nest": NestBrunel}
         if network not in simulators:
@@ -81,7 +81,7 @@ def train(
     duration_s: Annotated[
         float | None, typer.Option("--duration", help="Length of the recordings they are for (s); else as simulated.")
     ] = None,
-    estimators: Annotated[str, typer.Option(help="cnn, npe, gradient, nearest, poster-cnn.")] = "cnn,npe,gradient",
+    estimators: Annotated[str, typer.Option(help="cnn, npe, gradient, nearest, stasik-cnn.")] = "cnn,npe,gradient",
     test: Annotated[
         int | None,
         typer.Option(min=0, help="Keep so many of the last simulations for testing: 400 of the shipped, else none."),
@@ -90,9 +90,9 @@ def train(
 ) -> None:
     """Train estimators for a probe on a campaign."""
     with plain_errors():
-        from inference.brunel import TEST_SIMULATIONS, reference_campaign, train_for_probe
-        from inference.features import SpectralFeatures
-        from simulators.campaign_store import Campaign
+        from inference.features.spectra import SpectralFeatures
+        from inference.workflows.brunel import TEST_SIMULATIONS, reference_campaign, train_for_probe
+        from simulators.campaigns.store import Campaign
 
         data = reference_campaign(range_name) if campaign is None else Campaign(campaign)
         console.print(data.summary() + ("" if data.usable.size == len(data) else "; only those that are ok are used"))
@@ -136,8 +136,8 @@ def infer(
         for path in (report, out):
             if path is not None:
                 refuse_unwritable(path)
-        from inference.brunel import shipped_estimators
-        from inference.gradient import GradientFit
+        from inference.estimators.gradient_fit import GradientFit
+        from inference.workflows.brunel import shipped_estimators
 
         estimators = shipped_estimators(range_name) if model is None else load_models(model)
         if noise:
@@ -164,7 +164,8 @@ def _infer_many(
     notch: float | None,
     reading: dict[str, Any],
 ) -> None:
-    from inference.batch import infer_all, write_posteriors, write_table
+    from inference.reports.answers import write_posteriors, write_table
+    from inference.workflows.infer import infer_all
 
     out = out or Path("estimates.csv")
     if out.suffix != ".csv":
@@ -185,10 +186,10 @@ def _infer_many(
 def _infer_one(
     recording: Path, estimators: list[Any], report: Path | None, notch: float | None, reading: dict[str, Any]
 ) -> None:
-    from inference.doubts import doubts
-    from inference.matching import notched
-    from inference.recordings import read_recording
-    from inference.tables import estimates_table
+    from inference.recordings.conform import notched
+    from inference.recordings.files import read_recording
+    from inference.recordings.quality import doubts
+    from inference.reports.tables import estimates_table
 
     measured = read_recording(recording, **reading)
     if notch is not None:
@@ -202,7 +203,7 @@ def _infer_one(
             warn(estimate.method, warning)
     console.print(estimates_table(estimates))
     if report is not None:
-        from inference.report import write_report
+        from inference.reports.recording_page import write_report
 
         write_report(
             report,
@@ -228,9 +229,9 @@ def compare(
     with plain_errors():
         if figure is not None:
             refuse_no_picture(figure)
-        from inference.compare import compare_figure, compare_tables
-        from inference.trials import compared, trial
-        from simulators.campaign_store import Campaign
+        from inference.reports.comparison import compare_figure, compare_tables
+        from inference.workflows.trial import compared, trial
+        from simulators.campaigns.store import Campaign
 
         estimators = None if model is None else load_models(model)
         tested = None if campaign is None else Campaign(campaign)
@@ -256,10 +257,10 @@ def diagnose(
     """Hold posteriors against the truth: calibration, coverage, bias, misspecification; a verdict for each."""
     with plain_errors():
         refuse_unwritable(out)
-        from inference.diagnosis import write_diagnosis
-        from inference.tables import findings_table
-        from inference.trials import diagnosed, trial
-        from simulators.campaign_store import Campaign
+        from inference.reports.diagnosis_page import write_diagnosis
+        from inference.reports.tables import findings_table
+        from inference.workflows.trial import diagnosed, trial
+        from simulators.campaigns.store import Campaign
 
         estimators = None if model is None else load_models(model)
         tried = trial(range_name, estimators, None if campaign is None else Campaign(campaign), n)
@@ -282,7 +283,7 @@ def observe(
 ) -> None:
     """Turn population spike counts of a Brunel network into the LFP at a probe."""
     with plain_errors():
-        from inference.recordings import read_counts, write_recording
+        from inference.recordings.files import read_counts, write_recording
         from simulators.brunel.model import BrunelNetwork
         from simulators.fields.kernels import kernels
 
@@ -304,7 +305,7 @@ def demo(
 ) -> None:
     """The main job: simulate a fresh network in NEST, estimate its parameters from its LFP, report."""
     with plain_errors():
-        from inference.demo import run_demo
+        from inference.workflows.demo import run_demo
 
         run_demo(console, out, range_name, seed, retrain, order)
 
@@ -339,7 +340,7 @@ def parse_probe(text: str) -> Any:
 
 def load_models(path: Path) -> list[Any]:
     """Estimators from a file or a folder of files."""
-    from inference.loading import load_estimator
+    from inference.estimators.load import load_estimator
 
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if not files:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from inference.features import SpectralFeatures
+from inference.features.spectra import SpectralFeatures
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 

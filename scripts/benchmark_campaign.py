@@ -17,7 +17,7 @@ import numpy as np
 
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import AI_RANGE
-from simulators.campaign import run_campaign
+from simulators.campaigns.run import run_campaign
 
 
 def rows_per_second(simulator: CompiledBrunel, n: int, workers: int, folder: Path) -> tuple[float, float]:

@@ -19,8 +19,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from inference.brunel import shipped_estimators
-from inference.gradient import GradientFit
+from inference.estimators.gradient_fit import GradientFit
+from inference.workflows.brunel import shipped_estimators
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import AI_RANGE, BrunelNetwork
 from simulators.brunel.nest_network import NestBrunel

@@ -39,14 +39,14 @@ from simulators.cells.hnn import HNNCell
 from simulators.cells.inputs import InputProtocol, SynapticEvents
 from simulators.cells.point import PointCell
 from simulators.cells.simulator import CellSimulator
-from surrogates.neurons.curricula import CURRICULA
-from surrogates.neurons.data import simulate_runs
-from surrogates.neurons.evaluation import match_spikes, variance_explained
+from surrogates.neurons.architectures.stateful import StatefulNeuron
 from surrogates.neurons.interface import Response, Target
-from surrogates.neurons.stateful import StatefulNeuron
-from surrogates.neurons.stepping import FrameEvents, Stepper
-from surrogates.neurons.stored import load_neuron, shipped_neurons
-from surrogates.neurons.training import Schedule, train_neuron
+from surrogates.neurons.measures.scores import match_spikes, variance_explained
+from surrogates.neurons.stepping.stepper import FrameEvents, Stepper
+from surrogates.neurons.trained import load_neuron, shipped_neurons
+from surrogates.neurons.training.curricula import CURRICULA
+from surrogates.neurons.training.data import simulate_runs
+from surrogates.neurons.training.loop import Schedule, train_neuron
 
 console = Console()
 NUMBERS = (1, 50, 150, 5000)

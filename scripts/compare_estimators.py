@@ -25,16 +25,23 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from inference.brunel import TEST_SIMULATIONS, range_of, reference_campaign, shipped_estimators, train_for_probe
 from inference.cli import parse_probe
-from inference.compare import compare_figure, compare_tables, cramer_rao_sd, error_limit
-from inference.features import SpectralFeatures
-from inference.gradient import GradientFit
-from inference.stored import StoredEstimator
-from inference.trials import compared, trial
+from inference.estimators.base import BaseEstimator
+from inference.estimators.gradient_fit import GradientFit
+from inference.evaluation.limit import cramer_rao_sd, error_limit
+from inference.features.spectra import SpectralFeatures
+from inference.reports.comparison import compare_figure, compare_tables
+from inference.workflows.brunel import (
+    TEST_SIMULATIONS,
+    range_of,
+    reference_campaign,
+    shipped_estimators,
+    train_for_probe,
+)
+from inference.workflows.trial import compared, trial
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
-from simulators.campaign import run_campaign
+from simulators.campaigns.run import run_campaign
 from simulators.fields.kernels import KernelSignal
 from simulators.interface import Parameter, ParameterSpace
 
@@ -44,7 +51,7 @@ PLACES = 6
 _MIDDLE = 0.15, 0.85  # of each range, where no edge cuts an estimate off
 
 
-def repeated(name: str, estimators: list[StoredEstimator], repeats: int) -> dict:
+def repeated(name: str, estimators: list[BaseEstimator], repeats: int) -> dict:
     """Standard deviation of the estimates over networks drawn anew at a few thetas, in % of the range."""
     space = range_of(name)
     low, high = _MIDDLE
@@ -79,7 +86,7 @@ def show_repeated(figures: dict, names: tuple[str, ...]) -> None:
     console.print(table)
 
 
-def trained(name: str, probe: str, relative: bool) -> list[StoredEstimator]:
+def trained(name: str, probe: str, relative: bool) -> list[BaseEstimator]:
     """CNN, neural posterior and gradient fit for a probe, learned from the shipped campaign without its test rows."""
     features = SpectralFeatures(relative=relative)
     return [e for _, e in train_for_probe(reference_campaign(name), parse_probe(probe), features, progress=False)]

@@ -23,20 +23,20 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from inference.brunel import (
+from inference.estimate import Estimate
+from inference.estimators.neural_posterior import NeuralPosterior
+from inference.evaluation.scores import score
+from inference.workflows.brunel import (
     TEST_SIMULATIONS,
     campaign_network,
-    makers,
     observed,
     reference_campaign,
     shipped_estimators,
     split_rows,
+    untrained_estimators,
 )
-from inference.compare import score
-from inference.estimate import Estimate
-from inference.posterior import NeuralPosterior
 from simulators.brunel.compiled_network import CompiledBrunel
-from simulators.campaign import run_campaign
+from simulators.campaigns.run import run_campaign
 from simulators.fields.kernels import KernelSignal
 from simulators.interface import ParameterSpace
 
@@ -76,7 +76,7 @@ def evaluate(name: str, retrain: bool, fresh: int) -> tuple[dict, Callable[[Figu
     forward_model = KernelSignal(network=network, parameters=space)
     if retrain:
         theta, recordings = observed(campaign, forward_model, rows)
-        estimators = [makers(space)[kind]().fit(theta, recordings) for kind in ("cnn", "npe")]
+        estimators = [untrained_estimators(space)[kind]().fit(theta, recordings) for kind in ("cnn", "npe")]
     else:
         estimators = shipped_estimators(name)[:2]
     with tempfile.TemporaryDirectory() as folder:
@@ -125,8 +125,8 @@ def learning_curve(name: str) -> dict:
     test_theta, test_recordings = observed(campaign, forward_model, test_rows)
     curve: dict = {}
     for n in sorted({min(n, len(rows)) for n in (250, 500, 1000, 2000, len(rows))}):
-        for kind in ("poster-cnn", "cnn", "npe"):
-            estimator = makers(space)[kind]().fit(theta[:n], recordings[:n])
+        for kind in ("stasik-cnn", "cnn", "npe"):
+            estimator = untrained_estimators(space)[kind]().fit(theta[:n], recordings[:n])
             if isinstance(estimator, NeuralPosterior):
                 estimator.draws = 500  # enough for a mean and two intervals of 400 recordings
             estimates = [estimator.estimate(r) for r in test_recordings]

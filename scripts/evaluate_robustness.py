@@ -20,14 +20,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from inference.brunel import observed, range_of, shipped_estimators
-from inference.compare import score
 from inference.estimate import Estimate
-from inference.gradient import GradientFit
-from inference.stored import StoredEstimator
+from inference.estimators.base import BaseEstimator
+from inference.estimators.gradient_fit import GradientFit
+from inference.evaluation.scores import score
+from inference.workflows.brunel import observed, range_of, shipped_estimators
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
-from simulators.campaign import run_campaign
+from simulators.campaigns.run import run_campaign
 from simulators.fields.kernels import KernelSignal
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
@@ -88,7 +88,7 @@ def networks(name: str, space: ParameterSpace, n: int) -> tuple[np.ndarray, list
         return observed(campaign, KernelSignal(network=network, parameters=space), campaign.usable)
 
 
-def tried(name: str, theta: np.ndarray, recordings: list[Recording], estimators: list[StoredEstimator]) -> dict:
+def tried(name: str, theta: np.ndarray, recordings: list[Recording], estimators: list[BaseEstimator]) -> dict:
     """Bias, mean absolute error and coverage of every estimator on some recordings, and how many it flags."""
     estimates = {
         e.kind: [e.estimate(r) for r in track(recordings, f"{name}, {e.kind}", transient=True)] for e in estimators

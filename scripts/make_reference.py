@@ -12,18 +12,18 @@ import json
 import time
 from pathlib import Path
 
-from inference.brunel import (
+from inference.features.spectra import SpectralFeatures
+from inference.workflows.brunel import (
     REFERENCE_SEEDS,
     REFERENCE_SIMULATIONS,
     SHIPPED,
     TEST_SIMULATIONS,
     train_for_probe,
 )
-from inference.features import SpectralFeatures
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import RANGES, BrunelNetwork
-from simulators.campaign import run_campaign
-from simulators.campaign_store import Campaign, write_packed
+from simulators.campaigns.run import run_campaign
+from simulators.campaigns.store import Campaign, write_packed
 from simulators.fields.probes import POSTER_PROBE
 
 PACKING_STEP = 0.32  # standard deviations: .008 of a decade in single spectra of the counts, which scatter by .07

@@ -35,7 +35,7 @@ from neuron_experiments.shipped import shipped, shipped_table
 from neuron_experiments.study import Study, console
 from neuron_experiments.tasks import TASKS
 
-from surrogates.neurons.curricula import CURRICULA
+from surrogates.neurons.training.curricula import CURRICULA
 
 
 def elsewhere(study: Study) -> list[Row]:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import xarray
 
-from inference.batch import infer_all, to_xarray, windows, write_posteriors, write_table
-from inference.features import SpectralFeatures
-from inference.nearest import NearestSimulations
-from inference.recordings import write_recording
+from inference.estimators.nearest import NearestSimulations
+from inference.features.spectra import SpectralFeatures
+from inference.recordings.files import write_recording
+from inference.reports.answers import to_xarray, write_posteriors, write_table
+from inference.workflows.infer import infer_all, windows
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
 

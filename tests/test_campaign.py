@@ -16,8 +16,8 @@ import pytest
 import xarray
 from toy_simulators import BatchSimulator, NoiseSimulator
 
-from simulators.campaign import Campaign, CampaignError, Status, run_campaign
-from simulators.campaign_store import CampaignWriter
+from simulators.campaigns.run import run_campaign
+from simulators.campaigns.store import Campaign, CampaignError, CampaignWriter, Status
 from simulators.interface import Parameter, ParameterSpace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,7 +89,7 @@ SCRIPT = textwrap.dedent(
     import sys
     sys.path[:0] = [{tests!r}, {root!r}]
     from toy_simulators import NoiseSimulator
-    from simulators.campaign import run_campaign
+    from simulators.campaigns.run import run_campaign
     if __name__ == "__main__":
         run_campaign(NoiseSimulator(sleep_s=0.05), 60, 3, sys.argv[1], workers=2, progress=False)
     """
@@ -143,7 +143,7 @@ def test_a_second_process_on_the_same_store_is_refused(tmp_path):
 def test_a_script_without_a_main_guard_is_told_so(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from toy_simulators import NoiseSimulator\nfrom simulators.campaign import run_campaign\n"
+        "from toy_simulators import NoiseSimulator\nfrom simulators.campaigns.run import run_campaign\n"
         f"run_campaign(NoiseSimulator(), 3, 1, {str(tmp_path / 'c.zarr')!r})\n"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}

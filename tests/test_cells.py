@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from simulators.campaign import local_pool, run_campaign
+from simulators.campaigns.run import local_pool, run_campaign
 from simulators.cells.hnn import CELL_TYPES, HNNCell
 from simulators.cells.inputs import DistinctMilliseconds, SynapticEvents
 from simulators.cells.point import AMPA, GABA, PointCell
 from simulators.cells.simulator import CellSimulator
 from simulators.interface import Parameter, ParameterSpace
-from surrogates.neurons.data import read_runs
+from surrogates.neurons.training.data import read_runs
 
 ALMOST_NONE = ParameterSpace((Parameter("scale", "1", 0.0, 1e-3, "Rate of all synaptic events, relative"),))
 

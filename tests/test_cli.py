@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from inference.brunel import SHIPPED
 from inference.cli import app, parse_probe
-from inference.recordings import read_recording, write_recording
-from simulators.campaign import Campaign
+from inference.recordings.files import read_recording, write_recording
+from inference.workflows.brunel import SHIPPED
+from simulators.campaigns.store import Campaign
 from simulators.recording import Recording
 
 run = CliRunner().invoke

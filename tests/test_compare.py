@@ -7,12 +7,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from inference.brunel import SHIPPED
 from inference.cli import app
-from inference.compare import compare, compare_figure, compare_tables, score
-from inference.diagnosis import posterior_findings, write_diagnosis
 from inference.estimate import Estimate
-from inference.trials import trial
+from inference.evaluation.diagnose import posterior_findings
+from inference.evaluation.scores import compare, score
+from inference.reports.comparison import compare_figure, compare_tables
+from inference.reports.diagnosis_page import write_diagnosis
+from inference.workflows.brunel import SHIPPED
+from inference.workflows.trial import trial
 from simulators.interface import Parameter, ParameterSpace
 
 SPACE = ParameterSpace((Parameter("first", "1", -5.0, 5.0), Parameter("second", "mV", 0.0, 100.0)))

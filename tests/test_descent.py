@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from inference.descent import Descent, DifferentiableModel
+from inference.fitting.descent import Descent, DifferentiableModel
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
-from surrogates.observation import SpectralModel
+from surrogates.spectra.likelihood import SpectralModel
 
 SPACE = ParameterSpace((Parameter("slope", "mV/s", -2.0, 2.0), Parameter("height", "mV", 0.0, 10.0)))
 NOISE = 0.5

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from simulators.campaign import describe
 from simulators.cells.cell import LiveCell
-from simulators.cells.detailed import DetailedCell, HocTemplate, Reconstruction, SynapseGroup
+from simulators.cells.detailed.cell import DetailedCell, HocTemplate, Reconstruction, SynapseGroup
 from simulators.cells.inputs import SynapticEvents
 from simulators.cells.simulator import CellSimulator
 from simulators.cells.synapses import point_processes
+from simulators.provenance import describe
 from tests.cell_files import ALLEN, ASC, BLUEPYOPT, CHANNELS, HOC, PASSIVE, SWC, VALUES
 
 

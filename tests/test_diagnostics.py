@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from inference.diagnostics import Misspecification, expected_coverage, local_agreement, rank_calibration, recovery
+from inference.evaluation.calibration import (
+    Misspecification,
+    expected_coverage,
+    local_agreement,
+    rank_calibration,
+    recovery,
+)
 from simulators.interface import Parameter, ParameterSpace
 
 SPACE = ParameterSpace((Parameter("first", "1", -4.0, 4.0), Parameter("second", "mV", 0.0, 80.0)))

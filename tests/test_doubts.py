@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from inference.brunel import SHIPPED, observed, reference_campaign
-from inference.doubts import doubts
-from inference.matching import notched
+from inference.recordings.conform import notched
+from inference.recordings.quality import doubts
+from inference.workflows.brunel import SHIPPED, observed, reference_campaign
 from simulators.recording import Recording
 
 

@@ -12,19 +12,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from inference.cnn import CNNRegressor, poster_regressor
-from inference.descent import Descent
-from inference.features import SpectralFeatures
-from inference.gradient import GradientFit
-from inference.loading import load_estimator
-from inference.nearest import NearestSimulations
-from inference.posterior import NeuralPosterior
-from inference.stored import FORMAT
+from inference.estimators.base import FORMAT
+from inference.estimators.cnn import CNNRegressor, stasik_regressor
+from inference.estimators.gradient_fit import GradientFit
+from inference.estimators.load import load_estimator
+from inference.estimators.nearest import NearestSimulations
+from inference.estimators.neural_posterior import NeuralPosterior
+from inference.features.spectra import SpectralFeatures
+from inference.fitting.descent import Descent
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
-from surrogates.cross_spectrum import Bands
-from surrogates.observation import SpectralModel
-from surrogates.spectrum import SpectralEmulator
+from surrogates.spectra.cross_spectrum import Bands
+from surrogates.spectra.emulator import SpectralEmulator
+from surrogates.spectra.likelihood import SpectralModel
 
 SPACE = ParameterSpace((Parameter("first", "log10 mV", -1.0, 1.0), Parameter("second", "log10 mV", 0.0, 1.0)))
 FEATURES = SpectralFeatures(segment_ms=100.0)
@@ -33,7 +33,7 @@ CHANNELS = ("z = 0 um", "z = -100 um")
 
 ESTIMATORS = {
     "cnn": lambda: CNNRegressor(SPACE, FEATURES, members=2, epochs=15),
-    "poster": lambda: poster_regressor(SPACE, epochs=25),
+    "poster": lambda: stasik_regressor(SPACE, epochs=25),
     "npe": lambda: NeuralPosterior(SPACE, FEATURES, members=2, epochs=15, transforms=3, draws=1000),
     "gradient": lambda: GradientFit(SpectralModel(emulator()), FEATURES, Descent(starts=4, draws=1000)),
 }
@@ -136,7 +136,7 @@ def test_a_reloaded_estimator_answers_the_same_in_a_fresh_process(trained, data,
     script = f"""
 import json, sys
 import numpy as np
-from inference.loading import load_estimator
+from inference.estimators.load import load_estimator
 from simulators.recording import Recording
 r = Recording(np.load({str(tmp_path / "recording.npz")!r})["values"], 1000.0, "mV", {CHANNELS!r})
 e = load_estimator({str(path)!r}).estimate(r)

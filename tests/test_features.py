@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.features import POSTER_FEATURES, SpectralFeatures
+from inference.features.spectra import STASIK_FEATURES, SpectralFeatures
 from simulators.recording import Recording
 
 
@@ -30,7 +30,7 @@ def test_a_sine_has_its_power_at_its_frequency():
 
 
 def test_the_poster_has_151_bins():
-    assert len(POSTER_FEATURES.frequencies) == 151
+    assert len(STASIK_FEATURES.frequencies) == 151
 
 
 @given(gain=st.floats(1e-6, 1e6), seed=st.integers(0, 1000))

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from simulators.brunel.model import AI_RANGE, BrunelNetwork
-from simulators.cache import cache_folder
 from simulators.fields import kernels as kernels_module
-from simulators.fields.cells import CellModel, Morphology
+from simulators.fields.cell_model import CellModel, Morphology
 from simulators.fields.kernels import KernelSignal, bin_average, kernels
 from simulators.fields.probes import POSTER_PROBE, LaminarProbe
+from simulators.files import cache_folder
 from simulators.interface import ForwardModel, Parameter, ParameterSpace
 from simulators.recording import Recording
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from inference.recordings import READERS, read_recording
+from inference.recordings.files import READERS, read_recording
 
 RATE = 500.0
 
@@ -199,7 +199,7 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch):
             raise ImportError("no mne")
         return real(module, *rest, **more)
 
-    monkeypatch.setattr("inference.formats.import_module", without)
+    monkeypatch.setattr("inference.recordings.formats.import_module", without)
     (tmp_path / "x.edf").touch()
     with pytest.raises(ImportError, match=r"MNE reads these files.*circuitsbi\[files\]"):
         read_recording(tmp_path / "x.edf")
@@ -214,7 +214,7 @@ def test_files_that_unpack_to_too_much_are_refused_before_they_are_read(values, 
     with (tmp_path / "hdf5.mat").open("r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
     (tmp_path / "x.plx").write_bytes(bytes(20_000))
-    monkeypatch.setattr("inference.formats.LARGEST_BYTES", 10_000)
+    monkeypatch.setattr("inference.recordings.formats.LARGEST_BYTES", 10_000)
     for name in ("x_raw.fif", "x.nwb", "x.mat", "hdf5.mat", "x.plx"):
         with pytest.raises(ValueError, match=rf"{name}: it unpacks to"):
             read_recording(tmp_path / name, sampling_rate=RATE, unit="V")

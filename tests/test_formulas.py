@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulators.cells.parameters_json import Formula
+from simulators.cells.detailed.parameters import Formula
 
 numbers = st.floats(0.1, 10).map(lambda x: f"{x:.3g}")
 names = st.sampled_from(["{value}", "{distance}", "value", "distance"])

@@ -8,7 +8,7 @@ import pytest
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
 from simulators.fields import hybrid
-from simulators.fields.cells import CellModel, neuron_session
+from simulators.fields.cell_model import CellModel, neuron_session
 from simulators.fields.hybrid import fidelity, hybrid_signal
 from simulators.fields.kernels import KernelSignal
 from simulators.fields.probes import LaminarProbe, ScalpElectrodes

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from surrogates.indicators import GCAMP6F, gcamp6f, spikes_from_gcamp6f, voltage_dye, voltage_from_dye
-from surrogates.layers import IndicatorNetwork, IzhikevichLayer, fit_firing, fit_indicator, fit_izhikevich
+from surrogates.indicators.formulas import GCAMP6F, gcamp6f, spikes_from_gcamp6f, voltage_dye, voltage_from_dye
+from surrogates.indicators.izhikevich import IzhikevichLayer, fit_firing, fit_izhikevich
+from surrogates.indicators.networks import IndicatorNetwork, fit_indicator
 
 
 def synaptic_current(rng, traces=2, samples=400):

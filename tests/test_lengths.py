@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from inference.brunel import of_duration, reference_campaign, shipped_estimators
 from inference.cli import app
-from inference.features import SpectralFeatures
-from inference.recordings import write_recording
+from inference.features.spectra import SpectralFeatures
+from inference.recordings.files import write_recording
+from inference.workflows.brunel import of_duration, reference_campaign, shipped_estimators
 from simulators.fields.kernels import KernelSignal
 
 THETA = np.array([0.17, 5.2, 2.2])

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from inference.brunel import observed, reference_campaign, shipped_estimators
-from inference.features import SpectralFeatures
-from inference.matching import matched, resampled, to_unit
+from inference.features.spectra import SpectralFeatures
+from inference.recordings.conform import matched, resampled, to_unit
+from inference.workflows.brunel import observed, reference_campaign, shipped_estimators
 from simulators.fields.kernels import KernelSignal
 from simulators.recording import Recording
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from simulators.cells.inputs import DistinctMilliseconds, SynapticEvents
 from simulators.cells.point import AMPA, GABA, PointCell
 from simulators.recording import Recording
-from surrogates.neurons.experiments import (
+from surrogates.neurons.measures.experiments import (
     Jittered,
     Logistic,
     agreement,
@@ -284,7 +284,7 @@ def test_every_figure_is_tested():
 def test_published_training_goes_on_where_it_was_and_leaves_frozen_layers_alone(study, tmp_path):
     from neuron_experiments.training import train_published
 
-    from surrogates.neurons.published import LinearWindow
+    from surrogates.neurons.architectures.published import LinearWindow
 
     stages, validation = study.training("passive")
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from surrogates.neurons import training
-from surrogates.neurons.data import Runs
-from surrogates.neurons.evaluation import correlation, match_spikes, score, variance_explained
+from surrogates.neurons.architectures.stateful import StatefulNeuron
+from surrogates.neurons.architectures.tcn_lstm import TCNLSTM
 from surrogates.neurons.interface import Response
-from surrogates.neurons.stateful import StatefulNeuron
-from surrogates.neurons.tcn_lstm import TCNLSTM
-from surrogates.neurons.training import Schedule, free_running_error, train_neuron
+from surrogates.neurons.measures.scores import correlation, match_spikes, score, variance_explained
+from surrogates.neurons.training import loop as training
+from surrogates.neurons.training.data import Runs
+from surrogates.neurons.training.loop import Schedule, free_running_error, train_neuron
 from tests.test_stateful_neuron import integrator, network, some_events
 
 SCHEDULE = Schedule(passes=12, batch=8, stretch_bins=30, learning_rate=5e-3, shares=(0.5, 0.5), validations=6)

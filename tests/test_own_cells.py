@@ -8,13 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from inference.cli import app
-from simulators.campaign import Campaign, describe
-from surrogates.neurons import curricula, making
-from surrogates.neurons.behaviour import behaviour
-from surrogates.neurons.curricula import CURRICULA, Regime
-from surrogates.neurons.making import curriculum_of
-from surrogates.neurons.own_cells import read_own_cell
-from surrogates.neurons.stored import load_neuron
+from simulators.campaigns.store import Campaign
+from simulators.provenance import describe
+from surrogates.neurons.assessment.behaviour import behaviour
+from surrogates.neurons.trained import load_neuron
+from surrogates.neurons.training import curricula, make
+from surrogates.neurons.training.curricula import CURRICULA, Regime
+from surrogates.neurons.training.make import curriculum_of
+from surrogates.neurons.training.own_cells import read_own_cell
 
 SWC = """# a soma of 20 um and one dendrite of 200 um
 1 1 0 0 0 10 -1
@@ -145,8 +146,8 @@ def small(curriculum):
 
 
 def test_an_own_cell_is_trained_and_evaluated_by_one_command_each(own, tmp_path, monkeypatch):
-    read = making.curriculum_of
-    monkeypatch.setattr(making, "curriculum_of", lambda *a: small(read(*a)))
+    read = make.curriculum_of
+    monkeypatch.setattr(make, "curriculum_of", lambda *a: small(read(*a)))
     run = CliRunner().invoke
     out, data = str(tmp_path / "own.safetensors"), str(tmp_path / "data")
     trained = run(app, ["surrogate", "train", "--cell", str(own()), "--out", out, "--data", data, "--workers", "1"])
@@ -157,7 +158,7 @@ def test_an_own_cell_is_trained_and_evaluated_by_one_command_each(own, tmp_path,
     scores = json.loads(found.output.strip().splitlines()[-1])
     assert set(scores) == {"low", "high", "all"}
     assert scores["all"]["runs"] == 6
-    curriculum = making.curriculum_of(str(own()))
+    curriculum = make.curriculum_of(str(own()))
     fires = behaviour(load_neuron(out), curriculum, runs=1, duration_ms=200.0, long_ms=400.0).to_json()
     assert np.shape(fires["neuron_Hz"]) == np.shape(fires["surrogate_Hz"]) == (6, 3)
     assert max(map(max, fires["neuron_Hz"])) > 0
@@ -184,8 +185,8 @@ def test_an_own_cell_is_trained_and_evaluated_by_one_command_each(own, tmp_path,
 
 
 def test_a_cell_that_cannot_be_built_is_an_error_that_says_why(own, tmp_path, monkeypatch):
-    read = making.curriculum_of
-    monkeypatch.setattr(making, "curriculum_of", lambda *a: small(read(*a)))
+    read = make.curriculum_of
+    monkeypatch.setattr(make, "curriculum_of", lambda *a: small(read(*a)))
     cell = own(synapses=[SYNAPSES[0] | {"section_list": "tuft"}])
     command = ["surrogate", "train", "--cell", str(cell), "--out", str(tmp_path / "o"), "--data", str(tmp_path / "d")]
     found = CliRunner().invoke(app, [*command, "--workers", "1"])
@@ -196,11 +197,11 @@ def test_a_cell_that_cannot_be_built_is_an_error_that_says_why(own, tmp_path, mo
 
 def test_where_a_cell_s_files_lie_makes_no_difference(own, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    here, there = (making.curriculum_of(str(path)) for path in (own().relative_to(tmp_path), own()))
+    here, there = (make.curriculum_of(str(path)) for path in (own().relative_to(tmp_path), own()))
     simulators = [c.simulator(c.regimes[0]) for c in (here, there)]
     assert describe(simulators[0]) == describe(simulators[1])
     (tmp_path / "cell.swc").write_text(SWC.replace("210", "211"))
-    longer = making.curriculum_of("cell.json")
+    longer = make.curriculum_of("cell.json")
     assert describe(longer.simulator(longer.regimes[0])) != describe(simulators[1])
 
 

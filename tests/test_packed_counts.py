@@ -8,9 +8,9 @@ from scipy.signal import csd, welch
 
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import AI_RANGE, FULL_RANGE, BrunelNetwork
-from simulators.campaign import CampaignError, run_campaign
-from simulators.campaign_store import Campaign, write_packed
-from simulators.packed_counts import pack, unpack
+from simulators.campaigns.packed_counts import pack, unpack
+from simulators.campaigns.run import run_campaign
+from simulators.campaigns.store import Campaign, CampaignError, write_packed
 
 
 def correlated_counts(rng, rows=20, samples=1500, mean=300.0):

@@ -5,10 +5,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from surrogates.neurons.architectures.published import (
+    ARCHITECTURES,
+    CNNLSTM,
+    DETAILED_CELL,
+    DilatedWindow,
+    LinearWindow,
+)
+from surrogates.neurons.architectures.scaled import spikes
+from surrogates.neurons.architectures.tcn_lstm import TCNLSTM
 from surrogates.neurons.interface import Target
-from surrogates.neurons.published import ARCHITECTURES, CNNLSTM, DETAILED_CELL, DilatedWindow, LinearWindow
-from surrogates.neurons.scaled import spikes
-from surrogates.neurons.tcn_lstm import TCNLSTM
 
 REST = -65.0
 WINDOWED = [name for name in ARCHITECTURES if name != "TCNLSTM"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jaxtyping import TypeCheckError
 
-from inference.recordings import read_counts, read_recording, write_recording
+from inference.recordings.files import read_counts, read_recording, write_recording
 from simulators.recording import Recording
 
 DEPTHS = tuple(f"z = {-100 * k} um" for k in range(6))
@@ -202,7 +202,7 @@ def test_headers_that_promise_more_than_there_is(shape, tmp_path):
 
 
 def test_what_unpacks_to_too_much_is_refused_unopened(tmp_path, monkeypatch):
-    monkeypatch.setattr("inference.formats.LARGEST_BYTES", 10_000)
+    monkeypatch.setattr("inference.recordings.formats.LARGEST_BYTES", 10_000)
     for name, save in {"r.npz": np.savez_compressed, "r.npy": np.save, "r.csv": np.savetxt}.items():
         save(tmp_path / name, np.zeros((2, 5000)))
         assert "cut or downsample" in refused(read_recording, tmp_path / name, sampling_rate=1000, unit="mV")

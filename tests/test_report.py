@@ -13,9 +13,17 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from inference.estimate import Estimate
-from inference.features import SpectralFeatures
-from inference.figures import activity_figure, posterior_figure, quantity, spectra_figure, summary_figure, traces_figure
-from inference.report import share_inside, table_rows, write_report
+from inference.evaluation.predictive import share_inside
+from inference.features.spectra import SpectralFeatures
+from inference.reports.figures import (
+    activity_figure,
+    posterior_figure,
+    quantity,
+    spectra_figure,
+    summary_figure,
+    traces_figure,
+)
+from inference.reports.recording_page import table_rows, write_report
 from simulators.brunel.model import AI_RANGE
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording, Spikes
@@ -92,7 +100,7 @@ def drawn_page(tmp_path, monkeypatch):
 def page(drawn_page, monkeypatch):
     """The same without its figures, for tests of its words."""
     for kind in ("activity", "traces", "spectra", "posterior"):
-        monkeypatch.setattr(f"inference.report.{kind}_figure", lambda *_: Figure((0.1, 0.1)))
+        monkeypatch.setattr(f"inference.reports.recording_page.{kind}_figure", lambda *_: Figure((0.1, 0.1)))
     return drawn_page
 
 

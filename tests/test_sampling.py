@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from inference.sampling import curvature, importance_samples, nuts_samples
+from inference.fitting.sampling import curvature, importance_samples, nuts_samples
 
 MEAN = torch.tensor([0.5, 0.45, 2.0])
 ROOT = torch.tensor([[0.05, 0.0, 0.0], [0.02, 0.03, 0.0], [0.3, -0.2, 0.5]])

@@ -19,8 +19,8 @@ from simulators.cells.hnn import HNNCell
 from simulators.cells.inputs import PoissonSynapses
 from simulators.cells.point import PointCell
 from simulators.cells.simulator import CellSimulator
-from surrogates.cross_spectrum import Bands
-from surrogates.spectrum import SpectralEmulator
+from surrogates.spectra.cross_spectrum import Bands
+from surrogates.spectra.emulator import SpectralEmulator
 
 BRUNEL = BrunelNetwork(order=50, duration_ms=150.0, transient_ms=50.0)
 

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from inference.descent import Descent
-from inference.gradient import GradientFit
-from simulators.campaign import run_campaign
+from inference.estimators.gradient_fit import GradientFit
+from inference.fitting.descent import Descent
+from simulators.campaigns.run import run_campaign
 from simulators.fields.linear import LinearView, Weight
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
-from surrogates.cholesky_network import cholesky, expected_wishart_loss, whitened, wishart_loss
-from surrogates.cross_spectrum import Bands, cross_spectrum
-from surrogates.observation import SpectralModel
-from surrogates.spectrum import SpectralEmulator, factor_of
+from surrogates.spectra.cholesky import cholesky, expected_wishart_loss, whitened, wishart_loss
+from surrogates.spectra.cross_spectrum import Bands, cross_spectrum
+from surrogates.spectra.emulator import SpectralEmulator, factor_of
+from surrogates.spectra.likelihood import SpectralModel
 
 SPACE = ParameterSpace((Parameter("amplitude", "1", 1.0, 2.0), Parameter("coupling", "1", 0.2, 0.9)))
 BANDS = Bands(5.0, 485.0, 20.0)

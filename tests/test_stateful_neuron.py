@@ -7,11 +7,11 @@ import torch
 from simulators.cells.inputs import SynapticEvents
 from simulators.cells.point import AMPA, GABA, PointCell
 from simulators.cells.simulator import CellSimulator
-from surrogates.neurons.data import Runs
+from surrogates.neurons.architectures.memory import MEMORIES, LeakyMemory
+from surrogates.neurons.architectures.stateful import StatefulNeuron
 from surrogates.neurons.interface import Target
-from surrogates.neurons.memory import MEMORIES, LeakyMemory
-from surrogates.neurons.stateful import StatefulNeuron
-from surrogates.neurons.training import Schedule, free_running_error, train_neuron
+from surrogates.neurons.training.data import Runs
+from surrogates.neurons.training.loop import Schedule, free_running_error, train_neuron
 
 
 def network(outputs: int = 1, **settings) -> StatefulNeuron:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from surrogates.neurons.stateful import StatefulNeuron
-from surrogates.neurons.stepping import FrameEvents, Stepper
+from surrogates.neurons.architectures.stateful import StatefulNeuron
+from surrogates.neurons.stepping.stepper import FrameEvents, Stepper
 
 CONSTANTS = ((0.5, 5.0, 0.0), (1.0, 20.0, 0.0), (0.5, 5.0, -80.0), (1.98, 2.0, -90.0), (1.0, 200.0, -90.0))
 

@@ -15,13 +15,13 @@ from simulators import Simulator
 from simulators.cells.cell import Output
 from simulators.cells.inputs import DistinctMilliseconds, SynapticEvents
 from simulators.cells.point import AMPA, GABA
-from surrogates.neurons import stored
-from surrogates.neurons.curricula import CURRICULA
-from surrogates.neurons.data import simulate_runs
-from surrogates.neurons.evaluation import match_spikes
-from surrogates.neurons.published import CNNLSTM, LinearWindow
-from surrogates.neurons.stored import SurrogateSimulator, TrainedNeuron, load_neuron, shipped_neurons
-from surrogates.neurons.tcn_lstm import TCNLSTM
+from surrogates.neurons import trained as stored
+from surrogates.neurons.architectures.published import CNNLSTM, LinearWindow
+from surrogates.neurons.architectures.tcn_lstm import TCNLSTM
+from surrogates.neurons.measures.scores import match_spikes
+from surrogates.neurons.trained import SurrogateSimulator, TrainedNeuron, load_neuron, shipped_neurons
+from surrogates.neurons.training.curricula import CURRICULA
+from surrogates.neurons.training.data import simulate_runs
 from tests.test_stateful_neuron import network, some_events
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from inference.estimate import Estimate
-from inference.tables import estimates_table
+from inference.reports.tables import estimates_table
 from simulators.interface import Parameter, ParameterSpace
 
 SPACE = ParameterSpace((Parameter("J", "mV", 0.0, 1.0),))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from simulators.cells.detailed import DetailedCell, HocTemplate, Reconstruction
-from simulators.cells.parameters_json import read_parameters
+from simulators.cells.detailed.cell import DetailedCell, HocTemplate, Reconstruction
+from simulators.cells.detailed.parameters import read_parameters
 from tests.cell_files import ALLEN, ASC, BLUEPYOPT, CHANNELS, HOC, PASSIVE, SWC, VALUES, WHOLE, uniform
 
 

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from neuron_experiments.rows import Row, row_of
 from neuron_experiments.study import Study
-from surrogates.neurons.data import Runs
-from surrogates.neurons.evaluation import Matched, Scores, correlation, score, variance_explained
-from surrogates.neurons.experiments import drift
-from surrogates.neurons.published import WindowSurrogate
-from surrogates.neurons.stored import TrainedNeuron
+from surrogates.neurons.architectures.published import WindowSurrogate
+from surrogates.neurons.measures.experiments import drift
+from surrogates.neurons.measures.scores import Matched, Scores, correlation, score, variance_explained
+from surrogates.neurons.trained import TrainedNeuron
+from surrogates.neurons.training.data import Runs
 
 NAMES = {
     "LinearWindow": "linear",

@@ -8,9 +8,7 @@ from neuron_experiments.figure1 import percent, scores
 from neuron_experiments.rows import Row, row_of
 from neuron_experiments.study import Study
 from neuron_experiments.tasks import SHIFT_MV
-from surrogates.neurons.data import respond
-from surrogates.neurons.evaluation import correlation
-from surrogates.neurons.experiments import (
+from surrogates.neurons.measures.experiments import (
     agreement,
     balanced,
     deviation,
@@ -22,6 +20,8 @@ from surrogates.neurons.experiments import (
     scattered,
     trains,
 )
+from surrogates.neurons.measures.scores import correlation
+from surrogates.neurons.training.data import respond
 
 _MEAN_US = 2.5e-3
 _SDS_US = {"sd 1 nS": 1e-3, "variance .001 nS2": 1e-3**0.5 * 1e-3}

@@ -9,8 +9,15 @@ from neuron_experiments.rows import Row, row_of
 from neuron_experiments.study import Study
 from simulators.cells.cell import Cell
 from simulators.cells.inputs import DistinctMilliseconds, SynapticEvents
-from surrogates.neurons.evaluation import correlation
-from surrogates.neurons.experiments import Respond, coincidence_window_ms, firing_rates, in_neuron, together, trains
+from surrogates.neurons.measures.experiments import (
+    Respond,
+    coincidence_window_ms,
+    firing_rates,
+    in_neuron,
+    together,
+    trains,
+)
+from surrogates.neurons.measures.scores import correlation
 
 _SUBTHRESHOLD_NS = 1.6
 _SCALE = 0.9  # of the drive: NEURON then fires as often as published

@@ -12,9 +12,9 @@ import torch
 from neuron_experiments.figure1 import scores, spike_rows
 from neuron_experiments.rows import Row, row_of
 from neuron_experiments.study import Study, console, first_outputs
-from surrogates.neurons.data import join
-from surrogates.neurons.published import DETAILED_CELL
-from surrogates.neurons.stored import TrainedNeuron
+from surrogates.neurons.architectures.published import DETAILED_CELL
+from surrogates.neurons.trained import TrainedNeuron
+from surrogates.neurons.training.data import join
 
 _DATABASE = {"2/3": (94.2, 86.6, 90.7), "4": (74.5, 70.1, 74.5), "6": (67.0, 63.2, 63.5)}
 _NOT_HERE = "cell of a public database, which cannot be had here: not done"

@@ -15,11 +15,12 @@ from simulators.cells.cell import Cell, LiveCell, Output
 from simulators.cells.inputs import Synapse
 from simulators.cells.point import AMPA, GABA, PointCell
 from simulators.cells.simulator import CellSimulator
-from surrogates.indicators import gcamp6f, spikes_from_gcamp6f, voltage_dye, voltage_from_dye
-from surrogates.layers import CALCIUM_MS, DYE_MS, fit_firing, fit_indicator, fit_izhikevich
-from surrogates.neurons.data import Runs, respond
-from surrogates.neurons.evaluation import correlation, match_spikes, variance_explained
-from surrogates.neurons.experiments import conductances, events_of
+from surrogates.indicators.formulas import gcamp6f, spikes_from_gcamp6f, voltage_dye, voltage_from_dye
+from surrogates.indicators.izhikevich import fit_firing, fit_izhikevich
+from surrogates.indicators.networks import CALCIUM_MS, DYE_MS, fit_indicator
+from surrogates.neurons.measures.experiments import conductances, events_of
+from surrogates.neurons.measures.scores import correlation, match_spikes, variance_explained
+from surrogates.neurons.training.data import Runs, respond
 
 _BIN_MS = 0.5
 _SETTLED_MS = 20.0

@@ -6,7 +6,7 @@ from functools import partial
 from neuron_experiments.figure1 import scores, spike_rows
 from neuron_experiments.rows import Row, row_of
 from neuron_experiments.study import Study, first_outputs
-from surrogates.neurons.data import Runs, join
+from surrogates.neurons.training.data import Runs, join
 
 _PYRAMIDAL = "L5_poster"
 

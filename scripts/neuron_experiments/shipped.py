@@ -9,14 +9,14 @@ from rich.table import Table
 
 from neuron_experiments.figure1 import ACTIVE_MS
 from neuron_experiments.study import Study
-from simulators.campaign import run_campaign
+from simulators.campaigns.run import run_campaign
 from simulators.cells.simulator import CellSimulator
-from surrogates.neurons.curricula import CURRICULA
-from surrogates.neurons.data import Runs, join, read_runs
-from surrogates.neurons.evaluation import score
-from surrogates.neurons.experiments import Jittered
 from surrogates.neurons.interface import Response, Target
-from surrogates.neurons.stored import TrainedNeuron
+from surrogates.neurons.measures.experiments import Jittered
+from surrogates.neurons.measures.scores import score
+from surrogates.neurons.trained import TrainedNeuron
+from surrogates.neurons.training.curricula import CURRICULA
+from surrogates.neurons.training.data import Runs, join, read_runs
 
 _SEED = 3_000_000  # far from those of curricula and of the figures
 

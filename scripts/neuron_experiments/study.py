@@ -14,16 +14,17 @@ from rich.console import Console
 
 from neuron_experiments.tasks import TASKS
 from neuron_experiments.training import WINDOWS, Optimiser, train_published
-from simulators.campaign import run_campaign, versions
+from simulators.campaigns.run import run_campaign
 from simulators.cells.simulator import CellSimulator
-from surrogates.neurons.curricula import CURRICULA, VALIDATION, Curriculum
-from surrogates.neurons.data import Runs, join, read_runs
+from simulators.provenance import versions
+from surrogates.neurons.architectures.published import ARCHITECTURES, WindowSurrogate
+from surrogates.neurons.architectures.tcn_lstm import TCNLSTM
+from surrogates.neurons.assessment.against_cell import refuse_another
 from surrogates.neurons.interface import NeuronSurrogate, Response
-from surrogates.neurons.making import refuse_another
-from surrogates.neurons.published import ARCHITECTURES, WindowSurrogate
-from surrogates.neurons.stored import TrainedNeuron, load_neuron, shipped_neurons
-from surrogates.neurons.tcn_lstm import TCNLSTM
-from surrogates.neurons.training import train_neuron
+from surrogates.neurons.trained import TrainedNeuron, load_neuron, shipped_neurons
+from surrogates.neurons.training.curricula import CURRICULA, VALIDATION, Curriculum
+from surrogates.neurons.training.data import Runs, join, read_runs
+from surrogates.neurons.training.loop import train_neuron
 from surrogates.threads import one_thread
 
 # A file has no width of its own, and the tables need more than a terminal's.

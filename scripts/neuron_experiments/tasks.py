@@ -5,8 +5,8 @@ from dataclasses import replace
 from simulators.cells.hnn import HNNCell
 from simulators.cells.inputs import PoissonSynapses
 from simulators.cells.point import AMPA, GABA, NMDA, PointCell
-from surrogates.neurons.curricula import CURRICULA, Curriculum, Regime, scales
-from surrogates.neurons.training import Schedule
+from surrogates.neurons.training.curricula import CURRICULA, Curriculum, Regime, scales
+from surrogates.neurons.training.loop import Schedule
 
 POTASSIUM_S_PER_CM2 = 2e-3
 """Shifts by 10 mV then move V about as much as published; the published conductance is not told."""

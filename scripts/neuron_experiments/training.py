@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from surrogates.neurons.data import Runs, join
+from surrogates.neurons.architectures.published import WindowSurrogate
 from surrogates.neurons.interface import Target
-from surrogates.neurons.published import WindowSurrogate
+from surrogates.neurons.training.data import Runs, join
 from surrogates.weights import read_weights, write_weights
 
 RUNS, WINDOWS = 16, 4

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from simulators.cache import cache_folder
+from simulators.files import cache_folder
 
 _OWN = Path(__file__).parent / "mod"
 _SOURCES = (".mod", ".inc", ".h", ".hpp")

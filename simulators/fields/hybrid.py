@@ -15,7 +15,7 @@ from jaxtyping import Float, Integer
 from scipy.signal import lfilter
 
 from simulators.brunel.model import BrunelNetwork
-from simulators.fields.cells import CellModel, Morphology, neuron_session, template_cell
+from simulators.fields.cell_model import CellModel, Morphology, neuron_session, template_cell
 from simulators.fields.head import lead_field
 from simulators.fields.probes import POSTER_PROBE, Probe, ScalpElectrodes
 from simulators.recording import Recording, Spikes

@@ -22,11 +22,11 @@ import numpy as np
 from jaxtyping import Float
 
 from simulators.brunel.model import FULL_RANGE, POPULATIONS, BrunelNetwork
-from simulators.cache import cache_folder
-from simulators.fields.cells import CellModel, neuron_session, template_cell
+from simulators.fields.cell_model import CellModel, neuron_session, template_cell
 from simulators.fields.head import lead_field
 from simulators.fields.linear import LinearView, Weight
 from simulators.fields.probes import POSTER_PROBE, LaminarProbe, Probe
+from simulators.files import cache_folder
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 

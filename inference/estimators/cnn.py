@@ -1,0 +1,111 @@
+"""Point estimates by convolutional networks, with the spread of their errors on simulations kept aside."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inference.estimate import Estimate
+from inference.estimators.amortised import AmortisedEstimator
+from inference.estimators.spectral_networks import SpectralCNN, StasikCNN
+from inference.estimators.training_loop import Split, stored_state, train
+from inference.features.spectra import STASIK_FEATURES, SpectralFeatures
+from simulators.interface import ParameterSpace
+
+_NETWORKS: dict[str, type[StasikCNN | SpectralCNN]] = {"StasikCNN": StasikCNN, "SpectralCNN": SpectralCNN}
+
+
+def _squared_error(net: Any, x: Tensor, u: Tensor) -> Tensor:
+    return (net(x) - u).square().mean(1)
+
+
+@dataclass(eq=False)
+class CNNRegressor(AmortisedEstimator):
+    """Mean of an ensemble of networks trained on squared error.
+
+    Its samples are the estimate plus the errors made at the ``neighbours`` held-out simulations whose estimates lie
+    nearest: an empirical error distribution, honest on average around there, not a posterior.
+    """
+
+    kind: ClassVar[str] = "cnn"
+
+    features: SpectralFeatures = field(default_factory=SpectralFeatures)
+    network: type[StasikCNN | SpectralCNN] = SpectralCNN
+    epochs: int = 60
+    batch: int = 50
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    neighbours: int = 200
+
+    def _learn(self, splits: list[Split]) -> None:
+        self._nets, points, errors, losses = [], [], [], []
+        for member, data in enumerate(splits):
+            torch.manual_seed(data.seed)
+            net = self.network(data.x.shape[1], data.x.shape[2], len(self.parameters))
+            net.learn_scale(data.x)
+            trained = train(
+                net,
+                partial(_squared_error, net),
+                data,
+                epochs=self.epochs,
+                batch=self.batch,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                label=f"CNN {member + 1} of {self.members}" if self.progress else None,
+            )
+            self._nets.append(net)
+            losses.append(trained.loss)
+            with torch.no_grad():
+                points.append(net(data.x_validation).clamp(0, 1))
+            errors.append(data.u_validation - points[-1])
+        self._points, self._errors = torch.cat(points), torch.cat(errors)
+        self.about["validation_losses"] = losses
+
+    def _predict(self, x: Float[Tensor, "rows channels frequencies"]) -> Float[Tensor, "rows n_parameters"]:
+        with torch.no_grad():
+            return torch.stack([net(x) for net in self._nets]).mean(0).clamp(0, 1)
+
+    def _answer(self, x: Float[Tensor, "1 channels frequencies"]) -> Estimate:
+        point = self._predict(x)[0]
+        near = (self._points - point).square().sum(1).argsort()[: self.neighbours]
+        samples = (point + self._errors[near]).clamp(0, 1)
+        return Estimate(
+            self.parameters,
+            self.parameters.from_unit(point.numpy().astype(float)),
+            self.parameters.from_unit(samples.numpy().astype(float)),
+            "CNN",
+        )
+
+    def points(self, spectra: Float[np.ndarray, "rows channels frequencies"]) -> Float[np.ndarray, "rows n_parameters"]:
+        """Point estimates of many spectra at once, in physical units."""
+        unit = self._predict(torch.as_tensor(spectra, dtype=torch.float32))
+        return self.parameters.from_unit(unit.numpy().astype(float))
+
+    def _settings(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        tensors = {k: v for i, net in enumerate(self._nets) for k, v in stored_state(net, f"{i}.").items()}
+        tensors |= {"points": self._points, "errors": self._errors}
+        settings = {
+            "network": self.network.__name__,
+            "neighbours": self.neighbours,
+            "frequencies": len(self.features.frequencies),
+        }
+        return settings, tensors
+
+    def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        self.neighbours = int(settings["neighbours"])
+        self._points, self._errors = tensors["points"], tensors["errors"]
+        self._nets = []
+        for i in range(self.members):
+            net = _NETWORKS[settings["network"]](len(self.channels), settings["frequencies"], len(self.parameters))
+            net.load_state_dict({k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")})
+            self._nets.append(net.eval())
+
+
+def stasik_regressor(parameters: ParameterSpace, **settings: Any) -> CNNRegressor:
+    """Features, network, loss and batch of Stasik et al.; the learning rate follows one cycle, as everywhere here."""
+    published: dict[str, Any] = {"network": StasikCNN, "members": 1, "batch": 100, "weight_decay": 0.0}
+    return CNNRegressor(parameters, STASIK_FEATURES, **(published | settings))

@@ -1,0 +1,215 @@
+"""Fits by gradient descent through the spectral emulator, as an estimator that is trained, saved and loaded."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from inference.estimate import Estimate
+from inference.estimators.base import BaseEstimator
+from inference.features.spectra import SpectralFeatures
+from inference.fitting.descent import CLOSE, Descent
+from simulators.fields.linear import LinearView
+from simulators.interface import ParameterSpace
+from simulators.recording import Recording
+from surrogates.spectra.cholesky import SpreadNetwork, fit_spread, loaded
+from surrogates.spectra.emulator import SpectralEmulator
+from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
+from surrogates.threads import one_thread
+
+_PATIENCE = 5  # times the iterations of a descent, where fits are held against the truth
+_UNSEEN = 1e-6  # of the power; what a transform of finite length leaves of a simulation is a hundredth of it
+_BETTER = 3.0  # times less power unseen: another order of channels is the right one
+_MOST_SWAPPED = 16  # channels; of more, not every pair is tried
+
+
+@dataclass(eq=False)
+class GradientFit(BaseEstimator):
+    """Theta by gradient descent through the emulator's spectra, as an instrument sees them.
+
+    The posterior is the likelihood's at a temperature that simulations held out of the emulator's training set. For
+    another model with a likelihood see ``Descent.estimate``.
+    """
+
+    kind: ClassVar[str] = "gradient"
+
+    model: SpectralModel
+    features: SpectralFeatures = field(default_factory=SpectralFeatures)
+    descent: Descent = field(default_factory=Descent)
+    validation_fraction: float = 0.15
+    about: dict[str, Any] = field(default_factory=dict, init=False)
+    channels: tuple[str, ...] = field(default=(), init=False)
+    unit: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        self._temperature: SpreadNetwork | None = None
+        if self.model.emulator.channels:
+            self._ready()
+
+    @property
+    def parameters(self) -> ParameterSpace:  # type: ignore[override]
+        return self.model.parameters
+
+    def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self:
+        """Learn from recordings of the emulator's channels (before the instrument, if there is one) simulated at theta.
+
+        A share of them, chosen by the descent's seed, is held out to learn how large errors are; the others train the
+        emulator, unless it is trained already. Raises ValueError as ``SpectralEmulator.fit``.
+        """
+        self.parameters.check_simulations(theta, len(recordings))
+        order = np.random.default_rng(self.descent.seed).permutation(len(theta))
+        held, kept = np.split(order, [max(20, round(self.validation_fraction * len(theta)))])
+        if not self.model.emulator.channels:
+            self.model.emulator.fit(theta[kept], [recordings[i] for i in kept])
+        self._ready()
+        self.about["trained_sd"] = self.model.sd_range(theta)
+        self.about["simulations"] = len(theta)
+        with one_thread():
+            self._calibrate(theta[held], [recordings[i] for i in held])
+        return self
+
+    def _calibrate(self, theta: Float[np.ndarray, "held n_parameters"], recordings: Sequence[Recording]) -> None:
+        """Learn from simulations held out how much larger errors are than the likelihood says, as a function of u.
+
+        The emulator's own error, and what a Wishart distribution does not say of spectra, enter here.
+        """
+        view, names = self.model.view, self.parameters.names
+        if view is not None:
+            recordings = [
+                view.observe(r, dict(zip(names, t, strict=True))) for r, t in zip(recordings, theta, strict=True)
+            ]
+        each = [self.model.observe(r) for r in recordings]
+        data = ObservedSpectrum.stacked(each)
+        truth = torch.as_tensor(self.parameters.to_unit(theta)).float()
+        nuisances = torch.stack([self.model.first_nuisances(one) for one in each])
+        # In a flat valley a short descent stays near the truth, and errors look too small.
+        patient = replace(self.descent, iterations=_PATIENCE * self.descent.iterations)
+        variables, losses = patient.descend(self.model, truth.clamp(CLOSE, 1 - CLOSE), nuisances, data)
+        error = variables[:, : len(names)] - truth
+        information = torch.stack([self.model.information(u, q, data) for u, q in zip(truth, nuisances, strict=True)])
+        squared = torch.einsum("ni,nij,nj->n", error, information, error) / len(names)
+
+        def loss(temperature: Tensor) -> Tensor:
+            return (temperature.log() + squared[:, None] / temperature)[:, 0]
+
+        self._temperature = fit_spread(truth, squared.mean()[None], loss, self.descent.seed)
+        self.about["temperature"] = float(squared.mean())
+        explained = [self.model.expected_loss(v[: len(names)], data) for v in variables]
+        misfits = losses.numpy() - explained
+        self.about["misfit_99"] = float(np.quantile(misfits, 0.99))
+        self.about["misfit_samples"] = float(data.samples.mean())
+
+    def _ready(self) -> None:
+        source = self.model.view or self.model.emulator
+        self.channels, self.unit = source.channels, source.unit
+        self.about = dict(self.model.emulator.about)
+
+    def estimate(self, recording: Recording) -> Estimate:
+        """Parameters of a recording. Raises ValueError if it cannot be made to match the model's channels."""
+        recording = self.ready(recording)
+        with one_thread():
+            data = self.model.observe(recording)
+            modes = self.descent.modes(self.model, data)
+            u = modes.variables[:1, : len(self.parameters)]
+            with torch.no_grad():
+                # Errors that the edges of the range keep small do not make the likelihood sharper than it is.
+                temperature = max(1.0, float(self._temperature(u))) if self._temperature else 1.0
+            estimate = self.descent.around(self.model, modes, data, temperature)
+            misfit = float(modes.losses[0]) - self.model.expected_loss(u[0], data)
+            share = float(self.model.unseen(recording, [range(len(self.channels))])[0])
+        doubts = (*self._unexplained(misfit, data, share), *self._unseen(recording, share))
+        return replace(estimate, warnings=(*doubts, *estimate.warnings))
+
+    def _unexplained(self, misfit: float, data: ObservedSpectrum, share: float) -> tuple[str, ...]:
+        """Warnings of spectra that the model hardly makes. share: of the power, in patterns that no source makes."""
+        # What the emulator gets wrong adds up over a longer recording, as does what a wrong model gets wrong.
+        longer = float(data.samples.mean()) / self.about.get("misfit_samples", np.inf)
+        worst = self.about.get("misfit_99", np.inf) * max(1.0, longer)
+        if misfit <= worst:
+            return ()
+        if self.model.floor and share < _UNSEEN:
+            return (
+                f"the channels have hardly any noise of their own ({share:.1g} of the power), too little for its "
+                f"spectrum to be fitted: estimate without it (leave --noise out)",
+            )
+        return (
+            f"no parameters in the range explain this recording: at the best fit its spectra are {misfit:.3g} nats "
+            f"less likely than the model's own, those of 99 % of simulations as long at most {worst:.3g}; do not trust "
+            f"the estimate",
+        )
+
+    def _unseen(self, recording: Recording, share: float) -> tuple[str, ...]:
+        """Warnings of patterns over the channels that no source makes: swapped channels, or noise not reckoned with."""
+        if share < _UNSEEN:
+            return ()
+        found = f"{share:.2g} of the recording's power lies in patterns over its channels that no network makes"
+        orders = _other_orders(len(self.channels))
+        shares = self.model.unseen(recording, orders)
+        if orders and shares.min() < share / _BETTER:
+            names = ", ".join(recording.channels[i] for i in orders[int(shares.argmin())])
+            return (
+                f"{found}, in the order {names} only {shares.min():.2g}: channels seem to be swapped; reorder them",
+            )
+        if self.model.floor:
+            return ()
+        return (
+            f"{found}: they have noise of their own, or lie elsewhere than the probe's; fit the noise along with "
+            f"'circuitsbi infer --noise', or with_nuisances(floor=True)",
+        )
+
+    def best_fit(self, recording: Recording) -> Float[np.ndarray, " n_parameters"]:
+        """Theta of the highest posterior density, in physical units."""
+        recording = self.ready(recording)
+        with one_thread():
+            modes = self.descent.modes(self.model, self.model.observe(recording))
+        return self.parameters.from_unit(modes.variables[0, : len(self.parameters)].numpy().astype(float))
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        settings, tensors = self.model.emulator.state()
+        if self._temperature:
+            tensors |= {f"temperature.{k}": v.half() for k, v in self._temperature.state_dict().items()}
+        view = self.model.view
+        header: dict[str, Any] = {
+            "emulator": settings,
+            "fit": asdict(self.descent) | {"validation_fraction": self.validation_fraction},
+            "model": {"gain": self.model.gain, "floor": self.model.floor},
+            "view": None,
+        }
+        if view is not None:
+            tensors["kernels"] = torch.as_tensor(view.kernels)
+            header["view"] = view.to_json()
+        return header, tensors
+
+    @classmethod
+    def _restored(
+        cls, parameters: ParameterSpace, features: SpectralFeatures, header: dict[str, Any], tensors: dict[str, Tensor]
+    ) -> Self:
+        view = None if header["view"] is None else LinearView.from_json(header["view"], tensors["kernels"].numpy())
+        model = SpectralModel(SpectralEmulator.restored(header["emulator"], tensors), view, **header["model"])
+        settings = dict(header["fit"])
+        fraction = settings.pop("validation_fraction")
+        fit = cls(model, features, Descent(**settings), fraction)
+        fit._temperature = loaded(SpreadNetwork(len(parameters), torch.ones(1)), "temperature.", tensors)
+        return fit
+
+    def with_nuisances(self, gain: bool | None = None, floor: bool | None = None) -> "GradientFit":
+        """The same fit for recordings of unknown ``gain``, or with a noise ``floor``; nothing is trained again.
+
+        None leaves as it is what the fit assumes.
+        """
+        gain, floor = (self.model.gain if gain is None else gain), (self.model.floor if floor is None else floor)
+        other = replace(self, model=replace(self.model, gain=gain, floor=floor))
+        other.about, other._temperature = dict(self.about), self._temperature
+        return other
+
+
+def _other_orders(n: int) -> list[list[int]]:
+    """The reverse, and, of few channels, any two swapped."""
+    pairs = combinations(range(n if n <= _MOST_SWAPPED else 0), 2)
+    swaps = ([b if i == a else a if i == b else i for i in range(n)] for a, b in pairs)
+    return [list(range(n))[::-1], *swaps] if n > 1 else []

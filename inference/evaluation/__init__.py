@@ -1,0 +1,1 @@
+"""Numbers on trust: scores on known parameters, the best possible, calibration, posterior predictive checks."""

@@ -1,0 +1,57 @@
+"""Posterior predictive: what recordings would the estimated parameters give?"""
+
+import numpy as np
+from jaxtyping import Float
+
+from inference.estimate import Estimate
+from inference.features.spectra import SpectralFeatures
+from simulators.campaigns.run import local_pool, simulate_rows
+from simulators.interface import ForwardModel, Simulator
+
+
+def predictive_spectra(
+    estimate: Estimate,
+    simulator: Simulator,
+    forward_model: ForwardModel,
+    features: SpectralFeatures,
+    draws: int,
+    rng: np.random.Generator,
+    workers: int = 2,
+) -> Float[np.ndarray, "draws channels frequencies"]:
+    """Spectra of recordings simulated at draws from an estimate's samples; draws whose simulation fails are left out.
+
+    Raises ValueError if the estimate has no samples, or no simulation succeeds.
+    """
+    if estimate.samples is None:
+        raise ValueError(f"{estimate.method} has no samples to simulate from")
+    theta = estimate.samples[rng.integers(len(estimate.samples), size=draws)]
+    seeds = np.random.SeedSequence(int(rng.integers(2**63))).spawn(draws)
+    jobs = [[(i, theta[i], seeds[i])] for i in range(draws)]
+    with local_pool(workers) as pool:
+        rows = [row for done in pool.map(simulate_rows, [simulator] * draws, jobs) for row in done]
+    spectra = []
+    for row in rows:
+        if row.recording is not None and not row.recording.is_silent():
+            spectra.append(features(forward_model.observe(row.recording, theta[row.number])))
+    if not spectra:
+        raise ValueError(f"none of {draws} posterior predictive simulations succeeded; the first: {rows[0].reason}")
+    return np.stack(spectra)
+
+
+def share_inside(
+    observed: Float[np.ndarray, "channels frequencies"], predictive: Float[np.ndarray, "draws _channels _frequencies"]
+) -> tuple[float, float]:
+    """Share of the observed spectrum inside the band of the predictive ones; and the share expected of so few draws.
+
+    Of n draws a band from the 5 % to the 95 % quantile holds 0.9 (n - 1) / (n + 1) of further ones. Raises ValueError
+    where the shapes do not fit.
+    """
+    if predictive.shape[1:] != observed.shape:
+        raise ValueError(f"predictive spectra have shape {predictive.shape}; expected (draws, *{observed.shape})")
+    low, high = np.quantile(predictive, BAND, axis=0)
+    n = len(predictive)
+    return float(np.mean((observed >= low) & (observed <= high))), (BAND[1] - BAND[0]) * (n - 1) / (n + 1)
+
+
+BAND = (0.05, 0.95)
+"""Quantiles of the posterior predictive band."""

@@ -1,0 +1,1 @@
+"""What an estimator sees of a recording."""

@@ -1,0 +1,1 @@
+"""Search for the parameters of one recording: gradient descent with many starts, sampling."""

@@ -1,0 +1,146 @@
+"""Fits of theta through any differentiable model: multi-start descent, and the posterior around the best fit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from scipy.stats import qmc
+from torch import Tensor
+
+from inference.estimate import Estimate
+from inference.fitting.sampling import Drawn, importance_samples, nuts_samples
+from simulators.interface import ParameterSpace
+from simulators.recording import Recording
+from surrogates.threads import one_thread
+
+CLOSE = 0.01  # of the unit cube: a fit nearer to an edge than this is said to lie on it
+_LOW_SAMPLES = 100  # effective ones
+_APART = 0.05  # of the unit cube: optima nearer to each other are one
+_NEARLY_AS_GOOD = 10.0  # nats
+
+
+@runtime_checkable
+class DifferentiableModel(Protocol):
+    """A surrogate through which theta can be fitted.
+
+    ``observe`` reduces a recording to data; ``loss`` is its negative log posterior density in nats, up to a constant,
+    for batches of u (theta in the unit cube), of ``n_components`` latent variables that are unit normal a priori and of
+    ``n_nuisances`` others, which start at ``first_nuisances``. It must be differentiable in all of them.
+    """
+
+    @property
+    def parameters(self) -> ParameterSpace: ...
+
+    @property
+    def n_components(self) -> int: ...
+
+    @property
+    def n_nuisances(self) -> int: ...
+
+    def observe(self, recording: Recording) -> Any: ...
+
+    def first_nuisances(self, data: Any) -> Float[Tensor, " nuisances"]: ...
+
+    def loss(
+        self,
+        u: Float[Tensor, "batch n_parameters"],
+        components: Float[Tensor, "batch components"],
+        nuisances: Float[Tensor, "batch nuisances"],
+        data: Any,
+    ) -> Float[Tensor, " batch"]: ...
+
+
+class Modes(NamedTuple):
+    """The best fit and others nearly as good elsewhere (u, components and nuisances); the loss of each."""
+
+    variables: Float[Tensor, "modes variables"]
+    losses: Float[Tensor, " modes"]
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Adam from ``starts`` places at once (a Sobol sequence), then ``draws`` samples of the posterior.
+
+    posterior: "laplace" corrects the normal distribution of the fit's curvature by importance sampling; "nuts" runs
+    pyro's No-U-Turn sampler from the fit (many seconds). Raises ValueError for another one.
+    """
+
+    starts: int = 8
+    iterations: int = 120
+    learning_rate: float = 0.1
+    posterior: Literal["laplace", "nuts"] = "laplace"
+    draws: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.posterior not in ("laplace", "nuts"):
+            raise ValueError(f"posterior is '{self.posterior}'; choose 'laplace' or 'nuts'")
+
+    def estimate(self, model: DifferentiableModel, recording: Recording) -> Estimate:
+        """Parameters of a recording; the point is the posterior mean. Raises ValueError as ``modes``."""
+        with one_thread():
+            data = model.observe(recording)
+            return self.around(model, self.modes(model, data), data)
+
+    def around(self, model: DifferentiableModel, modes: Modes, data: Any, temperature: float = 1.0) -> Estimate:
+        """The posterior around modes that were found, of the likelihood to the power of 1 / ``temperature``."""
+        n, size = len(model.parameters), model.n_components
+
+        def loss(w: Tensor) -> Tensor:
+            return model.loss(w[:, :n], w[:, n : n + size], w[:, n + size :], data) / temperature
+
+        sample = nuts_samples if self.posterior == "nuts" else importance_samples
+        drawn = sample(loss, modes.variables, n, self.draws, self.seed)
+        samples = model.parameters.from_unit(drawn.samples[:, :n].numpy().astype(float))
+        cautions = tuple(self._cautions(model.parameters, modes.variables[0], drawn))
+        return Estimate(model.parameters, samples.mean(0), samples, "gradient fit", cautions)
+
+    def _cautions(self, parameters: ParameterSpace, mode: Tensor, drawn: Drawn) -> Iterator[str]:
+        if drawn.effective < _LOW_SAMPLES:
+            yield (
+                f"the posterior is far from normal: its {self.draws} draws are worth {drawn.effective:.0f}; "
+                f"NUTS would sample it, in Python: GradientFit with Descent(posterior='nuts')"
+            )
+        edge = [p.name for p, v in zip(parameters, mode, strict=False) if min(v, 1 - v) < CLOSE]
+        if edge:
+            yield f"the best fit lies at the edge of the range of {', '.join(edge)}"
+
+    def modes(self, model: DifferentiableModel, data: Any) -> Modes:
+        """Where the descent ends, the best first. Raises ValueError where no start has a finite loss."""
+        n = len(model.parameters)
+        u = torch.as_tensor(qmc.Sobol(n, seed=self.seed).random(self.starts)).float() * 0.9 + 0.05
+        variables, losses = self.descend(model, u, model.first_nuisances(data).repeat(self.starts, 1), data)
+        if not losses.isfinite().any():
+            raise ValueError("no start of the fit has a finite likelihood; is the recording of the model's kind?")
+        order = losses.nan_to_num(torch.inf).argsort().tolist()
+        kept = [order[0]]
+        for i in order[1:]:
+            apart = all(float((variables[i] - variables[k])[:n].abs().max()) > _APART for k in kept)
+            if apart and losses[i] < losses[order[0]] + _NEARLY_AS_GOOD:
+                kept.append(i)
+        return Modes(variables[kept], losses[kept])
+
+    def descend(
+        self,
+        model: DifferentiableModel,
+        u: Float[Tensor, "starts n_parameters"],
+        nuisances: Float[Tensor, "starts nuisances"],
+        data: Any,
+    ) -> tuple[Float[Tensor, "starts variables"], Float[Tensor, " starts"]]:
+        """Where Adam ends from each start (u, components and nuisances), and the loss there."""
+        logits = torch.logit(u).requires_grad_()
+        components = torch.zeros(len(u), model.n_components).requires_grad_()
+        nuisances = nuisances.clone().requires_grad_()
+        optimiser = torch.optim.Adam([logits, components, nuisances], self.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.iterations, self.learning_rate / 50)
+        for _ in range(self.iterations):
+            optimiser.zero_grad()
+            model.loss(torch.sigmoid(logits), components, nuisances, data).sum().backward()
+            optimiser.step()
+            schedule.step()
+        with torch.no_grad():
+            u = torch.sigmoid(logits)
+            losses = model.loss(u, components, nuisances, data)
+            return torch.cat([u, components, nuisances], 1), losses

@@ -1,0 +1,1 @@
+"""From a file to a recording that an estimator can answer for."""

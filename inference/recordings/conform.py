@@ -1,0 +1,171 @@
+"""A Recording -> one that an estimator can answer for, or a ValueError that says what to do."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import Float, Real
+from scipy.signal import filtfilt, firwin, iirnotch, resample_poly
+
+from inference.features.spectra import SpectralFeatures
+from simulators.recording import Recording
+
+VOLT_EXPONENTS = {"V": 0, "mV": -3, "uV": -6, "µV": -6, "μV": -6, "nV": -9}
+"""Units of voltage as powers of ten; the micro sign and the Greek letter are two characters that look alike."""
+
+SAME_RATE = 1e-3
+"""Relative difference of two sampling rates that counts as none."""
+
+_FILTER_REACH = 100  # samples of the new rate on either side: the response falls within 2 % of its Nyquist frequency
+_UNIT_MISTAKE = 1.5  # orders of magnitude beyond all of training; a wrong unit makes three or six
+
+
+def to_unit(recording: Recording, unit: str) -> Recording:
+    """The same recording in another unit of voltage. Raises ValueError where there is no way from one to the other."""
+    if recording.unit == unit:
+        return recording
+    for name in (recording.unit, unit):
+        if name not in VOLT_EXPONENTS:
+            known = ", ".join(dict.fromkeys(u.replace("µ", "u").replace("μ", "u") for u in VOLT_EXPONENTS))
+            raise ValueError(
+                f"cannot convert '{recording.unit}' to '{unit}': '{name}' is none of {known}; name the unit"
+            )
+    factor = 10.0 ** (VOLT_EXPONENTS[recording.unit] - VOLT_EXPONENTS[unit])
+    return replace(recording, values=recording.values * factor, unit=unit)
+
+
+def resampled(recording: Recording, sampling_rate: float) -> Recording:
+    """The same recording at a lower sampling rate (Hz), low-pass filtered below 98 % of its Nyquist frequency.
+
+    Raises ValueError for a higher rate: what was not recorded cannot be added.
+    """
+    if abs(recording.sampling_rate / sampling_rate - 1) <= SAME_RATE:
+        return recording
+    if recording.sampling_rate < sampling_rate:
+        raise ValueError(
+            f"the recording is sampled at {recording.sampling_rate:g} Hz and holds nothing above "
+            f"{recording.sampling_rate / 2:g} Hz; {sampling_rate:g} Hz are needed: record at that rate or higher, "
+            f"or train an estimator for a lower rate"
+        )
+    ratio = Fraction(recording.sampling_rate / sampling_rate).limit_denominator(1000)
+    up, down = ratio.denominator, ratio.numerator
+    lowpass = firwin(2 * _FILTER_REACH * down + 1, 1 / down, window=("kaiser", 5.0))
+    values = resample_poly(recording.values.astype(float), up, down, axis=1, window=lowpass, padtype="line")
+    transient = math.ceil(recording.transient * up / down)
+    return Recording(values, recording.sampling_rate * up / down, recording.unit, recording.channels, transient)
+
+
+def notched(recording: Recording, hertz: float) -> Recording:
+    """The same recording without a line at ``hertz`` and its multiples, each filtered out 1 Hz wide, without delay.
+
+    Raises ValueError for a frequency that the recording cannot hold, and for values that are not finite.
+    """
+    nyquist = recording.sampling_rate / 2
+    if not 0 < hertz < nyquist:
+        raise ValueError(f"there is no line of {hertz:g} Hz in a recording sampled at {recording.sampling_rate:g} Hz")
+    _check_gaps(recording)
+    values = recording.values.astype(float)
+    for line in np.arange(hertz, nyquist - 1, hertz):
+        values = filtfilt(*iirnotch(line, line, recording.sampling_rate), values, axis=1)
+    return recording.with_values(values)
+
+
+def matched(
+    recording: Recording,
+    features: SpectralFeatures,
+    channels: Sequence[str],
+    unit: str,
+    *,
+    trained_sd: Float[np.ndarray, "2 channels"] | None = None,
+) -> Recording:
+    """A recording made ready for an estimator trained with ``features`` on ``channels`` in ``unit``.
+
+    It is put into the estimator's order of channels where the names are the same, converted to its unit, and resampled
+    to its rate if it has a higher one. Relative features need no unit. trained_sd: (2, channels), lowest and highest
+    standard deviation in training, in ``unit``; an amplitude thirty times beyond them is taken for a wrong unit.
+
+    Raises ValueError, each saying what to do, for another number of channels, gaps, flat channels, a lower sampling
+    rate, fewer samples than one segment, an unknown unit, or an amplitude off by a factor such as 1,000.
+    """
+    recording = _ordered(recording, tuple(channels))
+    _check_gaps(recording)
+    _check_flat(recording)
+    recording = resampled(recording, features.sampling_rate)
+    _check_length(recording, features)
+    if features.relative:
+        return recording
+    recording = to_unit(recording, unit)
+    if trained_sd is not None:
+        _check_amplitude(recording, trained_sd)
+    return recording
+
+
+def _ordered(recording: Recording, channels: tuple[str, ...]) -> Recording:
+    """In the order of ``channels`` if these are its names; as it is if it has as many under other names."""
+    n = recording.values.shape[0]
+    if n != len(channels):
+        if recording.values.shape[1] == len(channels) and n > len(channels):
+            raise ValueError(transposed(recording.values))
+        trained_for = f"{channels[0]} ... {channels[-1]}" if len(channels) > 1 else channels[0]
+        raise ValueError(
+            f"recording has {n} channel{'s' * (n != 1)}; this estimator was trained for {len(channels)} "
+            f"({trained_for}). Pick as many with --channels, or train another with 'circuitsbi train --probe ...'"
+        )
+    if recording.channels == channels or sorted(recording.channels) != sorted(set(channels)):
+        return recording
+    order = [recording.channels.index(name) for name in channels]
+    return replace(recording, values=recording.values[order], channels=channels)
+
+
+def _check_gaps(recording: Recording) -> None:
+    bad = ~np.isfinite(recording.values)
+    if bad.any():
+        where = [
+            f"{name} ({row.sum()}, the first at {recording.times_ms[row.argmax()]:g} ms)"
+            for name, row in zip(recording.channels, bad, strict=True)
+            if row.any()
+        ]
+        raise ValueError(
+            f"{bad.sum()} values are not finite: {', '.join(where)}; cut the recording to a stretch without gaps, "
+            f"or interpolate them"
+        )
+
+
+def _check_flat(recording: Recording) -> None:
+    flat = np.ptp(recording.steady, axis=1) == 0
+    if flat.any():
+        names = ", ".join(name for name, f in zip(recording.channels, flat, strict=True) if f)
+        raise ValueError(
+            f"channel {names} never changes: disconnected, or the reference itself? Leave it out and train an "
+            f"estimator for the remaining channels, or interpolate it from its neighbours"
+        )
+
+
+def _check_length(recording: Recording, features: SpectralFeatures) -> None:
+    samples = recording.steady.shape[1]
+    if samples < features.segment_samples:
+        raise ValueError(
+            f"the recording has {samples} samples ({recording.duration_ms:g} ms) at {recording.sampling_rate:g} Hz, "
+            f"one segment needs {features.segment_samples}; give at least {features.segment_ms:g} ms, better seconds"
+        )
+
+
+def _check_amplitude(recording: Recording, trained_sd: Float[np.ndarray, "2 channels"]) -> None:
+    sd = recording.steady.std(axis=1)
+    ratio = float(np.median(sd / np.clip(sd, *trained_sd)))
+    orders = math.log10(ratio)
+    if abs(orders) >= _UNIT_MISTAKE:
+        suspect = 3 * max(1, round(abs(orders) / 3))
+        size, end = ("larger", "largest") if orders > 0 else ("smaller", "smallest")
+        raise ValueError(
+            f"the recording's amplitude is {ratio:.2g} times the {end} of the training simulations, as if it were "
+            f"{size} by 10^{suspect} than '{recording.unit}' says; check its unit (V, mV, uV) and the amplifier's "
+            f"gain. If the gain is unknown, use an estimator with relative features"
+        )
+
+
+def transposed(values: Real[np.ndarray, "rows columns"]) -> str:
+    """What to say of values that have the shape of samples x channels."""
+    return f"shape {values.shape} looks like samples x channels; transpose it to channels x samples (values.T)"

@@ -1,0 +1,1 @@
+"""One request end to end: train, infer, put to the test, demonstrate."""

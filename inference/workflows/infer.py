@@ -1,0 +1,69 @@
+"""Many recordings at once: one row for each recording, window and method; what failed is a row that says why."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import track
+
+from inference.estimators.base import BaseEstimator
+from inference.recordings.conform import notched
+from inference.recordings.files import read_recording
+from inference.recordings.quality import doubts
+from inference.reports.answers import Answer
+from simulators.recording import Recording
+
+if TYPE_CHECKING:
+    pass
+
+
+def infer_all(
+    paths: Sequence[Path],
+    estimators: Sequence[BaseEstimator],
+    window_s: float | None = None,
+    notch: float | None = None,
+    progress: bool = True,
+    **reading: Any,
+) -> Iterator[Answer]:
+    """Answers of every estimator for every window of every file; ``reading`` goes to ``read_recording``.
+
+    window_s: length of windows that follow each other; None takes a recording as one. notch: line noise to filter out
+    before (Hz). Raises ValueError for a window that is not positive; whatever is wrong with a file or a window is its
+    answer's reason.
+    """
+    if window_s is not None and not window_s > 0:
+        raise ValueError(f"windows of {window_s:g} s hold nothing; give a positive length")
+    for path in track(paths, "recordings", disable=not progress, transient=True):
+        try:
+            recording = read_recording(path, **reading)
+            pieces = list(windows(recording if notch is None else notched(recording, notch), window_s))
+        except (ValueError, ImportError, OSError) as error:
+            yield Answer(str(path), 0, 0.0, "", None, str(error))
+            continue
+        for number, (start_s, piece) in enumerate(pieces):
+            about = doubts(piece)
+            for estimator in estimators:
+                estimate, reason = None, ""
+                try:
+                    estimate = estimator.estimate(piece)
+                except ValueError as error:
+                    reason = str(error)
+                yield Answer(str(path), number, start_s, estimator.kind, estimate, reason, about)
+
+
+def windows(recording: Recording, window_s: float | None) -> Iterator[tuple[float, Recording]]:
+    """Start (s) and recording of each whole window after the transient. Raises ValueError where not one fits."""
+    if window_s is None:
+        yield 0.0, recording
+        return
+    samples = round(window_s * recording.sampling_rate)
+    whole = recording.steady.shape[1] // samples if samples else 0
+    if not whole:
+        raise ValueError(
+            f"no window of {window_s:g} s fits into the recording of {recording.duration_ms / 1e3:g} s; "
+            f"give a shorter one"
+        )
+    for i in range(whole):
+        values = recording.steady[:, i * samples : (i + 1) * samples]
+        yield i * samples / recording.sampling_rate, replace(recording, values=values, transient=0)

@@ -1,0 +1,1 @@
+"""A user's own cell, from its files."""

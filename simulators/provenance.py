@@ -1,0 +1,39 @@
+"""What made a result: configurations as JSON, and the versions of the libraries behind it."""
+
+import dataclasses
+import os
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_VERSIONED = ("circuitsbi", "numpy", "numba", "nest-simulator", "neuron", "torch", "sbi")
+
+
+def describe(thing: Any) -> Any:
+    """A configuration object as plain JSON values, dataclasses with their class name."""
+    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+        fields = {f.name: describe(getattr(thing, f.name)) for f in dataclasses.fields(thing)}
+        return {"class": type(thing).__qualname__, **fields}
+    if isinstance(thing, list | tuple):
+        return [describe(x) for x in thing]
+    if isinstance(thing, dict):
+        return {str(k): describe(v) for k, v in thing.items()}
+    if isinstance(thing, np.ndarray | np.generic):
+        return thing.tolist()
+    if isinstance(thing, os.PathLike):
+        # Where a file lies makes no difference; who depends on its content describes that too.
+        return Path(thing).name
+    return thing
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that results depend on."""
+    found = {}
+    for name in _VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

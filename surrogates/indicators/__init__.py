@@ -1,0 +1,1 @@
+"""What sits on a neuron: Izhikevich's neuron, calcium and voltage indicators."""

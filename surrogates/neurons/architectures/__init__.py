@@ -1,0 +1,1 @@
+"""Networks that stand in for a neuron: published ones, and our own."""

@@ -1,0 +1,1 @@
+"""A surrogate held against its cell."""

@@ -1,0 +1,1 @@
+"""Surrogate neurons frame by frame, compiled."""

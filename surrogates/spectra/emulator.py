@@ -1,0 +1,336 @@
+"""A differentiable emulator: from a network's parameters to the cross-spectral matrix of its populations' activity."""
+
+import hashlib
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float
+from rich.progress import track
+from torch import Tensor, nn
+
+from simulators.interface import ParameterSpace
+from simulators.provenance import versions
+from simulators.recording import Recording
+from surrogates.spectra.cholesky import (
+    CholeskyNetwork,
+    SpreadNetwork,
+    cholesky,
+    fit_spread,
+    loaded,
+    lower_triangular,
+    whitened,
+    wishart_loss,
+)
+from surrogates.spectra.cross_spectrum import Bands, CrossSpectrum, cross_spectrum
+from surrogates.threads import one_thread
+from surrogates.weights import read_weights, write_weights
+
+FORMAT = 1
+_REMEDY = "train a new one"
+_MOST_COMPONENTS = 8
+
+
+@dataclass(eq=False)
+class SpectralEmulator:
+    """theta -> cross-spectral matrix of the channels of a simulator's recordings, and how it varies between them.
+
+    Trained with the likelihood of complex Wishart matrices (Whittle 1953). Spectra of a network vary more between
+    recordings than those of a Gaussian process would, and together over the whole band: a network's activity waxes and
+    wanes. The emulator describes that by a few ``components``, unit normal in every recording, whose effect falls
+    with the root of its length: S = L M M^H L^H, with M of the components and L of theta.
+
+    It is a Simulator as well: ``simulate`` draws a stationary Gaussian recording with these spectra.
+
+    parameters: the box it answers in; bands: of frequencies; seed: of training; width: of the network; duration_ms and
+    transient_ms: of the recordings it draws; progress: show a bar.
+    """
+
+    parameters: ParameterSpace
+    bands: Bands = field(default_factory=Bands)
+    seed: int = 0
+    width: int = 96
+    iterations: int = 6000
+    batch: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    duration_ms: float = 3000.0
+    transient_ms: float = 150.0
+    progress: bool = False
+    channels: tuple[str, ...] = field(default=(), init=False)
+    unit: str = field(default="", init=False)
+    sampling_rate: float = field(default=math.nan, init=False)
+    about: dict[str, Any] = field(default_factory=dict, init=False)
+
+    def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self:
+        """Learn from recordings simulated at ``theta``.
+
+        Raises ValueError for theta outside the box, too few simulations, recordings that differ in channels, unit or
+        rate, and recordings too short for their bands (each needs as many frequencies as there are channels).
+        """
+        self.parameters.check_simulations(theta, len(recordings))
+        first = recordings[0]
+        kinds = {(r.channels, r.unit, r.sampling_rate) for r in recordings}
+        if len(kinds) > 1:
+            raise ValueError(f"recordings differ in their channels, unit or rate: {sorted(map(str, kinds))[:2]}")
+        spectra = [cross_spectrum(r, self.bands) for r in recordings]
+        fewest = min(s.samples.min() for s in spectra)
+        if fewest < len(first.channels):
+            raise ValueError(
+                f"a band of {self.bands.width_hz:g} Hz up to {self.bands.edges[-1]:g} Hz holds too few frequencies of "
+                f"the shortest recording; give longer ones, or Bands of a greater width_hz or a lower high_hz"
+            )
+        self.channels, self.unit, self.sampling_rate = first.channels, first.unit, first.sampling_rate
+        u = torch.as_tensor(self.parameters.to_unit(theta), dtype=torch.float32)
+        factors = torch.stack([factor_of(s) for s in spectra])
+        samples = torch.as_tensor(np.stack([s.samples for s in spectra]), dtype=torch.float32)
+        means = torch.as_tensor(np.stack([r.steady.mean(1) for r in recordings]), dtype=torch.float32)
+        self.about = {
+            "simulations": len(u),
+            "data_hash": hashlib.sha256(factors.numpy().tobytes() + u.numpy().tobytes()).hexdigest()[:16],
+            "versions": versions(),
+        }
+        with one_thread():
+            self._learn(u, factors, samples, means)
+        return self
+
+    def _learn(self, u: Tensor, factors: Tensor, samples: Tensor, means: Tensor) -> None:
+        torch.manual_seed(self.seed)
+        net = CholeskyNetwork(u.shape[1], len(self.bands), len(self.channels), self.width)
+        net.learn_scale(factors, means)
+        mean_scale = net.scale[-len(self.channels) :]
+        optimiser = torch.optim.AdamW(net.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.learning_rate, total_steps=self.iterations)
+        generator = torch.Generator().manual_seed(self.seed)
+        for _ in track(range(self.iterations), "spectral emulator", disable=not self.progress, transient=True):
+            rows = torch.randint(len(u), (self.batch,), generator=generator)
+            optimiser.zero_grad()
+            emulated, mean = net(u[rows])
+            loss = wishart_loss(emulated, factors[rows], samples[rows]).mean() / samples[0].sum()
+            loss = loss + ((mean - means[rows]) / mean_scale).square().mean()
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+        self._net = net.half().float().eval()  # as it will be in a file
+        average = (samples[..., None, None] * (factors @ factors.mH)).sum(0) / samples.sum(0)[:, None, None]
+        self._constant = cholesky(average)
+        self._learn_spread(u, factors, samples)
+
+    def _learn_spread(self, u: Tensor, factors: Tensor, samples: Tensor) -> None:
+        """How training spectra scatter about the emulator's: dispersion, and what is left of it in few directions.
+
+        Residuals are whitened and times the root of their samples: a Gaussian process gives each unit variance and none
+        has to do with another. Components are those principal ones that exceed this, with eigenvalues corrected for
+        their number (Baik & Silverstein 2006); how large they are may depend on theta.
+        """
+        with torch.no_grad():
+            y = whitened(self._net(u)[0], factors)
+        loss = partial(wishart_loss, torch.eye(y.shape[-1], dtype=y.dtype).expand_as(y), y)
+
+        def wishart(spread: Tensor) -> Tensor:
+            return loss(samples / self._bounded(spread, samples))
+
+        self._dispersion = fit_spread(u, torch.ones(1), wishart, self.seed)
+        with torch.no_grad():
+            kappa = self._bounded(self._dispersion(u), samples)
+        flat = (residuals(y) * (samples / kappa).sqrt()[..., None]).flatten(1).double()
+        flat = flat / flat.square().mean(1, keepdim=True).sqrt().clamp(min=1)  # a few wild rows shall not decide
+        values, vectors = torch.linalg.eigh(flat.T @ flat / len(flat))
+        values, vectors = values.flip(0)[:_MOST_COMPONENTS], vectors.flip(1)[:, :_MOST_COMPONENTS]
+        aspect = flat.shape[1] / len(flat)
+        kept = values > (1 + aspect**0.5) ** 2 + 0.1
+        shifted = values[kept] + 1 - aspect
+        variances = (shifted + (shifted**2 - 4 * values[kept]).clamp(min=0).sqrt()) / 2
+        projected = (flat @ vectors[:, kept]).float().square()
+
+        def normal(spread: Tensor) -> Tensor:
+            return ((1 + spread).log() + projected / (1 + spread)).sum(1) / 2
+
+        first = (variances - 1).clamp(min=0.1).float()
+        self._sizes = fit_spread(u, first, normal, self.seed) if len(first) else None
+        self._components = vectors[:, kept].T.float().reshape(len(first), len(self.bands), len(self.channels) ** 2)
+        self.about["component_variances"] = variances.tolist()
+
+    def _bounded(self, dispersion: Tensor, samples: Tensor) -> Tensor:
+        """At least a Gaussian process's, and never so large that a Wishart distribution loses its density."""
+        return torch.minimum(1 + dispersion, samples.clamp(min=1) / (len(self.channels) + 0.5)).clamp(min=1)
+
+    @property
+    def n_components(self) -> int:
+        self._check_trained()
+        return len(self._components)
+
+    def factors(
+        self,
+        u: Float[Tensor, "batch n_parameters"],
+        components: Float[Tensor, "batch components"] | None = None,
+        samples: Float[Tensor, "#batch bands"] | None = None,
+    ) -> Complex[Tensor, "batch bands channels channels"]:
+        """Cholesky factors of the cross-spectral matrices at u (unit cube), in unit^2/Hz (two-sided); differentiable.
+
+        components: of a recording with ``samples`` effective samples a band; without them, the average spectra.
+        """
+        self._check_trained()
+        factors = self._net(u)[0]
+        if components is None or samples is None or self._sizes is None:
+            return factors
+        d = torch.einsum("bk,kfe->bfe", components * self._sizes(u).sqrt(), self._components)
+        d = d / samples.clamp(min=1).sqrt()[..., None]
+        n = len(self.channels)
+        power, real, imaginary = d.split([n, n * (n - 1) // 2, n * (n - 1) // 2], -1)
+        own = lower_triangular(torch.exp(power / 2), torch.complex(real, imaginary) / 2**0.5)
+        return factors @ own
+
+    def effective_samples(
+        self, u: Float[Tensor, "batch n_parameters"], samples: Float[Tensor, " bands"]
+    ) -> Float[Tensor, "batch bands"]:
+        """How many samples of a Gaussian process ``samples`` of this network are worth at u, in each band."""
+        return samples / self._bounded(self._dispersion(u), samples)
+
+    def spectra(
+        self, theta: Float[np.ndarray, "batch n_parameters"]
+    ) -> Complex[np.ndarray, "batch bands channels channels"]:
+        """Cross-spectral matrices at theta, in unit^2/Hz (two-sided)."""
+        with torch.no_grad():
+            factors = self.factors(torch.as_tensor(self.parameters.to_unit(theta), dtype=torch.float32))
+        return (factors @ factors.mH).numpy()
+
+    def score(
+        self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]
+    ) -> dict[str, float]:
+        """Mean negative log likelihood (nats a recording) of the emulator's average spectra, of recordings at theta.
+
+        Beside it the same of a "constant" model, the mean of the training spectra, and of a "saturated" one, each
+        recording's own spectra, which no model can beat.
+        """
+        data = [cross_spectrum(r, self.bands) for r in recordings]
+        samples = torch.as_tensor(np.stack([s.samples for s in data]), dtype=torch.float32)
+        own = torch.stack([factor_of(s) for s in data])
+        u = torch.as_tensor(self.parameters.to_unit(theta), dtype=torch.float32)
+        with torch.no_grad():
+            models = {"emulator": self.factors(u), "constant": self._constant.expand_as(own), "saturated": own}
+            return {name: float(wishart_loss(f, own, samples).mean()) for name, f in models.items()}
+
+    def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording:
+        """A recording of a stationary Gaussian process with the spectra at theta. Raises ValueError outside the box."""
+        return self.simulate_batch(np.asarray(theta, dtype=float)[None], [rng])[0]
+
+    @property
+    def batch_size(self) -> int:
+        return 64
+
+    def simulate_batch(
+        self, thetas: Float[np.ndarray, "batch n_parameters"], rngs: Sequence[np.random.Generator]
+    ) -> list[Recording]:
+        """One recording for each theta, by its spectral representation: filtered white noise, a bin of frequency each.
+
+        Values are means plus fluctuations, real numbers even where the channels are counts.
+        """
+        self._check_trained()
+        u = torch.as_tensor(self.parameters.to_unit(np.stack([self.parameters.check(t) for t in thetas]))).float()
+        n = round(self.duration_ms * self.sampling_rate / 1e3)
+        transient = round(self.transient_ms * self.sampling_rate / 1e3)
+        white = torch.as_tensor(np.stack([r.standard_normal((2, n // 2 + 1, len(self.channels))) for r in rngs]))
+        white = torch.complex(*white.float().unbind(1))[..., None] / 2**0.5
+        components = torch.as_tensor(np.stack([r.standard_normal(self.n_components) for r in rngs])).float()
+        independent = (n - transient) / self.sampling_rate * self.bands.width_hz
+        with torch.no_grad():
+            samples = self.effective_samples(u, torch.full((len(self.bands),), independent))
+            factors = self.factors(u, components, samples)
+            means = self._net(u)[1].numpy()
+        frequencies = np.fft.rfftfreq(n, 1 / self.sampling_rate)
+        place = np.clip((frequencies - self.bands.centres[0]) / self.bands.width_hz, 0, len(self.bands) - 1)
+        low = np.minimum(place.astype(int), len(self.bands) - 2)
+        share = torch.as_tensor(place - low).float()[:, None, None]
+        between = factors[:, low] * (1 - share) + factors[:, low + 1] * share
+        transform = (between @ white)[..., 0].numpy() * np.sqrt(self.sampling_rate * n)
+        transform[:, 0] = 0
+        values = np.fft.irfft(transform, n, axis=1).transpose(0, 2, 1) + means[..., None]
+        return [Recording(v, self.sampling_rate, self.unit, self.channels, transient) for v in values]
+
+    def _check_trained(self) -> None:
+        if not self.channels:
+            raise ValueError("this SpectralEmulator is not trained yet; call fit, or load a trained one")
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Settings (JSON) and tensors from which ``restored`` rebuilds the trained emulator."""
+        self._check_trained()
+        tensors = {f"net.{k}": v.half() for k, v in self._net.state_dict().items()}
+        for name, spread in (("dispersion", self._dispersion), ("sizes", self._sizes)):
+            if spread is not None:
+                tensors |= {f"{name}.{k}": v.half() for k, v in spread.state_dict().items()}
+        tensors |= {"constant": torch.view_as_real(self._constant), "components": self._components}
+        settings = {
+            "parameters": self.parameters.to_json(),
+            "bands": self.bands.to_json(),
+            "seed": self.seed,
+            "width": self.width,
+            "duration_ms": self.duration_ms,
+            "transient_ms": self.transient_ms,
+            "channels": list(self.channels),
+            "unit": self.unit,
+            "sampling_rate": self.sampling_rate,
+            "about": self.about,
+        }
+        return settings, tensors
+
+    @classmethod
+    def restored(cls, settings: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
+        """The inverse of ``state``."""
+        emulator = cls(
+            ParameterSpace.from_json(settings["parameters"]),
+            Bands(**settings["bands"]),
+            **{name: settings[name] for name in ("seed", "width", "duration_ms", "transient_ms")},
+        )
+        emulator.channels, emulator.unit = tuple(settings["channels"]), settings["unit"]
+        emulator.sampling_rate, emulator.about = float(settings["sampling_rate"]), settings["about"]
+        net = CholeskyNetwork(len(emulator.parameters), len(emulator.bands), len(emulator.channels), emulator.width)
+        emulator._net = loaded(net, "net.", tensors)
+        emulator._components = tensors["components"]
+        n, size = len(emulator.parameters), len(emulator._components)
+        emulator._dispersion = loaded(SpreadNetwork(n, torch.ones(1)), "dispersion.", tensors)
+        emulator._sizes = loaded(SpreadNetwork(n, torch.ones(size)), "sizes.", tensors) if size else None
+        emulator._constant = torch.view_as_complex(tensors["constant"].contiguous())
+        return emulator
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write one safetensors file whose JSON header holds everything but the weights."""
+        settings, tensors = self.state()
+        header = {"thing": "spectral emulator", "format": FORMAT, "about": self.about, "settings": settings}
+        write_weights(path, header, tensors)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Open a saved emulator. Raises ValueError where it is no (whole) file of one."""
+        header, tensors = read_weights(path, "spectral emulator", FORMAT, _REMEDY)
+        try:
+            return cls.restored(header["settings"], tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} does not fit together ({type(error).__name__}: {error}); {_REMEDY}") from error
+
+
+def residuals(
+    white: Complex[Tensor, "rows bands channels channels"],
+) -> Float[Tensor, "rows bands entries"]:
+    """From whitened Cholesky factors of spectra to real numbers, of mean 0 and variance 1 / samples if all is well."""
+    rows, columns = np.tril_indices(white.shape[-1], -1)
+    y = white @ white.mH
+    below = 2**0.5 * y[..., rows, columns]
+    return torch.cat([y.diagonal(dim1=-2, dim2=-1).real - 1, below.real, below.imag], -1)
+
+
+def factor_of(spectrum: CrossSpectrum) -> Complex[Tensor, "bands channels channels"]:
+    """Cholesky factors of measured cross-spectra; bands without samples get none (zeros).
+
+    A thousandth of a millionth of the power is added on the diagonal: channels that copy each other leave no inverse.
+    """
+    values = torch.as_tensor(spectrum.values)
+    ridge = 1e-9 * values.diagonal(dim1=-2, dim2=-1).real.mean(-1, keepdim=True).expand(-1, values.shape[-1])
+    factors = cholesky(values + torch.diag_embed(ridge.to(values.dtype)))
+    return torch.nan_to_num(factors, nan=0.0).to(torch.complex64)

@@ -1,0 +1,320 @@
+"""The emulator seen through an instrument: the likelihood of an LFP or EEG, differentiable in theta."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Float
+from scipy.optimize import minimize
+from torch import Tensor
+
+from simulators.fields.linear import LinearView
+from simulators.interface import ParameterSpace
+from simulators.recording import Recording
+from surrogates.spectra.cholesky import cholesky, expected_wishart_loss, whitened, wishart_loss
+from surrogates.spectra.cross_spectrum import CrossSpectrum, Transform, band_transform
+from surrogates.spectra.emulator import SpectralEmulator, factor_of
+
+_SINGULAR = 1e-7  # a direction in which the channels see less than this, of what they see best, is not seen
+_FLOOR_PARAMETERS = 2
+_TYPICAL = 32  # thetas
+_TINY = 1e-30  # of the channels' squared unit
+_STEP = 0.01  # of a variable, for the slopes of spectra
+_CORNER = np.log(10.0), 2.0  # mean and deviation of the log frequency (Hz) at which white and 1/f noise are equal
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedSpectrum:
+    """A recording reduced to what the channels tell of the sources, in bands; ``rank`` is the number of directions.
+
+    factors: Cholesky factors of the cross-spectra along these directions (with a leading axis for several recordings of
+    one length); samples: independent ones a band;
+    mixing: (bands, rank, rank, sources, sources), from the sources' cross-spectra to these; None where it is the
+    identity. noise: (bands, rank, rank), cross-spectra that white noise of unit density in every channel makes along
+    them. residual: (bands,), mean power of the ``residual_channels`` dimensions in which no source is seen.
+    """
+
+    factors: Complex[Tensor, "*recordings bands rank rank"]
+    samples: Float[Tensor, " bands"]
+    mixing: Complex[Tensor, "bands rank rank sources sources"] | None
+    noise: Complex[Tensor, "bands rank rank"]
+    residual: Float[Tensor, "*recordings bands"]
+    residual_channels: int
+
+    @staticmethod
+    def stacked(observed: "Sequence[ObservedSpectrum]") -> "ObservedSpectrum":
+        """Several recordings of one length as one. Raises ValueError where lengths differ."""
+        first = observed[0]
+        if any(not torch.equal(o.samples, first.samples) for o in observed):
+            raise ValueError("recordings differ in length; give recordings of one length")
+        factors, residual = (torch.stack([getattr(o, name) for o in observed]) for name in ("factors", "residual"))
+        return replace(first, factors=factors, residual=residual)
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralModel:
+    """p(recording | theta): spectra of the emulator, through a linear instrument or (``view`` None) as they are.
+
+    gain: the recording's amplitude is unknown, a factor to be fitted. floor: the channels have independent noise, white
+    and with a 1/f spectrum, whose densities are fitted.
+
+    The likelihood has free variables beside theta: the emulator's components, which are unit normal, then, as
+    asked for, log gain, and the log densities of white and 1/f noise (at 1 Hz). Their priors are flat, but for the
+    frequency at which both noises are equal: within a factor of seven 10 Hz.
+    """
+
+    emulator: SpectralEmulator
+    view: LinearView | None = None
+    gain: bool = False
+    floor: bool = False
+
+    @property
+    def parameters(self) -> ParameterSpace:
+        return self.emulator.parameters
+
+    @property
+    def n_components(self) -> int:
+        return self.emulator.n_components
+
+    @property
+    def n_nuisances(self) -> int:
+        return self.gain + _FLOOR_PARAMETERS * self.floor
+
+    def observe(self, recording: Recording) -> ObservedSpectrum:
+        """Reduce a recording of the view's channels (or of the emulator's, without a view).
+
+        Raises ValueError for another number of channels or another unit, and as ``cross_spectrum``.
+        """
+        channels, unit = (
+            (self.view.channels, self.view.unit) if self.view else (self.emulator.channels, self.emulator.unit)
+        )
+        if len(recording.channels) != len(channels) or (recording.unit != unit and not self.gain):
+            raise ValueError(
+                f"the recording has {len(recording.channels)} channels in {recording.unit}; this model sees "
+                f"{len(channels)} in {unit} ({', '.join(channels)})"
+            )
+        transform = band_transform(recording, self.emulator.bands)
+        n = len(channels)
+        if self.view is None:
+            values, identity = transform.values, np.eye(n, dtype=complex)
+            noise = np.tile(identity, (len(transform.samples), 1, 1))
+            return self._reduced(transform, values, None, noise, np.zeros(len(transform.samples)), 0)
+        directions = _directions(self.view, transform.frequencies.tobytes(), self.floor)
+        values = np.einsum("frc,cf->rf", directions.inverse, transform.values)
+        seen = np.einsum("fcr,rf->cf", directions.forward, values)
+        rest = n - directions.inverse.shape[1]
+        residual = transform.averaged(np.sum(np.abs(transform.values - seen) ** 2, 0)) / max(rest, 1)
+        noise = transform.averaged(np.einsum("frc,fsc->frs", directions.inverse, directions.inverse.conj()))
+        m = directions.mixing
+        mixing = None if m is None else transform.averaged(np.einsum("fip,fjq->fijpq", m, m.conj()))
+        return self._reduced(transform, values, mixing, noise, residual, rest)
+
+    def unseen(self, recording: Recording, orders: Sequence[Sequence[int]]) -> Float[np.ndarray, " orders"]:
+        """Share of the power in patterns over the channels that no source makes, with channels in each of ``orders``.
+
+        That is noise, or the channels are not those of the view, or not in its order. Zero without a view.
+        """
+        if self.view is None:
+            return np.zeros(len(orders))
+        transform = band_transform(recording, self.emulator.bands)
+        directions = _directions(self.view, transform.frequencies.tobytes(), self.floor)
+        seen = np.einsum("fcr,frd->fcd", directions.forward, directions.inverse)
+        total = np.sum(np.abs(transform.values) ** 2)
+        ordered = (transform.values[list(order)] for order in orders)
+        return np.array([np.sum(np.abs(v - np.einsum("fcd,df->cf", seen, v)) ** 2) / total for v in ordered])
+
+    def _reduced(self, transform: Transform, values, mixing, noise, residual, rest) -> ObservedSpectrum:
+        products = np.einsum("cf,df->fcd", values, values.conj())
+        return ObservedSpectrum(
+            factor_of(CrossSpectrum(transform.averaged(products), transform.samples)),
+            torch.as_tensor(transform.samples).float(),
+            None if mixing is None else torch.as_tensor(mixing).to(torch.complex64),
+            torch.as_tensor(noise).to(torch.complex64),
+            torch.as_tensor(residual).float(),
+            rest,
+        )
+
+    def loss(
+        self,
+        u: Float[Tensor, "batch n_parameters"],
+        components: Float[Tensor, "batch components"],
+        nuisances: Float[Tensor, "batch nuisances"],
+        observed: ObservedSpectrum,
+    ) -> Float[Tensor, " batch"]:
+        """Negative log posterior density (nats, up to a constant), at u in the unit cube."""
+        prior = components.square().sum(-1) / 2
+        if self.floor and observed.residual_channels:
+            density = self._floor(nuisances)
+            ratio = observed.residual.clamp(min=_TINY) / density
+            prior = prior + observed.residual_channels * (observed.samples * (ratio - ratio.log())).sum(-1)
+        if self.floor:
+            corner = (nuisances[:, -1] - nuisances[:, -2] - _CORNER[0]) / _CORNER[1]
+            prior = prior + corner.square() / 2
+        factors = self.factors(u, components, nuisances, observed)
+        return wishart_loss(factors, observed.factors, self.emulator.effective_samples(u, observed.samples)) + prior
+
+    def factors(
+        self,
+        u: Float[Tensor, "batch n_parameters"],
+        components: Float[Tensor, "batch components"],
+        nuisances: Float[Tensor, "batch nuisances"],
+        observed: ObservedSpectrum,
+    ) -> Complex[Tensor, "batch bands rank rank"]:
+        """Cholesky factors of the expected cross-spectra along the directions of ``observed``."""
+        factors = self._source_factors(u, components, nuisances, observed.samples)
+        if observed.mixing is None and not self.floor:
+            return factors
+        spectra = factors @ factors.mH
+        if observed.mixing is not None:
+            spectra = torch.einsum("fijpq,bfpq->bfij", observed.mixing, spectra)
+        if self.floor:
+            spectra = spectra + self._floor(nuisances)[..., None, None] * observed.noise
+        return cholesky(spectra)
+
+    def expected_loss(self, u: Float[Tensor, " n_parameters"], observed: ObservedSpectrum) -> float:
+        """Mean of ``loss`` over recordings that the model makes at u."""
+        with torch.no_grad():
+            samples = self.emulator.effective_samples(u[None], observed.samples)
+            mean = expected_wishart_loss(observed.factors.shape[-1], samples)[0]
+            if self.floor:
+                free = observed.residual_channels * observed.samples
+                each = torch.where(free > 0, free * (1 + free.log() - torch.digamma(free)), 0.0)
+                mean = mean + each.sum()
+            return float(mean)
+
+    def information(
+        self,
+        u: Float[Tensor, " n_parameters"],
+        nuisances: Float[Tensor, " nuisances"],
+        observed: ObservedSpectrum,
+        components: bool = True,
+    ) -> Float[Tensor, "n_parameters n_parameters"]:
+        """Fisher information about u, in the unit cube, of a recording reduced as ``observed`` was.
+
+        That about all variables, with the components' unit normal prior, less what not knowing the others takes away.
+        The inverse is the Cramer-Rao limit of the covariance of unbiased estimates. Noise floors are taken as known;
+        without ``components`` so are these, as if recordings were of a Gaussian process.
+        """
+        n, size = len(self.parameters), self.n_components
+        at = torch.cat([u, torch.zeros(size), nuisances])
+        moved = n + size + self.gain
+        step = _STEP * torch.eye(len(at))[:moved]
+        w = torch.cat([at[None], at + step, at - step])
+        with torch.no_grad():
+            all_factors = self.factors(w[:, :n], w[:, n : n + size], w[:, n + size :], observed)
+        slopes = (all_factors[1 : moved + 1] - all_factors[moved + 1 :]) / (2 * _STEP)
+        change = whitened(all_factors[:1].expand_as(slopes), slopes)
+        with torch.no_grad():
+            samples = self.emulator.effective_samples(u[None], observed.samples)[0]
+        change = (change + change.mH) * samples.sqrt()[:, None, None]
+        full = torch.einsum("ifrs,jfrs->ij", change, change.conj()).real
+        full[n : n + size, n : n + size] += torch.eye(size)
+        if not components:
+            asked = [i for i in range(moved) if not n <= i < n + size]
+            full = full[asked][:, asked]
+        others = torch.linalg.solve(full[n:, n:], full[n:, :n]) if len(full) > n else full[n:, :n]
+        return full[:n, :n] - full[:n, n:] @ others
+
+    def _source_factors(self, u, components, nuisances, samples) -> Tensor:
+        """Cholesky factors of the weighted sources' cross-spectra."""
+        factors = self.emulator.factors(u, components, self.emulator.effective_samples(u, samples))
+        weights = torch.ones(len(u), factors.shape[-1])
+        if self.view is not None:
+            low, high = (torch.as_tensor(edge).float() for edge in (self.parameters.low, self.parameters.high))
+            theta = dict(zip(self.parameters.names, (low + u * (high - low)).unbind(-1), strict=True))
+            weights = torch.stack([w.of(theta) for w in self.view.weights], -1)
+        if self.gain:
+            weights = weights * nuisances[:, :1].exp()
+        return weights[:, None, :, None] * factors
+
+    def _floor(self, nuisances: Float[Tensor, "batch nuisances"]) -> Float[Tensor, "batch bands"]:
+        """Noise density of each channel, in unit^2/Hz (two-sided)."""
+        white, pink = nuisances[:, -2, None].exp(), nuisances[:, -1, None].exp()
+        return white + pink / torch.as_tensor(self.emulator.bands.centres).float()
+
+    def sd_range(self, theta: Float[np.ndarray, "thetas n_parameters"]) -> list[list[float]]:
+        """Lowest and highest standard deviation of each channel within the bands, over some thetas."""
+        bands = self.emulator.bands
+        spectra = self.emulator.spectra(theta)
+        power = np.einsum("tfkk->tfk", spectra).real
+        if self.view is not None:
+            by_name = dict(zip(self.parameters.names, theta.T, strict=True))
+            weights = np.stack([w.of(by_name) for w in self.view.weights], -1)
+            weighted = spectra * weights[:, None, :, None] * weights[:, None, None]
+            seen = self.view.transfer(bands.centres)
+            power = np.einsum("fck,tfkl,fcl->tfc", seen, weighted, seen.conj(), optimize=True).real
+        sd = np.sqrt(2 * bands.width_hz * power.sum(1))
+        return [sd.min(0).tolist(), sd.max(0).tolist()]
+
+    def first_nuisances(self, observed: ObservedSpectrum) -> Float[Tensor, " nuisances"]:
+        """Where to start: the gain of a typical theta, and the noise in patterns over channels that no source makes.
+
+        Where there are no such patterns, white noise of a hundredth of the power at the highest frequencies.
+        """
+        first: list[Any] = [self._typical_gain(observed)] if self.gain else []
+        if self.floor and observed.residual_channels:
+            first += self._floor_of(observed)
+        elif self.floor:
+            power = observed.factors.abs().square().sum((-1, -2)).numpy() / observed.factors.shape[-1]
+            used = np.flatnonzero(observed.samples.numpy())
+            white = power[used[-10:]].mean() * 1e-2
+            first += [np.log(white), np.log(white * self.emulator.bands.centres[used[0]])]
+        return torch.tensor(first, dtype=torch.float32)
+
+    def _typical_gain(self, observed: ObservedSpectrum) -> float:
+        """Log gain that gives the recording the power that is typical of the range."""
+        typical = replace(self, gain=False, floor=False)
+        u = torch.rand(_TYPICAL, len(self.parameters), generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            factors = typical.factors(u, torch.zeros(_TYPICAL, self.n_components), torch.zeros(_TYPICAL, 0), observed)
+            powers = [
+                (observed.samples * f.abs().square().sum((-1, -2))).sum(-1).log() for f in (factors, observed.factors)
+            ]
+        return float(powers[1] - powers[0].mean()) / 2
+
+    def _floor_of(self, observed: ObservedSpectrum) -> list[float]:
+        """Log densities of white and 1/f noise that make the unseen residual likeliest (Whittle)."""
+        residual, samples = observed.residual.double().numpy(), observed.samples.double().numpy()
+        scale = np.average(residual, weights=samples)
+
+        def loss(logs: np.ndarray) -> float:
+            density = np.exp(logs[0]) * (1 + np.exp(logs[1]) / self.emulator.bands.centres)
+            each = observed.residual_channels * samples * (np.log(density) + residual / scale / density)
+            return float(each.sum() + ((logs[1] - _CORNER[0]) / _CORNER[1]) ** 2 / 2)
+
+        found = min((minimize(loss, [0.0, corner]) for corner in (0.0, 3.0, 6.0)), key=lambda one: one.fun)
+        white = found.x[0] + np.log(scale)
+        return [float(white), float(white + found.x[1])]
+
+
+@dataclass(frozen=True, eq=False)
+class _Directions:
+    """At each frequency: what channels are of the directions, directions of channels, and directions of sources."""
+
+    forward: Complex[np.ndarray, "frequencies channels rank"]
+    inverse: Complex[np.ndarray, "frequencies rank channels"]
+    mixing: Complex[np.ndarray, "frequencies rank sources"] | None
+
+
+@lru_cache(maxsize=4)
+def _directions(view: LinearView, frequencies: bytes, noisy: bool) -> _Directions:
+    """The sources themselves where the channels can tell them apart, else the combinations that they see.
+
+    noisy: orthogonal combinations, in which white noise of the channels stays white; what noise makes of sources that
+    channels hardly tell apart single precision could not hold.
+    """
+    transfer = view.transfer(np.frombuffer(frequencies))
+    left, singular, right = np.linalg.svd(transfer, full_matrices=False)
+    rank = int((singular / singular[:, :1] > _SINGULAR).all(0).sum())
+    left, singular, right = left[:, :, :rank], singular[:, :rank], right[:, :rank]
+    outward = left.conj().transpose(0, 2, 1)
+    if noisy:
+        return _Directions(left, outward, singular[:, :, None] * right)
+    inverse = outward / singular[:, :, None]
+    if rank == transfer.shape[2]:
+        back = right.conj().transpose(0, 2, 1)
+        return _Directions(transfer, back @ inverse, None)
+    return _Directions(left * singular[:, None, :], inverse, right)
