@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from inference.features.spectra import SpectralFeatures
+from inference.features.interface import Features
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 
@@ -75,7 +75,7 @@ class Estimator(Protocol):
     """Learns from simulated recordings, then answers for any recording of the same channels."""
 
     parameters: ParameterSpace
-    features: SpectralFeatures
+    features: Features
 
     def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self: ...
 

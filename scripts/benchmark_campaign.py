@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from simulators.brunel.compiled_network import CompiledBrunel
-from simulators.brunel.model import AI_RANGE
+from simulators.brunel.model import ASYNCHRONOUS_RANGE
 from simulators.campaigns.run import run_campaign
 
 
@@ -33,9 +33,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=60)
     n = parser.parse_args().n
-    simulator = CompiledBrunel(parameters=AI_RANGE)
+    simulator = CompiledBrunel(parameters=ASYNCHRONOUS_RANGE)
     root = np.random.SeedSequence(1)
-    theta = AI_RANGE.sample(n, np.random.default_rng(root))
+    theta = ASYNCHRONOUS_RANGE.sample(n, np.random.default_rng(root))
     seeds = root.spawn(n)
     simulator.simulate(theta[0], np.random.default_rng(seeds[0]))  # compiles
     start = time.perf_counter()

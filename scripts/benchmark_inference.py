@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from inference.estimators.gradient_fit import GradientFit
-from inference.workflows.brunel import shipped_estimators
+from inference.workflows.shipped import shipped_estimators
 from simulators.brunel.compiled_network import CompiledBrunel
-from simulators.brunel.model import AI_RANGE, BrunelNetwork
+from simulators.brunel.field import KernelSignal
+from simulators.brunel.model import ASYNCHRONOUS_RANGE, BrunelNetwork
 from simulators.brunel.nest_network import NestBrunel
-from simulators.fields.kernels import KernelSignal
 
 console = Console()
 THETA = np.array([0.15, 5.0, 2.0])
@@ -45,21 +45,23 @@ def seconds(job: Callable[[], object], repeats: int) -> float:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
-    estimators = shipped_estimators("ai")
+    estimators = shipped_estimators("asynchronous")
     network = BrunelNetwork()
-    compiled = CompiledBrunel(network, AI_RANGE)
-    recording = KernelSignal(parameters=AI_RANGE).observe(compiled.simulate(THETA, np.random.default_rng(0)), THETA)
+    compiled = CompiledBrunel(network, ASYNCHRONOUS_RANGE)
+    recording = KernelSignal(parameters=ASYNCHRONOUS_RANGE).observe(
+        compiled.simulate(THETA, np.random.default_rng(0)), THETA
+    )
     cost = {e.kind: seconds(lambda e=e: e.estimate(recording), 11) for e in estimators}
     fit = next(e for e in estimators if isinstance(e, GradientFit))
     emulator, sampler = fit.model.emulator, fit.with_nuisances()
     sampler.descent = replace(fit.descent, posterior="nuts")
     cost["gradient with NUTS"] = seconds(lambda: sampler.estimate(recording), 1)
-    thetas = AI_RANGE.sample(1000, np.random.default_rng(1))
+    thetas = ASYNCHRONOUS_RANGE.sample(1000, np.random.default_rng(1))
     batch = thetas[: emulator.batch_size]
     spectrum = seconds(lambda: emulator.spectra(thetas), 11) / len(thetas)
     drawn = seconds(lambda: emulator.simulate_batch(batch, [np.random.default_rng(i) for i in range(len(batch))]), 11)
     fast = seconds(lambda: compiled.simulate(THETA, np.random.default_rng(1)), 3)
-    nest = seconds(lambda: NestBrunel(network, AI_RANGE).simulate(THETA, np.random.default_rng(1)), 1)
+    nest = seconds(lambda: NestBrunel(network, ASYNCHRONOUS_RANGE).simulate(THETA, np.random.default_rng(1)), 1)
     out = {
         "seconds_per_recording": {k: round(v, 5) for k, v in cost.items()},
         "speedup": {k: round(cost["gradient"] / v, 1) for k, v in cost.items()},

@@ -25,24 +25,20 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from inference.cli import parse_probe
 from inference.estimators.base import BaseEstimator
 from inference.estimators.gradient_fit import GradientFit
 from inference.evaluation.limit import cramer_rao_sd, error_limit
 from inference.features.spectra import SpectralFeatures
 from inference.reports.comparison import compare_figure, compare_tables
-from inference.workflows.brunel import (
-    TEST_SIMULATIONS,
-    range_of,
-    reference_campaign,
-    shipped_estimators,
-    train_for_probe,
-)
-from inference.workflows.trial import compared, trial
+from inference.workflows.brunel import brunel_study, range_of
+from inference.workflows.evaluate import compare, held_out
+from inference.workflows.shipped import reference_campaign, reference_tests, shipped_estimators
+from inference.workflows.train import train
 from simulators.brunel.compiled_network import CompiledBrunel
+from simulators.brunel.field import KernelSignal
 from simulators.brunel.model import BrunelNetwork
 from simulators.campaigns.run import run_campaign
-from simulators.fields.kernels import KernelSignal
+from simulators.fields.probes import parse_probe
 from simulators.interface import Parameter, ParameterSpace
 
 console = Console()
@@ -89,13 +85,14 @@ def show_repeated(figures: dict, names: tuple[str, ...]) -> None:
 def trained(name: str, probe: str, relative: bool) -> list[BaseEstimator]:
     """CNN, neural posterior and gradient fit for a probe, learned from the shipped campaign without its test rows."""
     features = SpectralFeatures(relative=relative)
-    return [e for _, e in train_for_probe(reference_campaign(name), parse_probe(probe), features, progress=False)]
+    study = brunel_study(name, parse_probe(probe), features)
+    return [e for _, e in train(study, reference_campaign(name), test=reference_tests(name), progress=False)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--range", choices=["ai", "full"], default="ai")
-    parser.add_argument("--n", type=int, default=TEST_SIMULATIONS, help="test simulations")
+    parser.add_argument("--range", choices=["asynchronous", "full"], default="asynchronous")
+    parser.add_argument("--n", type=int, default=400, help="test simulations")
     parser.add_argument("--fresh", type=int, default=0, metavar="N", help="test on N networks simulated now")
     parser.add_argument("--repeats", type=int, default=0, metavar="N", help="networks at each of a few thetas")
     parser.add_argument("--probe", help="train for this probe, written as for 'circuitsbi train'")
@@ -115,8 +112,8 @@ def main() -> None:
             chosen = trained(arguments.range, arguments.probe, arguments.relative)
             trained_s = time.perf_counter() - start
             campaign = campaign or reference_campaign(arguments.range)
-        tried = trial(arguments.range, chosen, campaign, arguments.fresh or arguments.n)
-        scores, limit = compared(tried)
+        tried = held_out(chosen, campaign, arguments.fresh or arguments.n, arguments.range)
+        scores, limit = compare(tried)
     assert limit is not None
     console.print(*compare_tables(scores, limit))
     names = range_of(arguments.range).names

@@ -26,18 +26,10 @@ from rich.table import Table
 from inference.estimate import Estimate
 from inference.estimators.neural_posterior import NeuralPosterior
 from inference.evaluation.scores import score
-from inference.workflows.brunel import (
-    TEST_SIMULATIONS,
-    campaign_network,
-    observed,
-    reference_campaign,
-    shipped_estimators,
-    split_rows,
-    untrained_estimators,
-)
-from simulators.brunel.compiled_network import CompiledBrunel
+from inference.workflows.shipped import reference_campaign, reference_tests, shipped_estimators
+from inference.workflows.study import split_rows, study_of
+from inference.workflows.train import untrained_estimators
 from simulators.campaigns.run import run_campaign
-from simulators.fields.kernels import KernelSignal
 from simulators.interface import ParameterSpace
 
 console = Console()
@@ -71,22 +63,20 @@ def by_state(space: ParameterSpace, theta: np.ndarray, estimates: list[Estimate]
 def evaluate(name: str, retrain: bool, fresh: int) -> tuple[dict, Callable[[Figure], None]]:
     """All figures of one range, and a function that draws its maps."""
     campaign = reference_campaign(name)
-    space, network = campaign.parameters, campaign_network(campaign)
-    rows, test_rows = split_rows(campaign, TEST_SIMULATIONS)
-    forward_model = KernelSignal(network=network, parameters=space)
+    study = study_of(campaign)
+    space = study.parameters
+    rows, test_rows = split_rows(campaign, reference_tests(name))
     if retrain:
-        theta, recordings = observed(campaign, forward_model, rows)
+        theta, recordings = study.recordings(campaign, rows)
         estimators = [untrained_estimators(space)[kind]().fit(theta, recordings) for kind in ("cnn", "npe")]
     else:
         estimators = shipped_estimators(name)[:2]
     with tempfile.TemporaryDirectory() as folder:
         tested = campaign
         if fresh:
-            tested = run_campaign(
-                CompiledBrunel(network, space), fresh, FRESH_SEED, Path(folder) / "fresh.zarr", workers=2
-            )
+            tested = run_campaign(study.simulator, fresh, FRESH_SEED, Path(folder) / "fresh.zarr", workers=2)
             test_rows = tested.usable
-        theta, recordings = observed(tested, forward_model, test_rows)
+        theta, recordings = study.recordings(tested, test_rows)
     states = np.array([network_state(t, space) for t in theta])
     result: dict = {"simulations": {"train": len(rows), "test": len(test_rows), "campaign": campaign.summary()}}
     drawn = {}
@@ -118,11 +108,11 @@ def draw_maps(figure: Figure, name: str, space: ParameterSpace, theta: np.ndarra
 def learning_curve(name: str) -> dict:
     """Test error of both estimators trained on growing parts of the campaign."""
     campaign = reference_campaign(name)
-    space = campaign.parameters
-    rows, test_rows = split_rows(campaign, TEST_SIMULATIONS)
-    forward_model = KernelSignal(network=campaign_network(campaign), parameters=space)
-    theta, recordings = observed(campaign, forward_model, rows)
-    test_theta, test_recordings = observed(campaign, forward_model, test_rows)
+    study = study_of(campaign)
+    space = study.parameters
+    rows, test_rows = split_rows(campaign, reference_tests(name))
+    theta, recordings = study.recordings(campaign, rows)
+    test_theta, test_recordings = study.recordings(campaign, test_rows)
     curve: dict = {}
     for n in sorted({min(n, len(rows)) for n in (250, 500, 1000, 2000, len(rows))}):
         for kind in ("stasik-cnn", "cnn", "npe"):
@@ -158,13 +148,13 @@ def show(name: str, result: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--range", choices=["ai", "full", "both"], default="both")
+    parser.add_argument("--range", choices=["asynchronous", "full", "both"], default="both")
     parser.add_argument("--retrain", action="store_true", help="train instead of loading the shipped estimators")
     parser.add_argument("--fresh", type=int, default=0, metavar="N", help="test on N networks simulated now")
     parser.add_argument("--learning-curve", action="store_true", help="also train on 250, 500, 1000, 2000 simulations")
     parser.add_argument("--figure", help="PNG file for the maps")
     arguments = parser.parse_args()
-    names = ["ai", "full"] if arguments.range == "both" else [arguments.range]
+    names = ["asynchronous", "full"] if arguments.range == "both" else [arguments.range]
     figure = Figure(figsize=(24, 7 * len(names)), layout="constrained")
     panels = figure.subfigures(len(names), 1, squeeze=False)[:, 0]
     out: dict = {}

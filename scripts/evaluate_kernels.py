@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from simulators.brunel.compiled_network import CompiledBrunel
+from simulators.brunel.field import KernelSignal
 from simulators.brunel.model import BrunelNetwork
 from simulators.fields.hybrid import fidelity, hybrid_signal
-from simulators.fields.kernels import KernelSignal
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
 
@@ -43,7 +43,8 @@ def evaluate(
     forward_model = KernelSignal(network=network, parameters=WIDE)
     approximate = forward_model.observe(counts, theta)
     start = time.perf_counter()
-    reference = hybrid_signal(spikes, theta[0], theta[1], network, hybrid_rng, forward_model.probe, n_cells=n_cells)
+    weights_mV = (theta[0], -theta[1] * theta[0])
+    reference = hybrid_signal(spikes, weights_mV, network, hybrid_rng, forward_model.probe, n_cells=n_cells)
     total = counts.steady.sum(0, dtype=float)
     neurons = network.n_excitatory + network.n_inhibitory
     result = {

@@ -24,11 +24,12 @@ from inference.estimate import Estimate
 from inference.estimators.base import BaseEstimator
 from inference.estimators.gradient_fit import GradientFit
 from inference.evaluation.scores import score
-from inference.workflows.brunel import observed, range_of, shipped_estimators
+from inference.workflows.brunel import range_of
+from inference.workflows.shipped import shipped_estimators
+from inference.workflows.study import study_of
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import BrunelNetwork
 from simulators.campaigns.run import run_campaign
-from simulators.fields.kernels import KernelSignal
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 
@@ -85,7 +86,7 @@ def networks(name: str, space: ParameterSpace, n: int) -> tuple[np.ndarray, list
     with tempfile.TemporaryDirectory() as folder:
         seed = SEED + list(CONDITIONS).index(name)
         campaign = run_campaign(CompiledBrunel(network, space), n, seed, Path(folder) / "c.zarr", 2, progress=False)
-        return observed(campaign, KernelSignal(network=network, parameters=space), campaign.usable)
+        return study_of(campaign).recordings(campaign, campaign.usable)
 
 
 def tried(name: str, theta: np.ndarray, recordings: list[Recording], estimators: list[BaseEstimator]) -> dict:
@@ -125,7 +126,7 @@ def show(found: dict, names: tuple[str, ...]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--range", choices=["ai", "full"], default="ai")
+    parser.add_argument("--range", choices=["asynchronous", "full"], default="asynchronous")
     parser.add_argument("--n", type=int, default=30, help="networks for each condition")
     arguments = parser.parse_args()
     space, estimators = range_of(arguments.range), shipped_estimators(arguments.range)

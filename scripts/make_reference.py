@@ -3,8 +3,9 @@
     python scripts/make_reference.py --scratch FOLDER     both ranges, about two hours on two cores; can be resumed
     python scripts/make_reference.py --scratch FOLDER --only estimators
 
-The campaigns are those of 'circuitsbi simulate --n 2500 --range ai --seed 1' and '--range full --seed 2'. What ships
-are their packed counts, from which the estimators learn as anybody's would. The last line is one JSON object.
+The campaigns are those of 'circuitsbi simulate --simulator brunel --n 2500' with '--range asynchronous --seed 1' and
+'--range full --seed 2'. What ships are their packed counts, from which the estimators learn as anybody's would. The
+last line is one JSON object.
 """
 
 import argparse
@@ -12,19 +13,13 @@ import json
 import time
 from pathlib import Path
 
-from inference.features.spectra import SpectralFeatures
-from inference.workflows.brunel import (
-    REFERENCE_SEEDS,
-    REFERENCE_SIMULATIONS,
-    SHIPPED,
-    TEST_SIMULATIONS,
-    train_for_probe,
-)
+from inference.workflows.brunel import REFERENCE_SEEDS, REFERENCE_SIMULATIONS, brunel_study
+from inference.workflows.shipped import SHIPPED, reference_tests, shipped_ranges
+from inference.workflows.train import train
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import RANGES, BrunelNetwork
 from simulators.campaigns.run import run_campaign
 from simulators.campaigns.store import Campaign, write_packed
-from simulators.fields.probes import POSTER_PROBE
 
 PACKING_STEP = 0.32  # standard deviations: .008 of a decade in single spectra of the counts, which scatter by .07
 KERNEL_BINS = 100  # what an LFP kernel reaches back into the transient
@@ -44,7 +39,8 @@ def main() -> None:
     SHIPPED.mkdir(exist_ok=True)
     out: dict = {}
     for name in arguments.range or list(RANGES):
-        store = SHIPPED / f"brunel_{name}.zarr"
+        entry = shipped_ranges()[name]
+        store = SHIPPED / entry["campaign"]
         whole = arguments.scratch / f"{name}.zarr"
         if arguments.only != "estimators":
             simulator = CompiledBrunel(BrunelNetwork(), RANGES[name])
@@ -55,14 +51,14 @@ def main() -> None:
         if arguments.only != "campaigns":
             start = time.perf_counter()
             # Or its emulator would be taken for what training gives.
-            (SHIPPED / f"brunel_{name}_gradient.safetensors").unlink(missing_ok=True)
-            trained = train_for_probe(
-                Campaign(store), POSTER_PROBE, SpectralFeatures(), test=TEST_SIMULATIONS, progress=True
-            )
+            files = {
+                file.rpartition("_")[2].removesuffix(".safetensors"): SHIPPED / file for file in entry["estimators"]
+            }
+            files["gradient"].unlink(missing_ok=True)
+            trained = train(brunel_study(name), Campaign(store), test=reference_tests(name))
             for kind, estimator in trained:
-                path = SHIPPED / f"brunel_{name}_{kind}.safetensors"
-                estimator.save(path)
-                out[name][f"{kind}_MB"] = round(path.stat().st_size / 1e6, 2)
+                estimator.save(files[kind])
+                out[name][f"{kind}_MB"] = round(files[kind].stat().st_size / 1e6, 2)
             out[name]["training_s"] = round(time.perf_counter() - start)
     print(json.dumps(out))
 

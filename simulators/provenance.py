@@ -13,6 +13,8 @@ _VERSIONED = ("circuitsbi", "numpy", "numba", "nest-simulator", "neuron", "torch
 
 def describe(thing: Any) -> Any:
     """A configuration object as plain JSON values, dataclasses with their class name."""
+    if not isinstance(thing, type) and callable(own := getattr(thing, "identity", None)):
+        return describe(own())
     if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
         fields = {f.name: describe(getattr(thing, f.name)) for f in dataclasses.fields(thing)}
         return {"class": type(thing).__qualname__, **fields}

@@ -10,7 +10,7 @@ from inference.estimators.nearest import NearestSimulations
 from inference.features.spectra import SpectralFeatures
 from inference.recordings.files import write_recording
 from inference.reports.answers import to_xarray, write_posteriors, write_table
-from inference.workflows.infer import infer_all, windows
+from inference.workflows.infer import infer, windows
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
 
@@ -42,7 +42,7 @@ def files(tmp_path):
 
 def test_every_window_is_a_row_and_every_failure_names_its_reason(estimator, files, tmp_path):
     table = tmp_path / "table.csv"
-    failures, answers = write_table(table, infer_all(files, [estimator], 1.0, progress=False), SPACE)
+    failures, answers = write_table(table, infer(files, [estimator], 1.0, progress=False), SPACE)
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(answers) == 3 + 2 + 3
@@ -59,13 +59,13 @@ def test_every_window_is_a_row_and_every_failure_names_its_reason(estimator, fil
 
 def test_a_spreadsheet_takes_no_cell_for_a_formula(estimator, files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_table(tmp_path / "t.csv", infer_all([files[1].relative_to(tmp_path)], [estimator], progress=False), SPACE)
+    write_table(tmp_path / "t.csv", infer([files[1].relative_to(tmp_path)], [estimator], progress=False), SPACE)
     assert "\n'=loud.npz," in (tmp_path / "t.csv").read_text().replace("\r", "")
 
 
 def test_what_a_recording_says_does_not_depend_on_the_others(estimator, files):
-    alone = list(infer_all(files[:1], [estimator], progress=False))
-    among = list(infer_all(files, [estimator], progress=False))
+    alone = list(infer(files[:1], [estimator], progress=False))
+    among = list(infer(files, [estimator], progress=False))
     np.testing.assert_array_equal(alone[0].estimate.samples, among[0].estimate.samples)
 
 
@@ -79,7 +79,7 @@ def test_windows_follow_each_other_after_the_transient(rng):
 
 @pytest.mark.parametrize("ending", [".zarr", ".nc"])
 def test_posteriors_come_back_as_they_were(estimator, files, tmp_path, ending):
-    answers = list(infer_all(files[:3], [estimator], 1.0, progress=False))
+    answers = list(infer(files[:3], [estimator], 1.0, progress=False))
     path = tmp_path / f"posteriors{ending}"
     for _ in range(2):  # an older file is replaced
         write_posteriors(path, answers)
@@ -92,10 +92,10 @@ def test_posteriors_come_back_as_they_were(estimator, files, tmp_path, ending):
 
 
 def test_nothing_to_write_and_wrong_wishes_are_errors(estimator, files, tmp_path):
-    answers = list(infer_all(files[3:], [estimator], progress=False))
+    answers = list(infer(files[3:], [estimator], progress=False))
     with pytest.raises(ValueError, match="no recording could be answered"):
         to_xarray(answers)
     with pytest.raises(ValueError, match="hold nothing"):
-        list(infer_all(files, [estimator], -1.0, progress=False))
+        list(infer(files, [estimator], -1.0, progress=False))
     with pytest.raises(ValueError, match=r"written as \.zarr or \.nc"):
-        write_posteriors(tmp_path / "p.mat", list(infer_all(files[:1], [estimator], progress=False)))
+        write_posteriors(tmp_path / "p.mat", list(infer(files[:1], [estimator], progress=False)))

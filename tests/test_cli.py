@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from inference.cli import app, parse_probe
+from inference.cli import app
 from inference.recordings.files import read_recording, write_recording
-from inference.workflows.brunel import SHIPPED
+from inference.workflows.shipped import SHIPPED
 from simulators.campaigns.store import Campaign
+from simulators.fields.probes import parse_probe
 from simulators.recording import Recording
 
 run = CliRunner().invoke
-SIMULATE = ["simulate", "--order", "20", "--seed", "5", "--workers", "2"]
+BRUNEL = ["simulate", "--simulator", "brunel", "--range", "asynchronous"]
+SMALL = ["--set", "network.order=20"]
+SIMULATE = [*BRUNEL, *SMALL, "--seed", "5", "--workers", "2"]
 shipped = pytest.mark.skipif(not (SHIPPED / "brunel_ai.zarr").exists(), reason="no reference campaign is shipped")
 
 
@@ -36,7 +39,7 @@ def campaign(tmp_path_factory):
 def test_simulate_again_does_nothing_and_changed_is_refused(campaign):
     again = run(app, [*SIMULATE, "--n", "150", "--out", str(campaign)])
     assert again.exit_code == 0
-    changed = run(app, [*SIMULATE, "--n", "150", "--order", "30", "--out", str(campaign)])
+    changed = run(app, [*BRUNEL, "--set", "network.order=30", "--seed", "5", "--n", "150", "--out", str(campaign)])
     assert changed.exit_code == 2
     assert "was made with another simulator" in flat(changed)
 
@@ -56,14 +59,13 @@ def test_train_observe_infer(campaign, tmp_path):
         [
             "observe",
             str(tmp_path / "counts.npz"),
-            "--J",
-            str(J),
-            "--g",
-            str(g),
+            "--simulator",
+            "brunel",
+            "--at",
+            f"J={J},g={g}",
             "--probe",
             probe,
-            "--order",
-            "20",
+            *SMALL,
             "--out",
             str(out),
         ],
@@ -84,16 +86,16 @@ def test_train_observe_infer(campaign, tmp_path):
     ("arguments", "words"),
     [
         (["--n", "0", "--out", "x.zarr"], "at least one simulation"),
-        (["--n", "3", "--out", "x.zarr", "--range", "half"], "no range 'half'"),
-        (["--n", "3", "--out", "x.zarr", "--network", "hopfield"], "no network 'hopfield'"),
+        (["--n", "3", "--out", "x.zarr", "--range", "half"], "has no range 'half'"),
+        (["--n", "3", "--out", "x.zarr", "--simulator", "hopfield"], "no simulator 'hopfield'"),
         (["--n", "3", "--out", "/proc/x.zarr"], "cannot write"),
-        (["--n", "3", "--out", "x.zarr", "--order", "1"], "without inhibitory inputs"),
+        (["--n", "3", "--out", "x.zarr", "--set", "network.order=1"], "without inhibitory inputs"),
         (["--n", "3", "--out", "x.zarr", "--scheduler", "tcp://127.0.0.1:1"], "no Dask scheduler answers"),
     ],
 )
 def test_bad_campaigns_end_with_one_message(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = run(app, ["simulate", *arguments])
+    result = run(app, ["simulate", "--simulator", "brunel", *arguments])
     assert result.exit_code == 2
     assert words in flat(result)
     assert "Traceback" not in result.output
@@ -107,8 +109,8 @@ def test_bad_campaigns_end_with_one_message(arguments, words, tmp_path, monkeypa
         ("infer lfp.npz --out table.xlsx", "written as .csv, not as '.xlsx'"),
         ("compare --n 5 --figure picture.foo", "does not end in a kind of picture"),
         ("diagnose --out no/diagnosis.html", "there is no folder no"),
-        ("observe counts.npz --J nan --g 5", "J is nan mV"),
-        ("observe counts.npz --J -0.1 --g 5", "J must be above 0"),
+        ("observe counts.npz --simulator brunel --at J=half,g=5", "give numbers for J, g"),
+        ("observe counts.npz --simulator brunel --at J=0.1,G=5", "give numbers for J, g"),
     ],
 )
 def test_what_cannot_be_written_or_meant_is_said_before_the_work(command, words, tmp_path, monkeypatch):

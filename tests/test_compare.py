@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 from inference.cli import app
 from inference.estimate import Estimate
 from inference.evaluation.diagnose import posterior_findings
-from inference.evaluation.scores import compare, score
+from inference.evaluation.scores import score, score_all
 from inference.reports.comparison import compare_figure, compare_tables
 from inference.reports.diagnosis_page import write_diagnosis
-from inference.workflows.brunel import SHIPPED
-from inference.workflows.trial import trial
+from inference.workflows.evaluate import held_out
+from inference.workflows.shipped import SHIPPED
 from simulators.interface import Parameter, ParameterSpace
 
 SPACE = ParameterSpace((Parameter("first", "1", -5.0, 5.0), Parameter("second", "mV", 0.0, 100.0)))
@@ -52,7 +52,7 @@ def test_dishonest_estimates_have_worse_interval_scores(fault):
 
 def test_there_must_be_something_to_compare():
     with pytest.raises(ValueError, match="no recordings"):
-        compare({}, np.zeros((0, 2)), [])
+        score_all({}, np.zeros((0, 2)), [])
 
 
 def test_table_and_figure_hold_every_estimator():
@@ -98,10 +98,10 @@ def test_the_compare_command_prints_all_estimators_and_the_limit(tmp_path):
 
 @shipped
 def test_estimators_of_different_probes_are_not_compared():
-    estimators = trial("ai", None, None, 1).estimators
+    estimators = held_out(n=1).estimators
     estimators[0].about = {**estimators[0].about, "probe": {**estimators[0].about["probe"], "sigma_S_per_m": 0.4}}
     with pytest.raises(ValueError, match="not all trained for one probe"):
-        trial("ai", estimators, None, 1)
+        held_out(estimators, n=1)
 
 
 @shipped

@@ -5,7 +5,8 @@ import pytest
 
 from inference.recordings.conform import notched
 from inference.recordings.quality import doubts
-from inference.workflows.brunel import SHIPPED, observed, reference_campaign
+from inference.workflows.shipped import SHIPPED, reference_campaign
+from inference.workflows.study import study_of
 from simulators.recording import Recording
 
 
@@ -56,8 +57,7 @@ def test_clipped_channels_are_named(rng):
 
 @pytest.mark.skipif(not (SHIPPED / "brunel_full.zarr").is_dir(), reason="no shipped campaign")
 def test_simulated_networks_raise_no_doubt_even_where_they_oscillate():
-    from simulators.fields.kernels import KernelSignal
 
     campaign = reference_campaign("full")
-    _, recordings = observed(campaign, KernelSignal(parameters=campaign.parameters), campaign.usable[:150])
+    _, recordings = study_of(campaign).recordings(campaign, campaign.usable[:150])
     assert np.mean([bool(doubts(r)) for r in recordings]) <= 0.02

@@ -18,6 +18,7 @@ from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.load import load_estimator
 from inference.estimators.nearest import NearestSimulations
 from inference.estimators.neural_posterior import NeuralPosterior
+from inference.features.interface import features_of_all
 from inference.features.spectra import SpectralFeatures
 from inference.fitting.descent import Descent
 from simulators.interface import Parameter, ParameterSpace
@@ -253,7 +254,7 @@ def posterior(data):
 
 
 def spectra(npe, recordings):
-    return torch.as_tensor(npe.features.of_all(recordings))
+    return torch.as_tensor(features_of_all(npe.features, recordings))
 
 
 def test_densities_are_those_of_the_draws(posterior):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.features.interface import features_of_all
 from inference.features.spectra import STASIK_FEATURES, SpectralFeatures
 from simulators.recording import Recording
 
@@ -63,7 +64,7 @@ def test_bad_recordings_are_refused(bad, words):
     with pytest.raises(ValueError, match=words):
         SpectralFeatures()(bad)
     with pytest.raises(ValueError, match="recording 0: "):
-        SpectralFeatures().of_all([bad])
+        features_of_all(SpectralFeatures(), [bad])
 
 
 @pytest.mark.parametrize("fields", [{"band_hz": (1.0, 600.0)}, {"band_hz": (50.0, 10.0)}, {"segment_ms": 1.0}])

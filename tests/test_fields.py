@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulators.brunel.model import AI_RANGE, BrunelNetwork
+from simulators.brunel.field import KernelSignal
+from simulators.brunel.model import ASYNCHRONOUS_RANGE, BrunelNetwork
 from simulators.fields import kernels as kernels_module
 from simulators.fields.cell_model import CellModel, Morphology
-from simulators.fields.kernels import KernelSignal, bin_average, kernels
-from simulators.fields.probes import POSTER_PROBE, LaminarProbe
+from simulators.fields.kernels import bin_average
+from simulators.fields.probes import SKAAR_PROBE, LaminarProbe
 from simulators.files import cache_folder
 from simulators.interface import ForwardModel, Parameter, ParameterSpace
 from simulators.recording import Recording
@@ -22,6 +23,11 @@ from simulators.recording import Recording
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 THETA = np.array([0.2, 5.0, 2.0])
+
+
+def kernels(probe=SKAAR_PROBE, cells=None, network=None):
+    """Of a Brunel network, of full size unless told otherwise."""
+    return KernelSignal(probe, network or BrunelNetwork(), cells or CellModel()).kernels
 
 
 def counts(values, network=None):
@@ -37,7 +43,7 @@ def test_probe_survives_json_and_names_its_channels():
     probe = LaminarProbe((-50, -150.5), sigma_S_per_m=0.25)
     assert LaminarProbe.from_json(json.loads(json.dumps(probe.to_json()))) == probe
     assert probe.channels == ("z = -50 um", "z = -150.5 um")
-    assert len(POSTER_PROBE.channels) == 6
+    assert len(SKAAR_PROBE.channels) == 6
 
 
 @pytest.mark.parametrize(
@@ -145,7 +151,7 @@ def test_one_spike_gives_the_kernel(few_slabs):
         lfp = forward.observe(counts(values), THETA)
         assert np.abs(lfp.values[:, :20]).max() < 1e-15
         np.testing.assert_allclose(lfp.values[:, 20:120], factor * forward.kernels.values[population], atol=1e-15)
-        assert (lfp.unit, lfp.channels, lfp.transient) == ("mV", POSTER_PROBE.channels, 50)
+        assert (lfp.unit, lfp.channels, lfp.transient) == ("mV", SKAAR_PROBE.channels, 50)
 
 
 def test_lfp_is_linear_in_the_counts_and_does_not_look_ahead(few_slabs, rng):
@@ -167,7 +173,7 @@ def test_theta_is_read_by_name(few_slabs, rng):
         KernelSignal().observe(values, THETA).values,
     )
     with pytest.raises(ValueError, match=r"g = 8\.5"):
-        KernelSignal(parameters=AI_RANGE).observe(values, np.array([0.2, 8.5, 2.0]))
+        KernelSignal(parameters=ASYNCHRONOUS_RANGE).observe(values, np.array([0.2, 8.5, 2.0]))
     with pytest.raises(ValueError, match="J and g"):
         KernelSignal(parameters=ParameterSpace((Parameter("J", "mV", 0.05, 0.4),)))
 
@@ -198,7 +204,8 @@ def test_cache_gives_the_same_kernels_and_starts_no_neuron(few_slabs, monkeypatc
     monkeypatch.setattr(kernels_module, "_fine_kernels", never)
     np.testing.assert_array_equal(kernels().values, first)
     program = (
-        "import sys; from simulators.fields import kernels as k; k._DEPTH_SLABS = 2; total = k.kernels().values.sum()\n"
+        "import sys; from simulators.fields import kernels as k; from simulators.brunel.field import KernelSignal\n"
+        "k._DEPTH_SLABS = 2; total = KernelSignal().kernels.values.sum()\n"
         "print(total, not {'neuron', 'LFPy', 'lfpykernels'} & set(sys.modules))"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from simulators.brunel.field import KernelSignal
 from simulators.fields.head import lead_field
-from simulators.fields.kernels import KernelSignal
 from simulators.fields.probes import LaminarProbe, ScalpElectrodes, probe_from_json
 from simulators.recording import Recording
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from simulators.brunel.compiled_network import CompiledBrunel
+from simulators.brunel.field import KernelSignal
 from simulators.brunel.model import BrunelNetwork
 from simulators.fields import hybrid
 from simulators.fields.cell_model import CellModel, neuron_session
 from simulators.fields.hybrid import fidelity, hybrid_signal
-from simulators.fields.kernels import KernelSignal
 from simulators.fields.probes import LaminarProbe, ScalpElectrodes
 from simulators.recording import Spikes
 
@@ -41,7 +41,7 @@ def volleys():
 @pytest.fixture(scope="module")
 def volley_lfp(volleys):
     """The hybrid scheme's LFP of the volleys."""
-    return hybrid_signal(volleys[1], 0.2, 5.0, VOLLEYS, np.random.default_rng(1))
+    return hybrid_signal(volleys[1], (0.2, -1.0), VOLLEYS, np.random.default_rng(1))
 
 
 def agree(kernel_lfp, hybrid):
@@ -60,7 +60,7 @@ def test_kernels_agree_with_the_hybrid_scheme(volleys, volley_lfp):
 @pytest.mark.parametrize("wrong", [False, True])
 def test_scalp_kernels_agree_with_the_hybrid_scheme(volleys, few_slabs, wrong):
     electrodes = ScalpElectrodes((0.0, 40.0))
-    reference = hybrid_signal(volleys[1], 0.2, 5.0, VOLLEYS, np.random.default_rng(1), electrodes)
+    reference = hybrid_signal(volleys[1], (0.2, -1.0), VOLLEYS, np.random.default_rng(1), electrodes)
     assert (reference.unit, reference.channels) == ("uV", ("0 deg", "40 deg"))
     # Only apical dendrites make a large vertical dipole; without synapses on them its sign turns.
     swapped = CellModel(excitatory=replace(CellModel().excitatory, excitation=(0.0, 1.0), inhibition=(1.0, 0.0)))
@@ -111,7 +111,7 @@ def test_hybrid_scheme_repeats_itself_and_refuses_too_many_cells(rng):
     network = BrunelNetwork(order=20, duration_ms=50.0, transient_ms=10.0, dt_ms=0.25)
     spikes = Spikes(np.array([5.0, 5.0, 20.0]), np.array([0, 90, 3]), network.populations)
     first, second = (
-        hybrid_signal(spikes, 0.2, 5.0, network, np.random.default_rng(3), LaminarProbe((-100.0,)), n_cells=10)
+        hybrid_signal(spikes, (0.2, -1.0), network, np.random.default_rng(3), LaminarProbe((-100.0,)), n_cells=10)
         for _ in range(2)
     )
     np.testing.assert_array_equal(first.values, second.values)
@@ -121,7 +121,7 @@ def test_hybrid_scheme_repeats_itself_and_refuses_too_many_cells(rng):
     assert not first.values[:, :6].any()
     assert first.values[:, 8:].any()
     with pytest.raises(ValueError, match="n_cells = 101"):
-        hybrid_signal(spikes, 0.2, 5.0, network, rng, n_cells=101)
+        hybrid_signal(spikes, (0.2, -1.0), network, rng, n_cells=101)
 
 
 @pytest.mark.slow
@@ -131,7 +131,7 @@ def test_kernels_agree_with_the_hybrid_scheme_in_spontaneous_activity(rng):
     theta = np.array([0.4, 3.5, 1.0])
     spikes = CompiledBrunel(network).simulate_spikes(theta, rng)
     approximate = KernelSignal(network=network).observe(network.count(spikes.times_ms, spikes.senders), theta)
-    figures = fidelity(approximate, hybrid_signal(spikes, 0.4, 3.5, network, rng))
+    figures = fidelity(approximate, hybrid_signal(spikes, (0.4, -1.4), network, rng))
     assert figures["R2"][0] > 0.8
     assert abs(np.log(figures["std_ratio"][0])) < np.log(1.25)
 
@@ -168,7 +168,7 @@ def test_a_branched_swc_morphology_agrees_with_the_hybrid_scheme_of_the_same_cel
     order = np.argsort(times)
     spikes = Spikes(times[order], fired[order], network.populations)
     source = network.count(spikes.times_ms, spikes.senders)
-    reference = hybrid_signal(spikes, 0.2, 5.0, network, rng, cells=cells)
+    reference = hybrid_signal(spikes, (0.2, -1.0), network, rng, cells=cells)
     right = KernelSignal(network=network, cells=cells).observe(source, THETA)
     sticks = KernelSignal(network=network).observe(source, THETA)
     assert agree(right, reference)

@@ -5,22 +5,24 @@ import pytest
 from typer.testing import CliRunner
 
 from inference.cli import app
+from inference.features.interface import features_of_all
 from inference.features.spectra import SpectralFeatures
 from inference.recordings.files import write_recording
-from inference.workflows.brunel import of_duration, reference_campaign, shipped_estimators
-from simulators.fields.kernels import KernelSignal
+from inference.workflows.shipped import reference_campaign, shipped_estimators
+from inference.workflows.train import of_duration
+from simulators.brunel.field import KernelSignal
 
 THETA = np.array([0.17, 5.2, 2.2])
 
 
 @pytest.fixture(scope="module")
 def emulator():
-    return shipped_estimators("ai")[2].model.emulator
+    return shipped_estimators("asynchronous")[2].model.emulator
 
 
 @pytest.fixture(scope="module")
 def sources():
-    campaign = reference_campaign("ai")
+    campaign = reference_campaign("asynchronous")
     return campaign.recordings(campaign.usable[-40:])
 
 
@@ -38,7 +40,9 @@ def test_longer_ones_are_drawn_with_the_network_s_spectra_and_less_scatter(emula
     for seconds in (4.0, 16.0):
         drawn = of_duration(seconds, theta, sources, emulator, 0)
         assert {r.duration_ms for r in drawn} == {1e3 * seconds}
-        spectra[seconds] = SpectralFeatures().of_all(forward.observe(r, t) for r, t in zip(drawn, theta, strict=True))
+        spectra[seconds] = features_of_all(
+            SpectralFeatures(), (forward.observe(r, t) for r, t in zip(drawn, theta, strict=True))
+        )
     scatter = spectra[4.0].std(0).mean() / spectra[16.0].std(0).mean()
     assert scatter == pytest.approx(2.0, abs=0.15)
     np.testing.assert_allclose(spectra[16.0].mean(0), spectra[4.0].mean(0), atol=0.05)
@@ -55,10 +59,10 @@ def test_no_duration_is_refused(emulator, sources, seconds):
 
 @pytest.mark.parametrize(("seconds", "said"), [(1.0, "too narrow"), (2.5, None), (12.0, "wider than it need be")])
 def test_answers_for_another_length_are_warned_of(emulator, sources, seconds, said):
-    theta = reference_campaign("ai").theta[-40]
+    theta = reference_campaign("asynchronous").theta[-40]
     (source,) = of_duration(seconds, theta[None], sources[:1], emulator, 1)
     recording = KernelSignal(parameters=emulator.parameters).observe(source, theta)
-    cnn, npe, gradient = (e.estimate(recording).warnings for e in shipped_estimators("ai"))
+    cnn, npe, gradient = (e.estimate(recording).warnings for e in shipped_estimators("asynchronous"))
     for warnings in (cnn, npe):
         found = [w for w in warnings if "learned from 2.85 s" in w]
         assert bool(found) == bool(said)
@@ -67,7 +71,9 @@ def test_answers_for_another_length_are_warned_of(emulator, sources, seconds, sa
 
 
 def test_noise_is_fitted_along_on_request(emulator, sources, tmp_path):
-    recording = KernelSignal(parameters=emulator.parameters).observe(sources[0], reference_campaign("ai").theta[-40])
+    recording = KernelSignal(parameters=emulator.parameters).observe(
+        sources[0], reference_campaign("asynchronous").theta[-40]
+    )
     sd = 0.02 * recording.steady.std(1).mean()
     noisy = recording.with_values(
         recording.values + sd * np.random.default_rng(0).standard_normal(recording.values.shape)

@@ -8,8 +8,8 @@ from scipy.signal import welch
 
 from inference.features.spectra import SpectralFeatures
 from inference.recordings.conform import matched, resampled, to_unit
-from inference.workflows.brunel import observed, reference_campaign, shipped_estimators
-from simulators.fields.kernels import KernelSignal
+from inference.workflows.shipped import reference_campaign, shipped_estimators
+from inference.workflows.study import study_of
 from simulators.recording import Recording
 
 FEATURES = SpectralFeatures(segment_ms=150.0)
@@ -138,14 +138,14 @@ def test_rate_and_unit_are_brought_to_the_estimators(rng):
     assert FEATURES(out).shape == (6, FEATURES.frequencies.size)
 
 
-@pytest.mark.parametrize("name", ["ai", "full"])
+@pytest.mark.parametrize("name", ["asynchronous", "full"])
 def test_shipped_estimators_take_the_quietest_and_the_loudest_of_their_range(name):
     """Amplitudes of the full range span five orders of magnitude, and none of them is a wrong unit."""
     campaign = reference_campaign(name)
     rows = campaign.usable
     variance = campaign.values(rows)[:, 0].var(1)
     extremes = rows[[variance.argmin(), variance.argmax()]]
-    _, recordings = observed(campaign, KernelSignal(parameters=campaign.parameters), extremes)
+    _, recordings = study_of(campaign).recordings(campaign, extremes)
     estimator = shipped_estimators(name)[0]
     for recording in recordings:
         assert estimator.ready(recording) is recording

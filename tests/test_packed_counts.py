@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.signal import csd, welch
 
 from simulators.brunel.compiled_network import CompiledBrunel
-from simulators.brunel.model import AI_RANGE, FULL_RANGE, BrunelNetwork
+from simulators.brunel.model import ASYNCHRONOUS_RANGE, FULL_RANGE, BrunelNetwork
 from simulators.campaigns.packed_counts import pack, unpack
 from simulators.campaigns.run import run_campaign
 from simulators.campaigns.store import Campaign, CampaignError, write_packed
@@ -100,7 +100,9 @@ def test_silence_stays_silent():
 
 def test_a_packed_campaign_reads_like_the_campaign(tmp_path):
     network = BrunelNetwork(order=50, duration_ms=600.0)
-    campaign = run_campaign(CompiledBrunel(network, AI_RANGE), 6, 1, tmp_path / "c", workers=1, progress=False)
+    campaign = run_campaign(
+        CompiledBrunel(network, ASYNCHRONOUS_RANGE), 6, 1, tmp_path / "c", workers=1, progress=False
+    )
     packed = write_packed(campaign, tmp_path / "packed", 5, 0.3, 100)
     np.testing.assert_array_equal(packed.theta, campaign.theta[:5])
     np.testing.assert_array_equal(packed.status, campaign.status[:5])
@@ -120,7 +122,9 @@ def test_a_packed_campaign_reads_like_the_campaign(tmp_path):
 
 def test_an_unfinished_campaign_is_not_packed(tmp_path):
     network = BrunelNetwork(order=50, duration_ms=400.0)
-    campaign = run_campaign(CompiledBrunel(network, AI_RANGE), 3, 1, tmp_path / "c", workers=1, progress=False)
+    campaign = run_campaign(
+        CompiledBrunel(network, ASYNCHRONOUS_RANGE), 3, 1, tmp_path / "c", workers=1, progress=False
+    )
     campaign._group["status"][1] = 0
     with pytest.raises(CampaignError, match="not finished"):
         write_packed(campaign, tmp_path / "packed", 3, 0.3, 100)

@@ -24,21 +24,21 @@ from inference.reports.figures import (
     traces_figure,
 )
 from inference.reports.recording_page import table_rows, write_report
-from simulators.brunel.model import AI_RANGE
+from simulators.brunel.model import ASYNCHRONOUS_RANGE
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording, Spikes
 
 FEATURES = SpectralFeatures()
 TRUTH = np.array([0.172, 5.21, 2.04])
 SPREAD = np.array([0.004, 0.06, 0.03])
-CNN = Estimate(AI_RANGE, TRUTH + SPREAD, None, "CNN", ("trained on few simulations",))
+CNN = Estimate(ASYNCHRONOUS_RANGE, TRUTH + SPREAD, None, "CNN", ("trained on few simulations",))
 NASTY = "<script>alert('1')</script> & $\\frac"
 TINY = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def posterior(seed=0, centre=TRUTH, spread=SPREAD, method="neural posterior"):
     samples = centre + spread * np.random.default_rng(seed).normal(size=(500, 3))
-    return Estimate(AI_RANGE, samples.mean(0), samples, method)
+    return Estimate(ASYNCHRONOUS_RANGE, samples.mean(0), samples, method)
 
 
 def lfp(seed=0, channels=3, unit="mV"):
@@ -171,7 +171,7 @@ def test_names_from_files_stay_text(drawn_page):
     written = drawn_page(
         title=NASTY,
         recording=recording,
-        estimates=[Estimate(AI_RANGE, TRUTH, posterior().samples, NASTY, (NASTY,))],
+        estimates=[Estimate(ASYNCHRONOUS_RANGE, TRUTH, posterior().samples, NASTY, (NASTY,))],
         notes=[NASTY],
         provenance={NASTY: {NASTY: NASTY}},
     )
@@ -198,7 +198,9 @@ def test_any_text_is_shown_as_it_is(text, page):
     relative_spread=st.floats(1e-5, 0.3),
 )
 def test_the_table_shows_the_estimates(centre, relative_spread):
-    estimate = posterior(centre=np.array(centre), spread=relative_spread * (AI_RANGE.high - AI_RANGE.low))
+    estimate = posterior(
+        centre=np.array(centre), spread=relative_spread * (ASYNCHRONOUS_RANGE.high - ASYNCHRONOUS_RANGE.low)
+    )
     for k, row in enumerate(table_rows([estimate, CNN], TRUTH)):
         low, high = estimate.interval(0.95)[k]
         digit = 0.05 * (high - low) + 1e-12
@@ -236,7 +238,7 @@ def test_an_interval_that_misses_the_truth_says_so(page):
 
 
 def test_estimates_without_spread_have_digits_too():
-    certain = Estimate(AI_RANGE, TRUTH, np.tile(TRUTH, (10, 1)), "certain")
+    certain = Estimate(ASYNCHRONOUS_RANGE, TRUTH, np.tile(TRUTH, (10, 1)), "certain")
     assert [row.cells[0].value for row in table_rows([certain])] == ["0.172 mV", "5.21", "2.04"]
 
 
@@ -259,8 +261,10 @@ def test_the_share_inside_the_band_is_as_expected_where_the_model_is_right(rng):
 
 @pytest.mark.parametrize(("g", "says"), [(4.5, "edge (4.5) of"), (6.0, "edge (6) of"), (5.25, None)])
 def test_an_interval_at_the_edge_of_the_range_is_a_warning(g, says, page):
-    samples = np.clip(posterior(centre=np.array([0.17, g, 2.0])).samples, AI_RANGE.low, AI_RANGE.high)
-    written = page(estimates=[Estimate(AI_RANGE, samples.mean(0), samples, "posterior")])
+    samples = np.clip(
+        posterior(centre=np.array([0.17, g, 2.0])).samples, ASYNCHRONOUS_RANGE.low, ASYNCHRONOUS_RANGE.high
+    )
+    written = page(estimates=[Estimate(ASYNCHRONOUS_RANGE, samples.mean(0), samples, "posterior")])
     assert (says in written) if says else ("reaches the edge" not in written)
 
 

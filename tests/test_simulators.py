@@ -13,7 +13,7 @@ import pytest
 from simulators import Observed, ParameterSpace, Recording, Simulator, Spikes
 from simulators.brunel import nest_network
 from simulators.brunel.compiled_network import CompiledBrunel
-from simulators.brunel.model import AI_RANGE, BrunelNetwork
+from simulators.brunel.model import ASYNCHRONOUS_RANGE, BrunelNetwork
 from simulators.brunel.nest_network import NestBrunel
 from simulators.cells.hnn import HNNCell
 from simulators.cells.inputs import PoissonSynapses
@@ -48,9 +48,9 @@ class Expected:
 def emulator() -> SpectralEmulator:
     """Of white noise as loud as the sum of the parameters; trained in a moment."""
     rng = np.random.default_rng(0)
-    theta = AI_RANGE.sample(60, rng)
+    theta = ASYNCHRONOUS_RANGE.sample(60, rng)
     made = SpectralEmulator(
-        AI_RANGE, Bands(5.0, 485.0, 60.0), width=8, iterations=60, duration_ms=150.0, transient_ms=50.0
+        ASYNCHRONOUS_RANGE, Bands(5.0, 485.0, 60.0), width=8, iterations=60, duration_ms=150.0, transient_ms=50.0
     )
     return made.fit(
         theta, [Recording(t.sum() * rng.standard_normal((2, 500)), 1000.0, "1", ("one", "two")) for t in theta]
@@ -205,7 +205,7 @@ def test_two_threads_repeat_themselves_too():
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"threads": 0}, "threads = 0"), ({"parameters": ParameterSpace(AI_RANGE.parameters[:2])}, "expected")],
+    [({"threads": 0}, "threads = 0"), ({"parameters": ParameterSpace(ASYNCHRONOUS_RANGE.parameters[:2])}, "expected")],
 )
 def test_a_nest_configuration_that_cannot_run_is_refused(changed, said):
     with pytest.raises(ValueError, match=said):

@@ -1,4 +1,4 @@
-"""What the estimators trained on spectra share: spectra in, unit-cube parameters out."""
+"""What estimators that learn once from features share: features in, unit-cube parameters out."""
 
 import hashlib
 from abc import abstractmethod
@@ -14,7 +14,8 @@ from torch import Tensor
 from inference.estimate import Estimate
 from inference.estimators.base import BaseEstimator
 from inference.estimators.training_loop import Split
-from inference.features.spectra import SpectralFeatures
+from inference.features.interface import Features, features_of_all
+from inference.recordings.conform import resampled
 from simulators.interface import ParameterSpace
 from simulators.provenance import versions
 from simulators.recording import Recording
@@ -26,7 +27,7 @@ _LENGTH = 1.5  # a recording longer or shorter by this factor is of another leng
 
 @dataclass(eq=False)
 class AmortisedEstimator(BaseEstimator):
-    """An estimator trained on the spectra of simulated recordings.
+    """An estimator trained on the features of simulated recordings, which then answers for any recording at once.
 
     parameters: the box it answers in; features: what it sees; seed: of the splits, the initial weights and the batches;
     members: networks in the ensemble; validation_fraction: share of the simulations that choose a member's checkpoint
@@ -34,7 +35,7 @@ class AmortisedEstimator(BaseEstimator):
     """
 
     parameters: ParameterSpace
-    features: SpectralFeatures
+    features: Features
     seed: int = 0
     members: int = 3
     validation_fraction: float = 0.15
@@ -44,35 +45,37 @@ class AmortisedEstimator(BaseEstimator):
     about: dict[str, Any] = field(default_factory=dict, init=False)
 
     def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self:
-        """Learn from recordings simulated at ``theta``. Raises ValueError as ``fit_spectra`` and the features do."""
-        first, seconds = recordings[0], []
+        """Learn from recordings simulated at ``theta``. Raises ValueError as ``fit_features`` and the features do."""
+        first, seconds, sds = recordings[0], [], []
 
         def noted() -> Iterator[Recording]:
-            for recording in recordings:  # once only: they may be computed when asked for
+            for simulated in recordings:  # once only: they may be computed when asked for
+                recording = resampled(simulated, self.features.sampling_rate)
                 seconds.append(recording.duration_ms / 1e3)
+                sds.append(recording.steady.std(axis=1))
                 yield recording
 
-        self.fit_spectra(theta, self.features.of_all(noted()), first.channels, first.unit)
+        self.fit_features(theta, features_of_all(self.features, noted()), first.channels, first.unit)
         self.about["duration_s"] = float(np.median(seconds))
+        self.about["trained_sd"] = [np.min(sds, 0).tolist(), np.max(sds, 0).tolist()]
         return self
 
-    def fit_spectra(
+    def fit_features(
         self,
         theta: Float[np.ndarray, "simulations n_parameters"],
-        spectra: Float[np.ndarray, "simulations channels frequencies"],
+        features: Float[np.ndarray, "simulations channels values"],
         channels: tuple[str, ...],
         unit: str,
     ) -> Self:
         """Learn from features computed before. Raises ValueError for theta outside the box or too few simulations."""
-        self.parameters.check_simulations(theta, len(spectra))
-        if not np.isfinite(spectra).all():
-            raise ValueError("some spectra are not finite; leave silent and failed simulations out")
+        self.parameters.check_simulations(theta, len(features))
+        if not np.isfinite(features).all():
+            raise ValueError("some features are not finite; leave silent and failed simulations out")
         self.channels, self.unit = channels, unit
-        x = torch.as_tensor(spectra, dtype=torch.float32)
+        x = torch.as_tensor(features, dtype=torch.float32)
         u = torch.as_tensor(self.parameters.to_unit(theta), dtype=torch.float32)
         self.about = {
             "simulations": len(x),
-            "trained_sd": self._sd_range(spectra),
             "data_hash": hashlib.sha256(x.numpy().tobytes() + u.numpy().tobytes()).hexdigest()[:16],
             "versions": versions(),
         }
@@ -107,17 +110,11 @@ class AmortisedEstimator(BaseEstimator):
             kept = np.setdiff1d(order, held_out)
             yield Split(x[kept], u[kept], x[held_out], u[held_out], 1000 * self.seed + member)
 
-    def _sd_range(self, spectra: Float[np.ndarray, "simulations channels frequencies"]) -> list[list[float]]:
-        """Lowest and highest standard deviation within the band, of each channel."""
-        width = np.diff(self.features.frequencies[:2])[0]
-        sd = np.sqrt(np.sum(10.0 ** spectra.astype(float), axis=2) * width)
-        return [sd.min(0).tolist(), sd.max(0).tolist()]
-
     @abstractmethod
     def _learn(self, splits: list[Split]) -> None: ...
 
     @abstractmethod
-    def _answer(self, x: Float[Tensor, "1 channels frequencies"]) -> Estimate: ...
+    def _answer(self, x: Float[Tensor, "1 channels values"]) -> Estimate: ...
 
     @abstractmethod
     def _settings(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -132,7 +129,7 @@ class AmortisedEstimator(BaseEstimator):
 
     @classmethod
     def _restored(
-        cls, parameters: ParameterSpace, features: SpectralFeatures, header: dict[str, Any], tensors: dict[str, Tensor]
+        cls, parameters: ParameterSpace, features: Features, header: dict[str, Any], tensors: dict[str, Tensor]
     ) -> Self:
         estimator = cls(parameters, features, **{name: header[name] for name in _KEPT})
         estimator.channels = tuple(header["channels"])

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inference.estimate import Estimate
-from inference.features.spectra import SpectralFeatures
+from inference.features.interface import Features
 from inference.recordings.conform import matched
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
@@ -29,7 +29,7 @@ class BaseEstimator(ABC):
     kind: ClassVar[str]
 
     parameters: ParameterSpace
-    features: SpectralFeatures
+    features: Features
     channels: tuple[str, ...]
     unit: str
     about: dict[str, Any]
@@ -46,8 +46,10 @@ class BaseEstimator(ABC):
         """The recording in the channel order, unit and sampling rate of training. Raises ValueError as ``matched``."""
         if not self.channels:
             raise ValueError(f"this {type(self).__name__} is not trained yet; call fit, or load a trained one")
-        sd = np.array(self.about["trained_sd"])
-        return matched(recording, self.features, self.channels, self.unit, trained_sd=sd)
+        sd = self.about.get("trained_sd")
+        return matched(
+            recording, self.features, self.channels, self.unit, trained_sd=None if sd is None else np.array(sd)
+        )
 
     @abstractmethod
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -56,7 +58,7 @@ class BaseEstimator(ABC):
     @classmethod
     @abstractmethod
     def _restored(
-        cls, parameters: ParameterSpace, features: SpectralFeatures, header: dict[str, Any], tensors: dict[str, Tensor]
+        cls, parameters: ParameterSpace, features: Features, header: dict[str, Any], tensors: dict[str, Tensor]
     ) -> Self:
         """The inverse of ``_state``; channels, unit and about are set by the caller."""
 

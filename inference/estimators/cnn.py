@@ -13,6 +13,7 @@ from inference.estimate import Estimate
 from inference.estimators.amortised import AmortisedEstimator
 from inference.estimators.spectral_networks import SpectralCNN, StasikCNN
 from inference.estimators.training_loop import Split, stored_state, train
+from inference.features.interface import Features
 from inference.features.spectra import STASIK_FEATURES, SpectralFeatures
 from simulators.interface import ParameterSpace
 
@@ -33,7 +34,7 @@ class CNNRegressor(AmortisedEstimator):
 
     kind: ClassVar[str] = "cnn"
 
-    features: SpectralFeatures = field(default_factory=SpectralFeatures)
+    features: Features = field(default_factory=SpectralFeatures)
     network: type[StasikCNN | SpectralCNN] = SpectralCNN
     epochs: int = 60
     batch: int = 50
@@ -91,7 +92,7 @@ class CNNRegressor(AmortisedEstimator):
         settings = {
             "network": self.network.__name__,
             "neighbours": self.neighbours,
-            "frequencies": len(self.features.frequencies),
+            "frequencies": len(self.features.axis.values),
         }
         return settings, tensors
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from inference.estimate import Estimate
 from inference.estimators.base import BaseEstimator
+from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from inference.fitting.descent import CLOSE, Descent
 from simulators.fields.linear import LinearView
@@ -187,12 +188,14 @@ class GradientFit(BaseEstimator):
 
     @classmethod
     def _restored(
-        cls, parameters: ParameterSpace, features: SpectralFeatures, header: dict[str, Any], tensors: dict[str, Tensor]
+        cls, parameters: ParameterSpace, features: Features, header: dict[str, Any], tensors: dict[str, Tensor]
     ) -> Self:
         view = None if header["view"] is None else LinearView.from_json(header["view"], tensors["kernels"].numpy())
         model = SpectralModel(SpectralEmulator.restored(header["emulator"], tensors), view, **header["model"])
         settings = dict(header["fit"])
         fraction = settings.pop("validation_fraction")
+        if not isinstance(features, SpectralFeatures):
+            raise ValueError("a gradient fit compares spectra")
         fit = cls(model, features, Descent(**settings), fraction)
         fit._temperature = loaded(SpreadNetwork(len(parameters), torch.ones(1)), "temperature.", tensors)
         return fit

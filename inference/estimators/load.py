@@ -8,7 +8,7 @@ from inference.estimators.cnn import CNNRegressor
 from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.nearest import NearestSimulations
 from inference.estimators.neural_posterior import NeuralPosterior
-from inference.features.spectra import SpectralFeatures
+from inference.features.load import features_from_json
 from simulators.interface import ParameterSpace
 from surrogates.weights import read_weights
 
@@ -24,7 +24,7 @@ def load_estimator(path: str | os.PathLike) -> BaseEstimator:
     try:
         estimator = _KINDS[header["kind"]]._restored(
             ParameterSpace.from_json(header["parameters"]),
-            SpectralFeatures.from_json(header["features"]),
+            features_from_json(header["features"]),
             header,
             tensors,
         )

@@ -18,6 +18,7 @@ from inference.estimate import Estimate
 from inference.estimators.amortised import AmortisedEstimator
 from inference.estimators.spectral_networks import SpectralCNN
 from inference.estimators.training_loop import Split, stored_state, train
+from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from simulators.interface import ParameterSpace
 
@@ -70,7 +71,7 @@ class NeuralPosterior(AmortisedEstimator):
 
     kind: ClassVar[str] = "npe"
 
-    features: SpectralFeatures = field(default_factory=SpectralFeatures)
+    features: Features = field(default_factory=SpectralFeatures)
     epochs: int = 75
     batch: int = 100
     learning_rate: float = 3e-3
@@ -207,7 +208,7 @@ class NeuralPosterior(AmortisedEstimator):
         tensors = {k: v for i, flow in enumerate(self._flows) for k, v in stored_state(flow, f"{i}.").items()}
         settings = {
             "flows": len(self._flows),
-            "frequencies": len(self.features.frequencies),
+            "frequencies": len(self.features.axis.values),
             "hidden_features": self.hidden_features,
             "transforms": self.transforms,
             "embedding": self.embedding,

@@ -18,7 +18,7 @@ from inference.evaluation.calibration import (
     recovery,
 )
 from inference.evaluation.predictive import predictive_spectra, share_inside
-from simulators.interface import ForwardModel, ParameterSpace, Simulator
+from simulators.interface import ParameterSpace, Simulator
 from simulators.recording import Recording
 
 _DRAWS = 200  # of each posterior: enough to rank a truth among
@@ -96,15 +96,14 @@ def predictive_finding(
     answered: Sequence[tuple[Estimate, Recording]],
     estimator: BaseEstimator,
     simulator: Simulator,
-    forward_model: ForwardModel,
     draws: int = 24,
     seed: int = 0,
 ) -> Finding:
-    """Posterior predictive check: do networks drawn from the posterior give spectra like the recording's?"""
+    """Posterior predictive check: do simulations at draws from the posterior give features like the recording's?"""
     rng = np.random.default_rng(seed)
     shares = []
     for estimate, recording in answered:
-        predicted = predictive_spectra(estimate, simulator, forward_model, estimator.features, draws, rng)
+        predicted = predictive_spectra(estimate, simulator, estimator.features, draws, rng)
         shares.append(share_inside(estimator.features(estimator.ready(recording)), predicted))
     inside, expected = np.mean(shares, axis=0)
     good = bool(inside > expected - 0.15)

@@ -4,20 +4,19 @@ import numpy as np
 from jaxtyping import Float
 
 from inference.estimate import Estimate
-from inference.features.spectra import SpectralFeatures
+from inference.features.interface import Features
 from simulators.campaigns.run import local_pool, simulate_rows
-from simulators.interface import ForwardModel, Simulator
+from simulators.interface import Simulator
 
 
 def predictive_spectra(
     estimate: Estimate,
     simulator: Simulator,
-    forward_model: ForwardModel,
-    features: SpectralFeatures,
+    features: Features,
     draws: int,
     rng: np.random.Generator,
     workers: int = 2,
-) -> Float[np.ndarray, "draws channels frequencies"]:
+) -> Float[np.ndarray, "draws channels values"]:
     """Spectra of recordings simulated at draws from an estimate's samples; draws whose simulation fails are left out.
 
     Raises ValueError if the estimate has no samples, or no simulation succeeds.
@@ -32,7 +31,7 @@ def predictive_spectra(
     spectra = []
     for row in rows:
         if row.recording is not None and not row.recording.is_silent():
-            spectra.append(features(forward_model.observe(row.recording, theta[row.number])))
+            spectra.append(features(row.recording))
     if not spectra:
         raise ValueError(f"none of {draws} posterior predictive simulations succeeded; the first: {rows[0].reason}")
     return np.stack(spectra)

@@ -55,7 +55,7 @@ class Score:
         }
 
 
-def compare(
+def score_all(
     estimators: Mapping[str, BaseEstimator],
     theta: Float[np.ndarray, "recordings n_parameters"],
     recordings: Sequence[Recording],

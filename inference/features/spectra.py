@@ -1,6 +1,5 @@
-"""Spectra of a recording: what the estimators see."""
+"""Spectra of a recording: what most estimators see."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,9 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.signal import welch
 
+from inference.features.interface import Axis, refuse_unusable
 from simulators.recording import Recording
-
-_SAME_RATE = 1e-3  # relative difference of two sampling rates that counts as none
 
 
 @dataclass(frozen=True)
@@ -18,17 +16,23 @@ class SpectralFeatures:
     """log10 of Welch's power spectral density, per channel.
 
     sampling_rate: Hz of the recordings; segment_ms: length of the Hann windows, which overlap by half; band_hz: lowest
-    and highest frequency used; relative: each recording divided by its total power over channels and band, for
-    recordings of unknown gain (the ratios between channels stay).
+    and highest frequency used, None for 1 Hz up to half the sampling rate; relative: each recording divided by its
+    total power over channels and band, for recordings of unknown gain (the ratios between channels stay).
+
+    Raises ValueError for a band that does not fit the sampling rate or holds fewer than two frequencies.
     """
 
     sampling_rate: float = 1000.0
     segment_ms: float = 100.0
-    band_hz: tuple[float, float] = (1.0, 500.0)
+    band_hz: tuple[float, float] | None = None
     relative: bool = False
 
     def __post_init__(self) -> None:
-        low, high = self.band_hz
+        if not 0 < self.sampling_rate < np.inf or not 0 < self.segment_ms < np.inf:
+            raise ValueError(f"segments of {self.segment_ms:g} ms at {self.sampling_rate:g} Hz do not exist")
+        if self.band_hz is None:
+            object.__setattr__(self, "band_hz", (1.0, self.sampling_rate / 2))
+        low, high = self.band
         if not 0 <= low < high <= self.sampling_rate / 2:
             raise ValueError(f"band {low:g} ... {high:g} Hz does not fit a sampling rate of {self.sampling_rate:g} Hz")
         if self.frequencies.size < 2:
@@ -37,8 +41,23 @@ class SpectralFeatures:
             )
 
     @property
+    def band(self) -> tuple[float, float]:
+        """Lowest and highest frequency used, Hz."""
+        assert self.band_hz is not None
+        return self.band_hz
+
+    @property
     def segment_samples(self) -> int:
         return round(self.segment_ms * self.sampling_rate / 1e3)
+
+    @property
+    def least_ms(self) -> float:
+        """A recording holds one segment or more."""
+        return 1e3 * self.segment_samples / self.sampling_rate
+
+    @property
+    def scale_free(self) -> bool:
+        return self.relative
 
     @property
     def frequencies(self) -> Float[np.ndarray, " frequencies"]:
@@ -46,8 +65,13 @@ class SpectralFeatures:
         all_bins = np.fft.rfftfreq(self.segment_samples, 1 / self.sampling_rate)
         return all_bins[self._inside(all_bins)]
 
+    @property
+    def axis(self) -> Axis:
+        return Axis("frequency", "Hz", self.frequencies)
+
     def _inside(self, frequencies: np.ndarray) -> np.ndarray:
-        return (frequencies >= self.band_hz[0] - 1e-9) & (frequencies <= self.band_hz[1] + 1e-9)
+        low, high = self.band
+        return (frequencies >= low - 1e-9) & (frequencies <= high + 1e-9)
 
     def power(self, recording: Recording) -> Float[np.ndarray, "channels frequencies"]:
         """Power spectral density after the transient, in unit^2/Hz.
@@ -55,24 +79,9 @@ class SpectralFeatures:
         Raises ValueError for values that are not finite, another sampling rate, a recording shorter than a segment, or
         a channel that never changes.
         """
-        x = recording.steady
-        if not np.isfinite(x).all():
-            bad = [c for c, ok in zip(recording.channels, np.isfinite(x).all(1), strict=True) if not ok]
-            raise ValueError(
-                f"{np.sum(~np.isfinite(x))} values are not finite (channels {', '.join(bad)}); "
-                f"cut the recording to a stretch without gaps, or interpolate them"
-            )
-        if abs(recording.sampling_rate / self.sampling_rate - 1) > _SAME_RATE:
-            raise ValueError(
-                f"the recording is sampled at {recording.sampling_rate:g} Hz, these features need "
-                f"{self.sampling_rate:g} Hz; resample it, or record it faster"
-            )
-        if x.shape[1] < self.segment_samples:
-            raise ValueError(
-                f"the recording has {x.shape[1]} samples after its transient, one segment needs "
-                f"{self.segment_samples}; give at least {self.segment_ms:g} ms (a few seconds for a useful estimate)"
-            )
-        frequencies, density = welch(x.astype(float), self.sampling_rate, nperseg=self.segment_samples, axis=1)
+        refuse_unusable(recording, self)
+        x = recording.steady.astype(float)
+        frequencies, density = welch(x, self.sampling_rate, nperseg=self.segment_samples, axis=1)
         density = density[:, self._inside(frequencies)]
         flat = ~(density > 0).all(1)
         if flat.any():
@@ -85,23 +94,14 @@ class SpectralFeatures:
         density = self.power(recording)
         return np.log10(density / density.sum() if self.relative else density)
 
-    def of_all(self, recordings: Iterable[Recording]) -> Float[np.ndarray, "recordings channels frequencies"]:
-        """Features of many recordings, single precision. Raises ValueError naming the recording that has none."""
-        rows = []
-        for i, recording in enumerate(recordings):
-            try:
-                rows.append(self(recording).astype(np.float32))
-            except ValueError as error:
-                raise ValueError(f"recording {i}: {error}") from error
-        return np.stack(rows)
-
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {"kind": "spectra", **asdict(self), "band_hz": list(self.band)}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> "SpectralFeatures":
         """The inverse of ``to_json``."""
-        return cls(**{**fields, "band_hz": tuple(fields["band_hz"])})
+        given = {name: value for name, value in fields.items() if name != "kind"}
+        return cls(**{**given, "band_hz": tuple(fields["band_hz"])})
 
 
 STASIK_FEATURES = SpectralFeatures(segment_ms=300.0, band_hz=(0.0, 500.0))

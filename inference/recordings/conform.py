@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Real
 from scipy.signal import filtfilt, firwin, iirnotch, resample_poly
 
-from inference.features.spectra import SpectralFeatures
+from inference.features.interface import Features
 from simulators.recording import Recording
 
 VOLT_EXPONENTS = {"V": 0, "mV": -3, "uV": -6, "µV": -6, "μV": -6, "nV": -9}
@@ -74,7 +74,7 @@ def notched(recording: Recording, hertz: float) -> Recording:
 
 def matched(
     recording: Recording,
-    features: SpectralFeatures,
+    features: Features,
     channels: Sequence[str],
     unit: str,
     *,
@@ -94,7 +94,7 @@ def matched(
     _check_flat(recording)
     recording = resampled(recording, features.sampling_rate)
     _check_length(recording, features)
-    if features.relative:
+    if features.scale_free:
         return recording
     recording = to_unit(recording, unit)
     if trained_sd is not None:
@@ -143,12 +143,11 @@ def _check_flat(recording: Recording) -> None:
         )
 
 
-def _check_length(recording: Recording, features: SpectralFeatures) -> None:
-    samples = recording.steady.shape[1]
-    if samples < features.segment_samples:
+def _check_length(recording: Recording, features: Features) -> None:
+    if recording.duration_ms < features.least_ms * (1 - SAME_RATE):
         raise ValueError(
-            f"the recording has {samples} samples ({recording.duration_ms:g} ms) at {recording.sampling_rate:g} Hz, "
-            f"one segment needs {features.segment_samples}; give at least {features.segment_ms:g} ms, better seconds"
+            f"the recording has {recording.steady.shape[1]} samples ({recording.duration_ms:g} ms) at "
+            f"{recording.sampling_rate:g} Hz; give at least {features.least_ms:g} ms, better seconds"
         )
 
 

@@ -17,6 +17,7 @@ from matplotlib.ticker import NullFormatter
 
 from inference.estimate import Estimate
 from inference.evaluation.predictive import BAND
+from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from inference.recordings.conform import VOLT_EXPONENTS
 from simulators.recording import Recording, Spikes
@@ -59,7 +60,7 @@ def traces_figure(recording: Recording, window_ms: float = 1000.0) -> Figure:
 
 def spectra_figure(
     recording: Recording,
-    features: SpectralFeatures,
+    features: Features,
     predictive: Float[np.ndarray, "draws channels frequencies"] | None = None,
 ) -> Figure:
     """One panel a channel: its spectrum and, if given, the band of the posterior predictive spectra (log10).
@@ -109,7 +110,7 @@ def posterior_figure(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n
 
 def summary_figure(
     recording: Recording,
-    features: SpectralFeatures,
+    features: Features,
     estimates: Sequence[Estimate],
     *,
     truth: Float[np.ndarray, " n_parameters"] | None = None,
@@ -220,7 +221,7 @@ def _scale_bar(ax: Axes, spacing: float, unit: str) -> None:
 def _draw_spectra(
     figure: Figure | SubFigure,
     recording: Recording,
-    features: SpectralFeatures,
+    features: Features,
     predictive: Float[np.ndarray, "draws channels frequencies"] | None,
     channels: Sequence[int] | np.ndarray | range,
     columns: int,
@@ -228,13 +229,18 @@ def _draw_spectra(
     observed = features(recording)
     if predictive is not None and predictive.shape[1:] != observed.shape:
         raise ValueError(f"predictive spectra have shape {predictive.shape}; expected (draws, *{observed.shape})")
-    band = None if predictive is None else 10 ** np.quantile(predictive, BAND, axis=0)
+    band = None if predictive is None else np.quantile(predictive, BAND, axis=0)
+    axis, spectral = features.axis, isinstance(features, SpectralFeatures)
+
+    def shown(y: np.ndarray) -> np.ndarray:
+        return 10**y if spectral else y
+
     rows = -(-len(channels) // columns)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for ax, k in zip(axes.flat, channels, strict=False):
         if band is not None:
-            ax.fill_between(features.frequencies, *band[:, k], color=_BAND_COLOUR, alpha=0.75, lw=0)
-        ax.loglog(features.frequencies, 10 ** observed[k], color=_INK, lw=1.1)
+            ax.fill_between(axis.values, *shown(band[:, k]), color=_BAND_COLOUR, alpha=0.75, lw=0)
+        (ax.loglog if spectral else ax.plot)(axis.values, shown(observed[k]), color=_INK, lw=1.1)
         ax.set_title(_short(recording.channels[k]), fontsize=9, color=_INK, pad=3, parse_math=False)
         _plain(ax)
     for i, ax in enumerate(axes.flat):
@@ -242,12 +248,15 @@ def _draw_spectra(
             ax.set_axis_off()
         elif i + columns >= len(channels):
             ax.tick_params(labelbottom=True)
-            ax.set_xlabel("frequency (Hz)", fontsize=9, color=_INK)
-    axes[0, 0].set_xlim(features.frequencies[features.frequencies > 0][[0, -1]])
-    axes[0, 0].xaxis.set_major_formatter("{x:g}")
-    axes[0, 0].xaxis.set_minor_formatter(NullFormatter())
-    axes[0, 0].yaxis.set_minor_formatter(NullFormatter())
-    unit = "relative power" if features.relative else f"power ({recording.unit.replace('u', 'µ')}²/Hz)"
+            ax.set_xlabel(f"{axis.name} ({axis.unit})", fontsize=9, color=_INK)
+    if spectral:
+        axes[0, 0].set_xlim(axis.values[axis.values > 0][[0, -1]])
+        axes[0, 0].xaxis.set_major_formatter("{x:g}")
+        axes[0, 0].xaxis.set_minor_formatter(NullFormatter())
+        axes[0, 0].yaxis.set_minor_formatter(NullFormatter())
+    unit = recording.unit.replace("u", "µ")
+    if spectral:
+        unit = "relative power" if features.scale_free else f"power ({unit}²/Hz)"
     figure.supylabel(unit, fontsize=10, color=_INK, parse_math=False)
     if band is not None:
         handles = [Line2D([], [], color=_INK, lw=1.1), Patch(color=_BAND_COLOUR, alpha=0.75)]

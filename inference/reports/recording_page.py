@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from inference.estimate import Estimate
 from inference.evaluation.predictive import share_inside
+from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from inference.reports.figures import activity_figure, posterior_figure, spectra_figure, traces_figure
 from inference.reports.html import embedded, flat, rendered
@@ -45,7 +46,7 @@ def write_report(
     *,
     title: str,
     recording: Recording,
-    features: SpectralFeatures,
+    features: Features,
     estimates: Sequence[Estimate],
     spikes: Spikes | None = None,
     counts: Recording | None = None,
@@ -77,7 +78,7 @@ def write_report(
         rows=table_rows(estimates, truth) if estimates else [],
         truth=truth,
         recording=recording,
-        features=features,
+        seen=_described(features),
         spikes=spikes,
         inside=inside,
         draws=0 if predictive is None else len(predictive),
@@ -85,6 +86,13 @@ def write_report(
         provenance=list(flat(provenance or {})),
     )
     Path(path).write_text(page, encoding="utf-8")
+
+
+def _described(features: Features) -> str:
+    """What the figure of features shows, as a sentence."""
+    if isinstance(features, SpectralFeatures):
+        return f"Welch's power spectral density in segments of {features.segment_ms:g} ms."
+    return f"What the estimators saw of the recording, by {features.axis.name}."
 
 
 def table_rows(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_parameters"] | None = None) -> list[Row]:

@@ -8,17 +8,15 @@ from rich.console import Console
 
 from inference.estimators.base import BaseEstimator
 from inference.evaluation.predictive import predictive_spectra
-from inference.features.spectra import SpectralFeatures
 from inference.recordings.files import write_recording
 from inference.reports.figures import summary_figure
 from inference.reports.recording_page import write_report
 from inference.reports.tables import estimates_table
-from inference.workflows.brunel import range_of, reference_campaign, shipped_estimators, train_for_probe
-from simulators.brunel.compiled_network import CompiledBrunel
+from inference.workflows.brunel import brunel_study
+from inference.workflows.shipped import reference_campaign, reference_tests, shipped_estimators
+from inference.workflows.train import train
 from simulators.brunel.model import BrunelNetwork
 from simulators.brunel.nest_network import NestBrunel
-from simulators.fields.kernels import KernelSignal
-from simulators.fields.probes import POSTER_PROBE
 from simulators.provenance import versions
 
 PREDICTIVE_DRAWS = 24
@@ -26,28 +24,26 @@ PREDICTIVE_DRAWS = 24
 
 def run_demo(console: Console, out: Path, range_name: str, seed: int, retrain: bool, order: int = 2500) -> None:
     """Simulate, observe, estimate, report into the folder ``out``. Raises ValueError for an unknown range."""
-    space = range_of(range_name)
+    network = BrunelNetwork(order=order)
+    study = brunel_study(range_name, network=network)
+    space = study.parameters
     out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     estimators = _retrained(console, range_name) if retrain else shipped_estimators(range_name)
     rng = np.random.default_rng(seed)
     theta = space.sample(1, rng)[0]
-    network = BrunelNetwork(order=order)
     neurons = network.n_excitatory + network.n_inhibitory
     console.print(f"seed {seed}: a network of {neurons:,} neurons with parameters drawn from the range '{range_name}'")
     with console.status(f"NEST simulates {network.duration_ms / 1e3:g} s (about a minute at full size)"):
         spikes = NestBrunel(network, space).simulate_spikes(theta, rng)
     counts = network.count(spikes.times_ms, spikes.senders)
-    forward_model = KernelSignal(POSTER_PROBE, network, parameters=space)
-    lfp = forward_model.observe(counts, theta)
+    lfp = study.observe(counts, theta)
     write_recording(lfp, out / "lfp.npz")
     estimates = [estimator.estimate(lfp) for estimator in estimators]
     console.print(estimates_table(estimates, theta))
     features = estimators[-1].features
     with console.status(f"{PREDICTIVE_DRAWS} networks with parameters drawn from the posterior"):
-        predictive = predictive_spectra(
-            estimates[-1], CompiledBrunel(network, space), forward_model, features, PREDICTIVE_DRAWS, rng
-        )
+        predictive = predictive_spectra(estimates[-1], study.observed, features, PREDICTIVE_DRAWS, rng)
     warnings = [f"{e.method}: {w}" for e in estimates for w in e.warnings]
     for warning in warnings:
         console.print(warning, style="bold yellow", markup=False)
@@ -76,4 +72,4 @@ def run_demo(console: Console, out: Path, range_name: str, seed: int, retrain: b
 def _retrained(console: Console, range_name: str) -> list[BaseEstimator]:
     campaign = reference_campaign(range_name)
     console.print(f"training on {campaign.summary()}")
-    return [e for _, e in train_for_probe(campaign, POSTER_PROBE, SpectralFeatures())]
+    return [e for _, e in train(brunel_study(range_name), campaign, test=reference_tests(range_name))]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.progress import track
 
@@ -14,11 +14,8 @@ from inference.recordings.quality import doubts
 from inference.reports.answers import Answer
 from simulators.recording import Recording
 
-if TYPE_CHECKING:
-    pass
 
-
-def infer_all(
+def infer(
     paths: Sequence[Path],
     estimators: Sequence[BaseEstimator],
     window_s: float | None = None,

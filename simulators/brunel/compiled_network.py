@@ -1,15 +1,20 @@
 """The Brunel network as one compiled loop: the model of nest_network, more than thirty times as fast on one core."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import poisson
 
 from simulators.brunel import event_loop
-from simulators.brunel.model import FULL_RANGE, BrunelNetwork
+from simulators.brunel.model import FULL_RANGE, RANGES, BrunelNetwork
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording, Spikes
+
+if TYPE_CHECKING:
+    from simulators.brunel.field import KernelSignal
+    from simulators.fields.probes import Probe
 
 _MAX_NEURONS = 2**16
 
@@ -25,6 +30,8 @@ class CompiledBrunel:
     network: BrunelNetwork = field(default_factory=BrunelNetwork)
     parameters: ParameterSpace = FULL_RANGE
 
+    ranges: ClassVar = RANGES
+
     def __post_init__(self) -> None:
         n = self.network.n_excitatory + self.network.n_inhibitory
         if n > _MAX_NEURONS:
@@ -36,6 +43,16 @@ class CompiledBrunel:
         """Spike counts, (2, bins) of ``bin_ms``."""
         counts, _, _ = self._run(theta, rng, record=False)
         return self.network.recording(counts)
+
+    def forward_model(self, probe: "Probe | None" = None) -> "KernelSignal":
+        """What a probe sees of the network; by default six contacts (Skaar et al. 2020)."""
+        from simulators.brunel.field import kernel_signal
+
+        return kernel_signal(self.network, self.parameters, probe)
+
+    def lasting(self, duration_s: float) -> "CompiledBrunel":
+        """The same network simulated for another time after its transient. Raises ValueError as ``BrunelNetwork``."""
+        return replace(self, network=self.network.lasting(duration_s))
 
     def simulate_spikes(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Spikes:
         """Every spike of the same simulation."""

@@ -1,6 +1,6 @@
 """What the two-population network of Brunel (2000) is, whoever runs it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -17,14 +17,14 @@ FULL_RANGE = ParameterSpace(
 )
 """All network states (Skaar et al. 2020)."""
 
-AI_RANGE = ParameterSpace(
+ASYNCHRONOUS_RANGE = ParameterSpace(
     (Parameter("J", "mV", 0.1, 0.25, _J), Parameter("g", "1", 4.5, 6.0, _G), Parameter("eta", "1", 1.5, 3.0, _ETA))
 )
 """Asynchronous irregular activity, the state most like cortex (Skaar et al. 2020)."""
 
 POPULATIONS = ("excitatory", "inhibitory")
 
-RANGES = {"ai": AI_RANGE, "full": FULL_RANGE}
+RANGES = {"asynchronous": ASYNCHRONOUS_RANGE, "full": FULL_RANGE}
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,11 @@ class BrunelNetwork:
         return int(self.connection_probability * self.n_inhibitory)
 
     @property
+    def in_degrees(self) -> tuple[int, int]:
+        """Synapses on every neuron from each population."""
+        return self.in_degree_excitatory, self.in_degree_inhibitory
+
+    @property
     def populations(self) -> dict[str, tuple[int, int]]:
         """First and past-the-last neuron of each population."""
         n = self.n_excitatory
@@ -105,6 +110,12 @@ class BrunelNetwork:
         """All the delays there are, equally likely: multiples of the time step."""
         spread = self.steps(self.delay_spread_ms)
         return tuple(self.delay_ms + self.dt_ms * k for k in range(-spread, spread + 1))
+
+    def lasting(self, duration_s: float) -> "BrunelNetwork":
+        """The same network simulated for another time after its transient, to the nearest ms."""
+        if not 0 < duration_s < np.inf:
+            raise ValueError(f"simulations of {duration_s:g} s hold nothing or never end; give a positive duration")
+        return replace(self, duration_ms=self.transient_ms + round(1e3 * duration_s))
 
     def steps(self, duration_ms: float) -> int:
         """Time steps in a duration."""

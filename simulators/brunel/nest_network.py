@@ -6,15 +6,19 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
-from simulators.brunel.model import FULL_RANGE, BrunelNetwork
+from simulators.brunel.model import FULL_RANGE, RANGES, BrunelNetwork
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording, Spikes
+
+if TYPE_CHECKING:
+    from simulators.brunel.field import KernelSignal
+    from simulators.fields.probes import Probe
 
 _LARGEST_NEST_SEED = 2**31 - 1
 
@@ -32,6 +36,8 @@ class NestBrunel:
     parameters: ParameterSpace = FULL_RANGE
     threads: int = 1
 
+    ranges: ClassVar = RANGES
+
     def __post_init__(self) -> None:
         if self.parameters.names != FULL_RANGE.names:
             raise ValueError(f"parameters are {self.parameters.names}; expected {FULL_RANGE.names}")
@@ -42,6 +48,16 @@ class NestBrunel:
         """Spike counts, (2, bins) of ``bin_ms``."""
         spikes = self.simulate_spikes(theta, rng)
         return self.network.count(spikes.times_ms, spikes.senders)
+
+    def forward_model(self, probe: "Probe | None" = None) -> "KernelSignal":
+        """What a probe sees of the network; by default six contacts (Skaar et al. 2020)."""
+        from simulators.brunel.field import kernel_signal
+
+        return kernel_signal(self.network, self.parameters, probe)
+
+    def lasting(self, duration_s: float) -> "NestBrunel":
+        """The same network simulated for another time after its transient. Raises ValueError as ``BrunelNetwork``."""
+        return replace(self, network=self.network.lasting(duration_s))
 
     def simulate_spikes(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Spikes:
         """Every spike of the same simulation."""

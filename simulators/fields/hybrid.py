@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import Float, Integer
 from scipy.signal import lfilter
 
-from simulators.brunel.model import BrunelNetwork
 from simulators.fields.cell_model import CellModel, Morphology, neuron_session, template_cell
 from simulators.fields.head import lead_field
-from simulators.fields.probes import POSTER_PROBE, Probe, ScalpElectrodes
+from simulators.fields.network import PointNetwork
+from simulators.fields.probes import SKAAR_PROBE, Probe, ScalpElectrodes
 from simulators.recording import Recording, Spikes
 
 _CONTACT_POINTS = 20
@@ -25,16 +25,16 @@ _CONTACT_POINTS = 20
 
 def hybrid_signal(
     spikes: Spikes,
-    J: float,
-    g: float,
-    network: BrunelNetwork,
+    weights_mV: tuple[float, ...],
+    network: PointNetwork,
     rng: np.random.Generator,
-    probe: Probe = POSTER_PROBE,
+    probe: Probe = SKAAR_PROBE,
     cells: CellModel | None = None,
     n_cells: int | None = None,
 ) -> Recording:
     """LFP or EEG, (channels, bins) in the probe's unit, of a network's spikes: the sum over all its neurons' cells.
 
+    weights_mV: of the synapses of each population, inhibitory ones negative.
     n_cells: how many cells to simulate, None for all. Fewer are drawn from both populations in proportion, and each
         counts for several: the mean stays right, but the part of the LFP that differs between cells is overstated.
 
@@ -42,7 +42,7 @@ def hybrid_signal(
     Raises ValueError where n_cells is not between 2 and the size of the network, a layer holds no dendrite, or delays
     have a spread.
     """
-    if network.delay_spread_ms:
+    if len(network.delays_ms) > 1:
         raise ValueError("the hybrid scheme takes one delay for all connections; set delay_spread_ms to 0")
     cells = cells or CellModel()
     sizes = {name: end - first for name, (first, end) in network.populations.items()}
@@ -50,15 +50,15 @@ def hybrid_signal(
     n_cells = total if n_cells is None else n_cells
     if not 2 <= n_cells <= total:
         raise ValueError(f"n_cells = {n_cells}; the network has {total} neurons: take 2 ... {total}")
-    trains = _Trains.of(spikes, J, g, network)
-    potential = np.zeros((len(probe.channels), network.steps(network.duration_ms)))
+    trains = _Trains.of(spikes, weights_mV, network)
+    potential = np.zeros((len(probe.channels), round(network.duration_ms / network.dt_ms)))
     with neuron_session() as folder:
         for name, morphology in cells.morphologies.items():
             simulated = max(1, round(n_cells * sizes[name] / total))
             cable = _Cable(morphology, cells, network, folder)
             for _ in range(simulated):
                 potential += sizes[name] / simulated * _cell_potential(cable, trains, probe, rng)
-    bins = potential.reshape(len(probe.channels), -1, network.steps(network.bin_ms)).mean(-1)
+    bins = potential.reshape(len(probe.channels), -1, round(network.bin_ms / network.dt_ms)).mean(-1)
     transient = round(network.transient_ms / network.bin_ms)
     return Recording(bins, 1e3 / network.bin_ms, probe.unit, probe.channels, transient)
 
@@ -87,17 +87,17 @@ class _Trains:
     arrivals: Integer[np.ndarray, " spikes"]
     first: Integer[np.ndarray, " boundaries"]
     populations: tuple[tuple[int, int], ...]
-    in_degrees: tuple[int, int]
-    weights_mV: tuple[float, float]
+    in_degrees: tuple[int, ...]
+    weights_mV: tuple[float, ...]
 
     @classmethod
-    def of(cls, spikes: Spikes, J: float, g: float, network: BrunelNetwork) -> "_Trains":
+    def of(cls, spikes: Spikes, weights_mV: tuple[float, ...], network: PointNetwork) -> "_Trains":
         order = np.argsort(spikes.senders, kind="stable")
-        arrivals = np.rint(spikes.times_ms[order] / network.dt_ms).astype(np.int64) + network.steps(network.delay_ms)
+        (delay_ms,) = network.delays_ms
+        arrivals = np.rint(spikes.times_ms[order] / network.dt_ms).astype(np.int64) + round(delay_ms / network.dt_ms)
         populations = tuple(network.populations.values())
         first = np.searchsorted(spikes.senders[order], np.arange(populations[-1][1] + 1))
-        degrees = network.in_degree_excitatory, network.in_degree_inhibitory
-        return cls(arrivals, first, populations, degrees, (J, -g * J))
+        return cls(arrivals, first, populations, network.in_degrees, weights_mV)
 
     def input(
         self, segments: list[Integer[np.ndarray, " _"]], shape: tuple[int, int], rng: np.random.Generator
@@ -118,12 +118,12 @@ class _Trains:
 class _Cable:
     """One population's cell in NEURON, with a current clamp at the middle of each segment."""
 
-    def __init__(self, morphology: Morphology, cells: CellModel, network: BrunelNetwork, folder: Path) -> None:
+    def __init__(self, morphology: Morphology, cells: CellModel, network: PointNetwork, folder: Path) -> None:
         from LFPy import TemplateCell
         from neuron import h
 
         self.morphology, self.cells, self.network = morphology, cells, network
-        self.steps = network.steps(network.duration_ms)
+        self.steps = round(network.duration_ms / network.dt_ms)
         self.cell = TemplateCell(
             **template_cell(morphology, cells, folder),
             dt=network.dt_ms,

@@ -1,4 +1,4 @@
-"""Spike-to-signal kernels of the Brunel network: one convolution a population gives the LFP or EEG of its counts.
+"""Spike-to-signal kernels of a network: one convolution a population gives the LFP or EEG of its spike counts.
 
 The cells behind a kernel are passive and their synapses inject currents, so the potential is linear in the spikes. A
 kernel is the potential that one presynaptic spike evokes through all its targets, averaged over where the targets and
@@ -12,8 +12,7 @@ import os
 import tempfile
 import warnings
 import zipfile
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from simulators.brunel.model import FULL_RANGE, POPULATIONS, BrunelNetwork
 from simulators.fields.cell_model import CellModel, neuron_session, template_cell
 from simulators.fields.head import lead_field
 from simulators.fields.linear import LinearView, Weight
-from simulators.fields.probes import POSTER_PROBE, LaminarProbe, Probe
+from simulators.fields.network import PointNetwork
+from simulators.fields.probes import LaminarProbe, Probe
 from simulators.files import cache_folder
-from simulators.interface import ParameterSpace
-from simulators.recording import Recording
 
 _DT_MS = 2.0**-4  # a power of two: LFPykernels counts steps by floor division
 _KERNEL_MS = 100.0  # twenty synaptic and five membrane time constants
@@ -39,65 +36,32 @@ _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 @dataclass(frozen=True, eq=False)
 class SpikeKernels:
-    """The potential evoked by one presynaptic spike, at J = g = 1 mV, through all its targets.
+    """The potential evoked by one presynaptic spike, at synapses of 1 mV, through all its targets.
 
-    values: (2, channels, lags) in the probe's unit, for excitatory and inhibitory spikes. Lag ``l`` is the mean
+    values: (populations, channels, lags) in the probe's unit, for spikes of each population. Lag ``l`` is the mean
         potential of bin ``l`` after a spike that falls anywhere, with equal probability, in bin 0: so it must be
         convolved with counts in bins of ``bin_ms`` and gives the potential averaged over the same bins.
     """
 
-    values: Float[np.ndarray, "2 channels lags"]
+    values: Float[np.ndarray, "populations channels lags"]
     bin_ms: float
     probe: Probe
+    populations: tuple[str, ...]
 
-    @property
-    def view(self) -> LinearView:
-        """Signal = J k_E * nu_E - g J k_I * nu_I (Skaar et al. 2020); * is a causal convolution."""
-        weights = (Weight(1.0, ("J",)), Weight(-1.0, ("J", "g")))
-        return LinearView(self.values, 1e3 / self.bin_ms, self.probe.unit, self.probe.channels, POPULATIONS, weights)
-
-
-@dataclass(frozen=True)
-class KernelSignal:
-    """Forward model: what a probe sees of a Brunel network, by the kernel method (Hagen et al. 2022).
-
-    theta is read by the names of ``parameters``, which must have J and g. Kernels are computed, or read from the cache,
-    when first needed. Raises ValueError for a theta outside ``parameters`` and a source that is not spike counts.
-    """
-
-    probe: Probe = POSTER_PROBE
-    network: BrunelNetwork = field(default_factory=BrunelNetwork)
-    cells: CellModel = field(default_factory=CellModel)
-    parameters: ParameterSpace = FULL_RANGE
-
-    def __post_init__(self) -> None:
-        if not {"J", "g"} <= set(self.parameters.names):
-            raise ValueError(f"parameters are {self.parameters.names}; the LFP of a Brunel network needs J and g")
-
-    @cached_property
-    def kernels(self) -> SpikeKernels:
-        return kernels(self.probe, self.cells, self.network)
-
-    @cached_property
-    def view(self) -> LinearView:
-        return self.kernels.view
-
-    def observe(self, source: Recording, theta: Float[np.ndarray, " n_parameters"]) -> Recording:
-        """LFP or EEG at the probe, (channels, bins) in its unit, from spike counts (2, bins)."""
-        values = dict(zip(self.parameters.names, self.parameters.check(theta), strict=True))
-        return self.view.observe(source, values)
+    def view(self, weights: tuple[Weight, ...]) -> LinearView:
+        """The probe's channels as sums over populations; weights (mV): of their synapses, one each."""
+        return LinearView(
+            self.values, 1e3 / self.bin_ms, self.probe.unit, self.probe.channels, self.populations, weights
+        )
 
 
-def kernels(
-    probe: Probe = POSTER_PROBE, cells: CellModel | None = None, network: BrunelNetwork | None = None
-) -> SpikeKernels:
+def kernels(probe: Probe, cells: CellModel, network: PointNetwork) -> SpikeKernels:
     """Kernels of a network's populations at a probe, from the cache or else computed (seconds).
 
     The cache is the folder named by the environment variable CIRCUITSBI_CACHE, else ~/.cache/circuitsbi. Computing
     uses NEURON: sections that other code left in this process are deleted.
     Raises ValueError where the bin is no multiple of 1/16 ms, or a layer with synapses holds no dendrite.
     """
-    cells, network = cells or CellModel(), network or BrunelNetwork()
     steps_per_bin = network.bin_ms / _DT_MS
     if steps_per_bin != round(steps_per_bin):
         raise ValueError(f"bin_ms = {network.bin_ms}; kernels need a multiple of {_DT_MS} ms, such as 1")
@@ -107,7 +71,7 @@ def kernels(
     if values is None:
         values = bin_average(_fine_kernels(probe, cells, network), round(steps_per_bin))
         _write(path, recipe, values)
-    return SpikeKernels(values, network.bin_ms, probe)
+    return SpikeKernels(values, network.bin_ms, probe, tuple(network.populations))
 
 
 def bin_average(fine: Float[np.ndarray, "*batch steps"], steps_per_bin: int) -> Float[np.ndarray, "*batch lags"]:
@@ -160,7 +124,7 @@ class _Layer:
         return np.clip(inside / (2 * half), 0, 1)
 
 
-def _fine_kernels(probe: Probe, cells: CellModel, network: BrunelNetwork) -> Float[np.ndarray, "2 channels steps"]:
+def _fine_kernels(probe: Probe, cells: CellModel, network: PointNetwork) -> Float[np.ndarray, "2 channels steps"]:
     """Kernels at ``_DT_MS``, summed over both target populations.
 
     Synapses are confined to layers that do not move with the soma. So each population is cut into slabs of soma depth,
@@ -170,7 +134,7 @@ def _fine_kernels(probe: Probe, cells: CellModel, network: BrunelNetwork) -> Flo
     low, high = cells.soma_depths_um
     thickness = (high - low) / _DEPTH_SLABS
     depths = low + thickness * (np.arange(_DEPTH_SLABS) + 0.5)
-    sizes = dict(excitatory=network.n_excitatory, inhibitory=network.n_inhibitory)
+    sizes = {name: end - first for name, (first, end) in network.populations.items()}
     spread = thickness / 12**0.5
     with neuron_session() as folder:
         from lfpykernels import GaussCylinderPotential, KernelApproxCurrentDipoleMoment
@@ -194,24 +158,25 @@ def _slab_kernels(sees, target, depth, spread, n_targets, cells, network, folder
 
     morphology = cells.morphologies[target]
     cell_arguments = template_cell(morphology, cells, folder)
-    n_sources = np.array([network.n_excitatory, network.n_inhibitory], float)
+    n_sources = np.array([end - first for first, end in network.populations.values()], float)
+    each = len(n_sources)
     tau, weight = cells.synaptic_time_constant_ms, cells.synaptic_current_nA / _REVERSAL_MV
     approximation = KernelApprox(
         X=list(network.populations),
         Y=target,
         N_X=n_sources,
         N_Y=n_targets,
-        C_YX=np.array([network.in_degree_excitatory, network.in_degree_inhibitory]) / n_sources,
+        C_YX=np.array(network.in_degrees) / n_sources,
         cellParameters=cell_arguments,
         populationParameters=dict(radius=cells.radius_um, loc=depth, scale=spread),
         rotationParameters={},
         multapseFunction=_OneContact,
-        multapseParameters=[{}] * 2,
+        multapseParameters=[{}] * each,
         delayFunction=_Delays,
-        delayParameters=[dict(delays=network.delays_ms)] * 2,
+        delayParameters=[dict(delays=network.delays_ms)] * each,
         # Two equal time constants make an alpha function, and a reversal potential far away makes it a current:
         # NEURON has no alpha current of its own, and compiling one needs a compiler.
-        synapseParameters=[dict(syntype="Exp2Syn", weight=weight, tau1=0.9999 * tau, tau2=tau, e=_REVERSAL_MV)] * 2,
+        synapseParameters=[dict(syntype="Exp2Syn", weight=weight, tau1=0.9999 * tau, tau2=tau, e=_REVERSAL_MV)] * each,
         synapsePositionArguments=[
             _synapses(cell_arguments, morphology.sections, fractions, cells.layers_um, depth, spread)
             for fractions in (morphology.excitation, morphology.inhibition)
@@ -245,12 +210,10 @@ def _synapses(cell_arguments, sections, fractions, layers_um, depth, spread):
     )
 
 
-def _recipe(probe: Probe, cells: CellModel, network: BrunelNetwork) -> dict[str, Any]:
+def _recipe(probe: Probe, cells: CellModel, network: PointNetwork) -> dict[str, Any]:
     """Everything that the values of kernels depend on."""
-    used = ("n_excitatory", "n_inhibitory", "in_degree_excitatory", "in_degree_inhibitory", "delay_ms", "bin_ms")
+    used = ("populations", "in_degrees", "delays_ms", "bin_ms")
     values = {name: getattr(network, name) for name in used}
-    if network.delay_spread_ms:
-        values["delays_ms"] = network.delays_ms
     return dict(
         probe=probe.to_json(),
         cells=cells.to_json(),

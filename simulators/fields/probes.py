@@ -116,5 +116,35 @@ def probe_from_json(probe: Mapping[str, Any]) -> Probe:
     return LaminarProbe.from_json(probe) if "depths_um" in probe else ScalpElectrodes.from_json(probe)
 
 
-POSTER_PROBE = LaminarProbe()
+SKAAR_PROBE = LaminarProbe()
 """Six contacts from the surface to 500 um below it (Skaar et al. 2020)."""
+
+_LAMINAR = {"depths": "depths_um", "sigma": "sigma_S_per_m", "radius": "contact_radius_um"}
+_SCALP = {"angles": "angles_deg", "depth": "dipole_depth_um"}
+
+
+def parse_probe(text: str) -> Probe:
+    """A LaminarProbe from ``depths=0,-100;sigma=0.3;radius=5``, ScalpElectrodes from ``angles=0,30;depth=-200``.
+
+    Raises ValueError saying what is wrong.
+    """
+    parts = [part.strip().partition("=") for part in text.split(";")]
+    on_scalp = parts[0][0] in _SCALP
+    names = _SCALP if on_scalp else _LAMINAR
+    fields: dict[str, Any] = {}
+    try:
+        for key, _, value in parts:
+            if key not in names:
+                raise ValueError(f"'{key}' is not one of {', '.join(names)}")
+            numbers = tuple(float(number) for number in value.split(","))
+            if key in ("depths", "angles"):
+                fields[names[key]] = numbers
+            elif len(numbers) == 1:
+                fields[names[key]] = numbers[0]
+            else:
+                raise ValueError(f"'{key}' is one number")
+        return ScalpElectrodes(**fields) if on_scalp else LaminarProbe(**fields)
+    except ValueError as error:
+        raise ValueError(
+            f"cannot read the probe '{text}': {error}; write it as 'depths=0,-100,-200' (um) or 'angles=0' (degrees)"
+        ) from error

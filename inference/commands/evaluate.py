@@ -1,0 +1,85 @@
+"""``circuitsbi compare`` and ``diagnose``: estimators on simulations that they have not seen."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inference.commands.options import (
+    ModelsOption,
+    RangeOption,
+    SimulatorOption,
+    TestedOption,
+    chosen_range,
+    chosen_simulator,
+    load_models,
+    opened_campaign,
+)
+from inference.commands.output import console, plain_errors, refuse_no_picture
+from simulators.files import refuse_unwritable
+
+
+def compare(
+    model: ModelsOption = None,
+    campaign: TestedOption = None,
+    range_name: RangeOption = "asynchronous",
+    simulator: SimulatorOption = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Recordings to test on: the last of the campaign.")] = 100,
+    figure: Annotated[Path | None, typer.Option(help="Figure to draw (.png, .pdf, .svg).")] = None,
+) -> None:
+    """Lay estimators side by side on simulations they have not seen, beside the best accuracy that is possible."""
+    with plain_errors():
+        if figure is not None:
+            refuse_no_picture(figure)
+        from inference.reports.comparison import compare_figure, compare_tables
+        from inference.workflows.evaluate import compare as compare_estimators
+        from inference.workflows.evaluate import held_out
+
+        estimators = None if model is None else load_models(model)
+        tested = held_out(
+            estimators, opened_campaign(campaign), n, chosen_range(range_name), chosen_simulator(simulator)
+        )
+        scores, limit = compare_estimators(tested)
+        console.print(*compare_tables(scores, limit))
+        if limit is not None:
+            named = zip(next(iter(scores.values())).parameters.names, limit, strict=True)
+            console.print("Cramér-Rao limit of the error: " + ", ".join(f"{p} {100 * v:.2f} %" for p, v in named))
+        if figure is not None:
+            compare_figure(scores, limit).savefig(figure)
+            console.print(f"figure: {figure}")
+
+
+def diagnose(
+    model: ModelsOption = None,
+    campaign: TestedOption = None,
+    range_name: RangeOption = "asynchronous",
+    simulator: SimulatorOption = None,
+    n: Annotated[int, typer.Option("--n", min=100, help="Recordings to test on: the last of the campaign.")] = 300,
+    checks: Annotated[int, typer.Option(min=0, help="Recordings for the posterior predictive check.")] = 1,
+    out: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("diagnosis.html"),
+) -> None:
+    """Hold posteriors against the truth: calibration, coverage, bias, misspecification; a verdict for each."""
+    with plain_errors():
+        refuse_unwritable(out)
+        from inference.reports.diagnosis_page import write_diagnosis
+        from inference.reports.tables import findings_table
+        from inference.workflows.evaluate import diagnose as diagnose_estimators
+        from inference.workflows.evaluate import held_out
+        from inference.workflows.study import NotAtHand
+
+        estimators = None if model is None else load_models(model)
+        tested = held_out(
+            estimators, opened_campaign(campaign), n, chosen_range(range_name), chosen_simulator(simulator)
+        )
+        found = diagnose_estimators(tested, checks)
+        console.print(findings_table(found))
+        if checks and isinstance(tested.study.simulator, NotAtHand):
+            console.print(
+                f"no posterior predictive check: it needs the code of {tested.study.simulator.name}; "
+                f"give it, such as --simulator my_model.py:my_circuit"
+            )
+        about = {e.kind: e.about for e in tested.estimators}
+        write_diagnosis(
+            out, "How far to trust these estimators", len(tested.recordings), found, tested.study.parameters, about
+        )
+        console.print(f"report: {out}")

@@ -1,0 +1,107 @@
+"""Estimators put to the test on simulations that they have not seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from inference.estimators.base import BaseEstimator
+from inference.estimators.gradient_fit import GradientFit
+from inference.evaluation.calibration import Finding
+from inference.evaluation.diagnose import (
+    STRANGE,
+    estimated,
+    misspecification_finding,
+    posterior_findings,
+    predictive_finding,
+)
+from inference.evaluation.limit import error_limit
+from inference.evaluation.scores import Score, score_all
+from inference.workflows.shipped import DEFAULT_RANGE, reference_campaign, reference_tests, shipped_estimators
+from inference.workflows.study import NotAtHand, Study, split_rows, study_of
+from inference.workflows.train import train
+from simulators.campaigns.store import Campaign
+from simulators.fields.probes import probe_from_json
+from simulators.interface import Simulator
+from simulators.recording import Recording
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Estimators of one study, and simulations that none of them has seen, as the study's instrument sees them."""
+
+    estimators: list[BaseEstimator]
+    theta: Float[np.ndarray, "recordings n_parameters"]
+    recordings: list[Recording]
+    study: Study
+
+
+def held_out(
+    estimators: Sequence[BaseEstimator] | None = None,
+    campaign: Campaign | None = None,
+    n: int = 300,
+    name: str = DEFAULT_RANGE,
+    simulator: Simulator | None = None,
+) -> HeldOut:
+    """Estimators, and the last ``n`` usable simulations of a campaign to try them on.
+
+    By default the shipped estimators of range ``name``, with the nearest simulations as a baseline, and the last
+    simulations of the shipped campaign, which nothing was trained on. simulator: what made the campaign, where no
+    installed package announces that.
+
+    Raises ValueError for estimators of different parameters or probes, or a campaign of other parameters.
+    """
+    tested = reference_campaign(name) if campaign is None else campaign
+    rows = tested.usable[-n:] if campaign else split_rows(tested, reference_tests(name))[1][-n:]
+    chosen = list(estimators or shipped_estimators(name))
+    _refuse_others(chosen, tested)
+    probe = chosen[0].about.get("probe")
+    study = study_of(tested, simulator, None if probe is None else probe_from_json(probe), chosen[0].features)
+    if estimators is None:
+        baseline = train(study, reference_campaign(name), ["nearest"], test=reference_tests(name), progress=False)
+        chosen += [e for _, e in baseline]
+    theta, recordings = study.recordings(tested, rows)
+    return HeldOut(chosen, theta, recordings, study)
+
+
+def _refuse_others(estimators: Sequence[BaseEstimator], campaign: Campaign) -> None:
+    """Raises ValueError unless all estimators are of the campaign's parameters and of one probe."""
+    for estimator in estimators:
+        if estimator.parameters.names != campaign.parameters.names:
+            raise ValueError(
+                f"the {estimator.kind} estimator is of {', '.join(estimator.parameters.names)}, {campaign.path} of "
+                f"{', '.join(campaign.parameters.names)}; take estimators trained on simulations of the same circuit"
+            )
+    if any(e.about.get("probe") != estimators[0].about.get("probe") for e in estimators):
+        raise ValueError("the estimators were not all trained for one probe; take those of one 'circuitsbi train'")
+
+
+def compare(tested: HeldOut) -> tuple[dict[str, Score], Float[np.ndarray, " n_parameters"] | None]:
+    """Scores of estimators by kind, and the limit of their error if there is a gradient fit to compute it."""
+    scores = score_all({e.kind: e for e in tested.estimators}, tested.theta, tested.recordings)
+    fits = [e for e in tested.estimators if isinstance(e, GradientFit)]
+    return scores, error_limit(fits[0], tested.theta, tested.recordings[0]) if fits else None
+
+
+def diagnose(tested: HeldOut, checks: int = 1) -> dict[str, list[Finding]]:
+    """Findings of all diagnostics for each estimator, by kind.
+
+    checks: recordings for the posterior predictive check, which simulates anew; 0 for none. Without the simulator's
+    code there is no such check.
+    """
+    found = {}
+    strange: dict[str, Finding] = {}
+    for estimator in tested.estimators:
+        features = estimator.features
+        seen = np.stack([features(estimator.ready(r)).ravel() for r in tested.recordings])
+        estimates = estimated(estimator, tested.recordings)
+        found[estimator.kind] = posterior_findings(estimator.parameters, tested.theta, estimates, seen)
+        asked = str(features.to_json())
+        if asked not in strange:
+            strange[asked] = misspecification_finding(seen[STRANGE:], seen[:STRANGE])
+        found[estimator.kind].append(strange[asked])
+        answered = [(e, r) for e, r in zip(estimates, tested.recordings, strict=True) if e is not None][:checks]
+        if answered and not isinstance(tested.study.simulator, NotAtHand):
+            found[estimator.kind].append(predictive_finding(answered, estimator, tested.study.observed))
+    return found

@@ -1,0 +1,216 @@
+"""Train estimators on what a study sees of a campaign."""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from inference.estimators.base import BaseEstimator
+from inference.estimators.cnn import CNNRegressor, stasik_regressor
+from inference.estimators.gradient_fit import GradientFit
+from inference.estimators.nearest import NearestSimulations
+from inference.estimators.neural_posterior import NeuralPosterior
+from inference.features.choice import SIMULATIONS_TO_CHOOSE_WITH, chosen_spectra
+from inference.features.interface import SAME_RATE, Features
+from inference.features.spectra import SpectralFeatures
+from inference.fitting.descent import Descent
+from inference.recordings.conform import resampled
+from inference.workflows.shipped import SHIPPED, shipped_emulator
+from inference.workflows.study import Study, split_rows, study_of
+from simulators.campaigns.store import Campaign
+from simulators.fields.linear import LinearView
+from simulators.fields.probes import Probe
+from simulators.interface import ParameterSpace, Simulator
+from simulators.recording import Recording
+from surrogates.spectra.cross_spectrum import Bands
+from surrogates.spectra.emulator import SpectralEmulator
+from surrogates.spectra.likelihood import SpectralModel
+
+KINDS = ("cnn", "npe", "gradient")
+_BANDS = 99
+_SAMPLES = 3.0  # a band and channel: fewer give cross-spectra without an inverse
+
+
+def train(
+    study: Study,
+    campaign: Campaign,
+    kinds: Sequence[str] | None = None,
+    seed: int = 0,
+    test: int = 0,
+    progress: bool = True,
+    duration_s: float | None = None,
+) -> Iterator[tuple[str, BaseEstimator]]:
+    """Train estimators on what ``study`` sees of a campaign, all but its last ``test`` rows, one after another.
+
+    Arguments:
+        kinds: "cnn", "npe" and "gradient" by default (the last only on spectra); also "nearest" and "stasik-cnn",
+            which has its published features.
+        duration_s: length of the recordings they are for, that of the simulations by default. Shorter ones are cut
+            from the simulations; longer ones the spectral emulator draws. The gradient fit answers for any length.
+
+    Yields:
+        Each estimator with its kind.
+
+    Raises:
+        ValueError: another kind, a duration that is no positive number, or a campaign with nothing to train on.
+    """
+    rows, _ = split_rows(campaign, test)
+    if not rows.size:
+        raise ValueError(f"{campaign.path} has no usable simulation to train on ({campaign.summary()})")
+    spectral = isinstance(study.features, SpectralFeatures)
+    kinds = kinds or [kind for kind in KINDS if spectral or kind != "gradient"]
+    theta, sources = campaign.theta[rows], campaign.recordings(rows)
+    emulated = sources if study.view is not None else _observed(study, theta, sources)
+    emulator = shipped_emulator(campaign, test, seed) or untrained_emulator(study, emulated[0], seed, progress)
+    known = untrained_estimators(study.parameters, study.features, seed, progress, study.view, emulator)
+    unknown = [k for k in kinds if k not in known]
+    if unknown:
+        raise ValueError(f"there is no estimator '{unknown[0]}'; choose among {', '.join(known)}")
+    recordings = _observed(study, theta, sources)
+    if duration_s is not None and set(kinds) != {"gradient"}:
+        if 1e3 * duration_s > sources[0].duration_ms and not emulator.channels:
+            known["gradient"]().fit(theta, emulated)  # the emulator learns from the same rows as in a fit of its own
+        lasting = of_duration(duration_s, theta, emulated, emulator, seed)
+        recordings = lasting if emulated is not sources else _observed(study, theta, lasting)
+    for kind in kinds:
+        estimator = known[kind]().fit(theta, emulated if kind == "gradient" else recordings)
+        probe = getattr(study.forward_model, "probe", None)
+        estimator.about |= {
+            "probe": None if probe is None else probe.to_json(),
+            "campaign": campaign.configuration,
+        }
+        yield kind, estimator
+
+
+def _observed(study: Study, theta: np.ndarray, sources: Sequence[Recording]) -> Sequence[Recording]:
+    if study.forward_model is None:
+        return sources
+    return ComputedRecordings(len(theta), lambda i: study.observe(sources[i], theta[i]))
+
+
+@dataclass(frozen=True, eq=False)
+class ComputedRecordings(Sequence[Recording]):
+    """Recordings that are computed when they are asked for: thousands of long ones do not fit into memory."""
+
+    n: int
+    compute: Callable[[int], Recording]
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, i: Any) -> Any:
+        places = range(self.n)[i]
+        return [self.compute(k) for k in places] if isinstance(places, range) else self.compute(places)
+
+
+def of_duration(
+    duration_s: float,
+    theta: Float[np.ndarray, "simulations n_parameters"],
+    sources: Sequence[Recording],
+    emulator: SpectralEmulator,
+    seed: int,
+) -> Sequence[Recording]:
+    """Simulations at theta of another length: cut from those there are, or drawn from a trained emulator of them.
+
+    Raises ValueError for a duration that is not a positive number.
+    """
+    if not 0 < duration_s < np.inf:
+        raise ValueError(f"there are no recordings of {duration_s:g} s; give a positive duration")
+    first = sources[0]
+    samples = round(duration_s * first.sampling_rate)
+    if samples <= first.steady.shape[1]:
+        return ComputedRecordings(len(theta), lambda i: _cut(sources[i], samples))
+    lasting = copy(emulator)
+    lasting.duration_ms = 1e3 * duration_s + lasting.transient_ms
+    return ComputedRecordings(len(theta), lambda i: lasting.simulate(theta[i], np.random.default_rng([seed, i])))
+
+
+def _cut(recording: Recording, samples: int) -> Recording:
+    return recording.with_values(recording.values[:, : recording.transient + samples])
+
+
+def untrained_emulator(study: Study, first: Recording, seed: int, progress: bool) -> SpectralEmulator:
+    """An emulator of the spectra of recordings like ``first``, in bands that fit their rate and length."""
+    return SpectralEmulator(
+        study.parameters,
+        bands_for(first, study.features),
+        seed=seed,
+        duration_ms=1e3 * first.values.shape[1] / first.sampling_rate,
+        transient_ms=1e3 * first.transient / first.sampling_rate,
+        progress=progress,
+    )
+
+
+def bands_for(recording: Recording, features: Features) -> Bands:
+    """A hundred bands over the frequencies of the features, or as many as a recording of this length can fill."""
+    if not isinstance(features, SpectralFeatures):
+        return Bands()
+    low, high = features.band
+    widest = min(high, recording.sampling_rate / 2)
+    width = max(widest / (_BANDS + 1), _SAMPLES * len(recording.channels) / recording.duration_ms * 1e3)
+    first = max(width / 2, low)
+    return Bands(first, max(first + width, widest - width / 2), width)
+
+
+def untrained_estimators(
+    parameters: ParameterSpace,
+    features: Features | None = None,
+    seed: int = 0,
+    progress: bool = False,
+    view: LinearView | None = None,
+    emulator: SpectralEmulator | None = None,
+) -> dict[str, Callable[[], BaseEstimator]]:
+    """Untrained estimators by name. The published CNN keeps its own features.
+
+    view: what the gradient fit sees its sources through; emulator: one that is trained already, for its model.
+    """
+    seen = features or SpectralFeatures()
+
+    def gradient() -> GradientFit:
+        if not isinstance(seen, SpectralFeatures):
+            raise ValueError("the gradient fit compares spectra; leave 'gradient' out where features are others")
+        untrained = SpectralEmulator(parameters, seed=seed, progress=progress)
+        return GradientFit(SpectralModel(emulator or untrained, view, gain=seen.relative), seen, Descent(seed=seed))
+
+    return {
+        "cnn": lambda: CNNRegressor(parameters, seen, seed=seed, progress=progress),
+        "npe": lambda: NeuralPosterior(parameters, seen, seed=seed, progress=progress),
+        "gradient": gradient,
+        "nearest": lambda: NearestSimulations(parameters, seen, seed=seed),
+        "stasik-cnn": lambda: stasik_regressor(parameters, seed=seed, progress=progress),
+    }
+
+
+def spectral_study(
+    campaign: Campaign,
+    simulator: Simulator | None = None,
+    probe: Probe | None = None,
+    test: int = 0,
+    relative: bool = False,
+    segment_ms: float | None = None,
+    band_hz: tuple[float, float] | None = None,
+    sampling_rate: float | None = None,
+) -> Study:
+    """The study of a campaign by its spectra, in the segments given or in those that tell most of the parameters.
+
+    sampling_rate: Hz of the recordings it is for, that of the simulations by default. The last ``test`` simulations
+    are not looked at. Raises ValueError as ``study_of`` and ``SpectralFeatures``, and for a rate above the simulated.
+    """
+    study = study_of(campaign, simulator, probe)
+    rate = study.features.sampling_rate if sampling_rate is None else sampling_rate
+    if rate > study.features.sampling_rate * (1 + SAME_RATE):
+        raise ValueError(
+            f"the simulations have {study.features.sampling_rate:g} Hz; estimators for {rate:g} Hz need faster ones"
+        )
+    if segment_ms is not None:
+        return replace(study, features=SpectralFeatures(rate, segment_ms, band_hz, relative))
+    if campaign.path.parent == SHIPPED:
+        return replace(study, features=SpectralFeatures(rate, band_hz=band_hz, relative=relative))
+    rows, _ = split_rows(campaign, test)
+    theta, recordings = study.recordings(campaign, rows[:SIMULATIONS_TO_CHOOSE_WITH])
+    unit_theta = campaign.parameters.to_unit(theta)
+    slower = [resampled(r, rate) for r in recordings]
+    return replace(study, features=chosen_spectra(unit_theta, slower, relative, band_hz))
