@@ -12,7 +12,7 @@ from surrogates.neurons.architectures.published import (
     DilatedWindow,
     LinearWindow,
 )
-from surrogates.neurons.architectures.scaled import spikes
+from surrogates.neurons.architectures.standardised import spikes
 from surrogates.neurons.architectures.tcn_lstm import TCNLSTM
 from surrogates.neurons.interface import Target
 

@@ -18,7 +18,7 @@ from inference.fitting.descent import CLOSE, Descent
 from simulators.fields.linear import LinearView
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
-from surrogates.spectra.cholesky import SpreadNetwork, fit_spread, loaded
+from surrogates.spectra.cholesky import SpreadNetwork, fit_spread, with_weights
 from surrogates.spectra.emulator import SpectralEmulator
 from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
 from surrogates.threads import one_thread
@@ -197,7 +197,7 @@ class GradientFit(BaseEstimator):
         if not isinstance(features, SpectralFeatures):
             raise ValueError("a gradient fit compares spectra")
         fit = cls(model, features, Descent(**settings), fraction)
-        fit._temperature = loaded(SpreadNetwork(len(parameters), torch.ones(1)), "temperature.", tensors)
+        fit._temperature = with_weights(SpreadNetwork(len(parameters), torch.ones(1)), "temperature.", tensors)
         return fit
 
     def with_nuisances(self, gain: bool | None = None, floor: bool | None = None) -> "GradientFit":

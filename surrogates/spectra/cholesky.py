@@ -93,7 +93,7 @@ def fit_spread(
     return net.half().float().eval()
 
 
-def loaded(net: Net, prefix: str, tensors: dict[str, Tensor]) -> Net:
+def with_weights(net: Net, prefix: str, tensors: dict[str, Tensor]) -> Net:
     """The network with the weights whose names begin with ``prefix``. Raises RuntimeError where they do not fit."""
     net.load_state_dict({k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)})
     return net.eval()

@@ -22,10 +22,10 @@ from surrogates.spectra.cholesky import (
     SpreadNetwork,
     cholesky,
     fit_spread,
-    loaded,
     lower_triangular,
     whitened,
     wishart_loss,
+    with_weights,
 )
 from surrogates.spectra.cross_spectrum import Bands, CrossSpectrum, cross_spectrum
 from surrogates.threads import one_thread
@@ -291,11 +291,11 @@ class SpectralEmulator:
         emulator.channels, emulator.unit = tuple(settings["channels"]), settings["unit"]
         emulator.sampling_rate, emulator.about = float(settings["sampling_rate"]), settings["about"]
         net = CholeskyNetwork(len(emulator.parameters), len(emulator.bands), len(emulator.channels), emulator.width)
-        emulator._net = loaded(net, "net.", tensors)
+        emulator._net = with_weights(net, "net.", tensors)
         emulator._components = tensors["components"]
         n, size = len(emulator.parameters), len(emulator._components)
-        emulator._dispersion = loaded(SpreadNetwork(n, torch.ones(1)), "dispersion.", tensors)
-        emulator._sizes = loaded(SpreadNetwork(n, torch.ones(size)), "sizes.", tensors) if size else None
+        emulator._dispersion = with_weights(SpreadNetwork(n, torch.ones(1)), "dispersion.", tensors)
+        emulator._sizes = with_weights(SpreadNetwork(n, torch.ones(size)), "sizes.", tensors) if size else None
         emulator._constant = torch.view_as_complex(tensors["constant"].contiguous())
         return emulator
 

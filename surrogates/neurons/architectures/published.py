@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from surrogates.neurons.architectures.scaled import ScaledSurrogate, evaluating
+from surrogates.neurons.architectures.standardised import StandardisedSurrogate, evaluating
 from surrogates.neurons.architectures.tcn_lstm import TCNLSTM
 from surrogates.neurons.interface import NeuronSurrogate, Response, Target
 
@@ -30,7 +30,7 @@ class Past(NamedTuple):
     events: Float[Tensor, "runs earlier synapses"]
 
 
-class WindowSurrogate(ScaledSurrogate):
+class WindowSurrogate(StandardisedSurrogate):
     """Base of the five: ``forward`` maps windows to guesses at the next bin's targets, and their mean is the answer.
 
     The window for bin t has the targets of bins t - window ... t - 1 beside the events of bins t - window + 1 ... t.

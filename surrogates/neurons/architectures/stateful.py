@@ -142,10 +142,10 @@ class StatefulNeuron(NeuronSurrogate):
         """Columns of the heads, scaled, for cells that have these spikes; the state after the last bin."""
         runs, bins, _ = events.shape
         seen, state = self._seen(events, state or self.begin(runs))
-        told = torch.cat([state.spikes[:, None], spikes.reshape(runs, -1, self.frame)], 1)
-        hidden = self.memory(torch.cat([seen, told[:, :-1]], -1), state.hidden)
+        before = torch.cat([state.spikes[:, None], spikes.reshape(runs, -1, self.frame)], 1)
+        hidden = self.memory(torch.cat([seen, before[:, :-1]], -1), state.hidden)
         columns = self.heads(hidden).reshape(runs, bins, 3 + self.outputs)
-        return columns, state._replace(hidden=hidden[:, -1], spikes=told[:, -1])
+        return columns, state._replace(hidden=hidden[:, -1], spikes=before[:, -1])
 
     def _seen(self, events: Tensor, state: State) -> tuple[Float[Tensor, "runs frames seen"], State]:
         """What the network sees of each frame but spikes: conductances and membranes at the end of each bin."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from surrogates.neurons.architectures.scaled import ScaledSurrogate, evaluating
+from surrogates.neurons.architectures.standardised import StandardisedSurrogate, evaluating
 from surrogates.neurons.interface import Response, Target
 
 _PAST = 10_000  # bins
@@ -23,7 +23,7 @@ class Memory(NamedTuple):
     c: Float[Tensor, "layers runs hidden"]
 
 
-class TCNLSTM(ScaledSurrogate):
+class TCNLSTM(StandardisedSurrogate):
     """Temporal blocks, dense tanh layers, LSTMs, dense tanh layers: 238,050 parameters with 34 synapses and one output.
 
     channels and kernel: of the two convolutions in each temporal block, dilated by one of ``dilations``; three dense

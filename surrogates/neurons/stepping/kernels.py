@@ -49,7 +49,7 @@ def advance(weights, state, scratch, ends, places, heights, rule, columns, spike
     blocks, frame = ends.shape
     width = blocks * LANES
     bin_size = conductances.shape[1] + 2 * potentials.shape[1]
-    told, leaked = seen[frame * bin_size :], seen[frame * (bin_size + LANES) :]
+    own_spikes, leaked = seen[frame * bin_size :], seen[frame * (bin_size + LANES) :]
     e = 0
     for block in range(blocks):
         conductance, decay, hidden, last_spikes = conductances[block], decays[block], hiddens[block], spiked[block]
@@ -64,7 +64,7 @@ def advance(weights, state, scratch, ends, places, heights, rule, columns, spike
         for i in range(hidden.size):
             leaked[i] = kept[i] * hidden[i]
         for i in range(last_spikes.size):
-            told[i] = last_spikes[i]
+            own_spikes[i] = last_spikes[i]
         _product(inner, seen, drive, 0, LANES)
         _silu(drive)
         _product(write, drive, new, 0, LANES)

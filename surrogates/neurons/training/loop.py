@@ -131,7 +131,7 @@ def train_neuron(
             training.seconds += time.process_time() - start
             if training.validated() and checkpoint is not None:
                 training.store(checkpoint)
-            bar.update(task, completed=training.done, error=training.told())
+            bar.update(task, completed=training.done, error=training.error_so_far())
     if not math.isfinite(training.best):
         raise ValueError("training diverged: no validation error was finite; lower the learning rate")
     network.load_state_dict(training.kept)
@@ -163,7 +163,7 @@ class _Training:
         self.best, self.kept = math.inf, {k: v.clone() for k, v in network.state_dict().items()}
         self.history: list[tuple[int, float]] = []
 
-    def told(self) -> str:
+    def error_so_far(self) -> str:
         return f"validation error {self.best:.3f}" if self.history else ""
 
     def ended(self) -> bool:

@@ -73,13 +73,13 @@ def make_neuron(
     checkpoint = out.with_name(out.name + ".training")
     with one_thread():
         trained = train_neuron(network, stages, validation, schedule, checkpoint, progress)
-    told = {"cell": cell, "rounds": list(numbers), "passes": schedule.passes, "seed": seed}
+    given = {"cell": cell, "rounds": list(numbers), "passes": schedule.passes, "seed": seed}
     about = {
         "command": f"circuitsbi surrogate train --cell {cell} --out {out.name} --rounds {len(numbers)} "
         f"--passes {schedule.passes} --seed {seed}" + " --trust" * trust,
         "data": {r.name: describe(curriculum.simulator(r)) for r in curriculum.regimes},
         "runs": {r.name: len(stage) for r, stage in zip(curriculum.regimes, stages, strict=True)},
-        "training": told | {"error": trained.error, "history": trained.history, "data": trained.data},
+        "training": given | {"error": trained.error, "history": trained.history, "data": trained.data},
         "versions": versions(),
     }
     neuron = TrainedNeuron(network, curriculum.cell.synapses, curriculum.cell.outputs, about)

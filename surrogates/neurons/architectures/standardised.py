@@ -17,7 +17,7 @@ from surrogates.neurons.interface import NeuronSurrogate, Response, Target
 _APART_MS = 2.0
 
 
-class ScaledSurrogate(NeuronSurrogate):
+class StandardisedSurrogate(NeuronSurrogate):
     """A surrogate that says V and outputs in units of their training data, bin by bin.
 
     "Targets" are V, first, and the outputs. threshold_mV: a spike is a maximum of V above it, 2 ms or more from others;
