@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -18,8 +18,8 @@ GROUP = "circuitsbi.simulators"
 """Entry points by which installed packages announce simulators, circuitsbi its own."""
 
 
-def announced() -> dict[str, EntryPoint]:
-    """The simulators that installed packages announce, by name; nothing is imported."""
+def announced() -> dict[str, Any]:
+    """The entry points by which installed packages announce simulators, by name; nothing is imported."""
     return {point.name: point for point in entry_points(group=GROUP)}
 
 

@@ -1,8 +1,9 @@
 """What a field depends on of the network behind it."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class PointNetwork(Protocol):
     """A network of point neurons, whose spikes are replayed onto multicompartment cells.
 
