@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from inference.commands import campaign as campaign_commands
 from inference.commands import surrogate as surrogate_commands
 from inference.commands.output import console, plain_errors, refuse_no_picture, warn
 from simulators.files import refuse_unwritable
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(surrogate_commands.app, name="surrogate")
+app.add_typer(campaign_commands.app, name="campaign")
 
 RangeOption = Annotated[str, typer.Option("--range", help="Parameter range: ai or full.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
@@ -47,6 +49,9 @@ def simulate(
     seed: SeedOption = 1,
     workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 2,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to run on instead.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="K/N: only this share of the simulations, into OUT.shards; see 'campaign merge'.")
+    ] = None,
 ) -> None:
     """Run a campaign. Killed and started again with the same command, it goes on."""
     with plain_errors():
@@ -64,10 +69,10 @@ def simulate(
         settled_ms = BrunelNetwork().transient_ms
         model = BrunelNetwork(order=order, duration_ms=settled_ms + round(1e3 * duration_s), transient_ms=settled_ms)
         simulator = simulators[network](model, range_of(range_name))
-        campaign = run_campaign(simulator, n, seed, out, workers, scheduler)
-        console.print(f"{out}: {campaign.summary()}")
-        for row, reason in list(campaign.reasons.items())[:5]:
-            console.print(f"  simulation {row}: {reason}")
+        share = None if shard is None else campaign_commands.parse_shard(shard)
+        campaign = run_campaign(simulator, n, seed, out, workers, scheduler, shard=share)
+        console.print(f"{campaign.path}: {campaign.summary()}")
+        campaign_commands.say_reasons(campaign.reasons)
 
 
 @app.command()

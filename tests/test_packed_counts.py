@@ -121,6 +121,6 @@ def test_a_packed_campaign_reads_like_the_campaign(tmp_path):
 def test_an_unfinished_campaign_is_not_packed(tmp_path):
     network = BrunelNetwork(order=50, duration_ms=400.0)
     campaign = run_campaign(CompiledBrunel(network, AI_RANGE), 3, 1, tmp_path / "c", workers=1, progress=False)
-    campaign._group["status"][1] = 0
+    campaign.layout.chunk("status", 1).unlink()
     with pytest.raises(CampaignError, match="not finished"):
         write_packed(campaign, tmp_path / "packed", 3, 0.3, 100)

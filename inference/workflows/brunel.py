@@ -192,7 +192,7 @@ def _emulator(campaign: Campaign, test: int, seed: int, progress: bool) -> Spect
 def campaign_network(campaign: Campaign) -> BrunelNetwork:
     """The network a campaign simulated. Raises ValueError if it was another model."""
     simulator = campaign.configuration.get("simulator", {})
-    network = dict(simulator.get("network", {}))
+    network = {key: value for key, value in simulator.get("network", {}).items() if key != "module"}
     if network.pop("class", None) != "BrunelNetwork":
         raise ValueError(f"{campaign.path} was made by {simulator.get('class')}, not by a Brunel network")
     return BrunelNetwork(**network)
