@@ -1,7 +1,10 @@
-"""What made a result: configurations as JSON, and the versions of the libraries behind it."""
+"""What made a result: configurations as JSON, how two of them differ, and the versions of the libraries behind it."""
 
 import dataclasses
+import json
 import os
+import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -9,15 +12,20 @@ from typing import Any
 import numpy as np
 
 _VERSIONED = ("circuitsbi", "numpy", "numba", "nest-simulator", "neuron", "torch", "sbi")
+_LONGEST = 120  # characters of a value that differs
 
 
 def describe(thing: Any) -> Any:
-    """A configuration object as plain JSON values, dataclasses with their class name."""
-    if not isinstance(thing, type) and callable(own := getattr(thing, "identity", None)):
-        return describe(own())
-    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
-        fields = {f.name: describe(getattr(thing, f.name)) for f in dataclasses.fields(thing)}
-        return {"class": type(thing).__qualname__, **fields}
+    """A configuration object as plain JSON values, with class and module.
+
+    Of a dataclass these are its fields; an object with a method ``identity() -> dict`` says itself what it is.
+    """
+    if not isinstance(thing, type):
+        named = {"class": type(thing).__qualname__, "module": _module(type(thing))}
+        if callable(own := getattr(thing, "identity", None)):
+            return named | describe(own())
+        if dataclasses.is_dataclass(thing):
+            return named | {f.name: describe(getattr(thing, f.name)) for f in dataclasses.fields(thing)}
     if isinstance(thing, list | tuple):
         return [describe(x) for x in thing]
     if isinstance(thing, dict):
@@ -28,6 +36,37 @@ def describe(thing: Any) -> Any:
         # Where a file lies makes no difference; who depends on its content describes that too.
         return Path(thing).name
     return thing
+
+
+def _module(kind: type) -> str:
+    """The name by which others import it, for a program that is run just as for one that is imported."""
+    if kind.__module__ not in ("__main__", "__mp_main__"):
+        return kind.__module__
+    main = sys.modules["__main__"]
+    if spec := getattr(main, "__spec__", None):
+        return spec.name
+    return Path(getattr(main, "__file__", None) or "__main__").stem
+
+
+def differences(there: Any, asked: Any, name: str) -> Iterator[str]:
+    """A line for each value that differs between two descriptions, by its place in them.
+
+    A stored description from before modules were named is not another one for that.
+    """
+    if isinstance(there, dict) and isinstance(asked, dict) and there.get("class") == asked.get("class"):
+        for key in dict.fromkeys((*there, *asked)):
+            if key != "module" or key in there:
+                yield from differences(there.get(key), asked.get(key), f"{name}.{key}")
+    elif isinstance(there, list) and isinstance(asked, list) and len(there) == len(asked):
+        for k, (one, other) in enumerate(zip(there, asked, strict=True)):
+            yield from differences(one, other, f"{name}[{k}]")
+    elif there != asked:
+        yield f"{name}: there {_brief(there)}, asked {_brief(asked)}"
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 4] + " ..."
 
 
 def versions() -> dict[str, str]:

@@ -1,39 +1,21 @@
 """Campaigns: the same rows whatever happens on the way, and no failure lost."""
 
 import errno
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import xarray
+from campaigns import assert_same, run
 from toy_simulators import BatchSimulator, NoiseSimulator
 
-from simulators.campaigns.run import run_campaign
-from simulators.campaigns.store import Campaign, CampaignError, CampaignWriter, Status
+from simulators.campaigns.rows import CampaignError, Status
+from simulators.campaigns.store import Campaign
+from simulators.campaigns.writer import CampaignWriter
 from simulators.interface import Parameter, ParameterSpace
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def run(simulator, path, n=12, seed=3, **options):
-    return run_campaign(simulator, n, seed, path, **{"workers": 2, "progress": False, **options})
-
-
-def rows_of(campaign):
-    return campaign.theta, campaign.status, campaign.values(campaign.usable)
-
-
-def assert_same(first, second):
-    for a, b in zip(rows_of(first), rows_of(second), strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 def test_rows_are_those_of_the_simulator_alone_whatever_the_number_of_workers(tmp_path):
@@ -76,99 +58,11 @@ def test_one_bad_theta_does_not_cost_its_batch(tmp_path, simulator):
     np.testing.assert_array_equal(campaign.status == Status.FAILED, campaign.theta[:, 0] > 0.5)
 
 
-def test_a_worker_that_dies_costs_one_row(tmp_path):
-    campaign = run(NoiseSimulator(die_above=0.7), tmp_path / "c", n=20)
-    died = campaign.theta[:, 0] > 0.7
-    assert died.any()
-    np.testing.assert_array_equal(campaign.status == Status.FAILED, died)
-    assert set(campaign.reasons.values()) == {"the process that simulated it died"}
-
-
-SCRIPT = textwrap.dedent(
-    """
-    import sys
-    sys.path[:0] = [{tests!r}, {root!r}]
-    from toy_simulators import NoiseSimulator
-    from simulators.campaigns.run import run_campaign
-    if __name__ == "__main__":
-        run_campaign(NoiseSimulator(sleep_s=0.05), 60, 3, sys.argv[1], workers=2, progress=False)
-    """
-).format(tests=str(ROOT / "tests"), root=str(ROOT))
-
-
-def start(tmp_path, store):
-    script = tmp_path / "campaign_script.py"
-    script.write_text(SCRIPT)
-    return subprocess.Popen([sys.executable, str(script), str(store)], start_new_session=True, stderr=subprocess.PIPE)
-
-
-def wait_for_rows(store, n, process, timeout=90):
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        assert process.poll() is None, process.stderr.read().decode()
-        if len(list((store / "status" / "c").glob("*"))) >= n:
-            return
-        time.sleep(0.01)
-    raise AssertionError("no rows appeared")
-
-
-def test_killed_three_times_it_ends_like_an_undisturbed_run(tmp_path):
-    store = tmp_path / "killed"
-    done_before = 0
-    for _ in range(3):
-        process = start(tmp_path, store)
-        wait_for_rows(store, done_before + 7, process)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        done = int(np.sum(Campaign(store).status != Status.PENDING))
-        assert done >= done_before + 7  # what was there before the kill is still there
-        done_before = done
-    assert done_before < 60
-    finished = run(NoiseSimulator(sleep_s=0.05), store, n=60)
-    assert_same(finished, run(NoiseSimulator(sleep_s=0.05), tmp_path / "undisturbed", n=60))
-
-
-def test_a_second_process_on_the_same_store_is_refused(tmp_path):
-    store = tmp_path / "busy"
-    process = start(tmp_path, store)
-    try:
-        wait_for_rows(store, 1, process)
-        with pytest.raises(CampaignError, match="another process is writing"):
-            run(NoiseSimulator(sleep_s=0.05), store, n=60)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def test_a_script_without_a_main_guard_is_told_so(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from toy_simulators import NoiseSimulator\nfrom simulators.campaigns.run import run_campaign\n"
-        f"run_campaign(NoiseSimulator(), 3, 1, {str(tmp_path / 'c.zarr')!r})\n"
-    )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, env=environment)
-    assert ended.returncode == 1
-    assert "must stand under 'if __name__ ==" in ended.stderr.splitlines()[-1]
-
-
-def test_workers_end_when_the_campaign_is_killed(tmp_path):
-    process = start(tmp_path, tmp_path / "c")
-    wait_for_rows(tmp_path / "c", 1, process)
-    workers = psutil.Process(process.pid).children()
-    assert len(workers) >= 2
-    process.kill()
-    process.wait()
-    _, alive = psutil.wait_procs(workers, timeout=20)
-    assert not alive, "workers outlive the campaign"
-
-
 @pytest.mark.parametrize(
     "change",
     [
         {"simulator": replace(NoiseSimulator(), samples=300)},
         {"simulator": NoiseSimulator(ParameterSpace((Parameter("a", "mV", 0.0, 1.0), Parameter("b", "1", 1.0, 3.0))))},
-        {"n": 13},
         {"seed": 4},
     ],
 )
@@ -188,39 +82,15 @@ def test_what_differs_is_named_and_nothing_else(tmp_path):
     assert "another folder" in remedy
 
 
-def test_a_campaign_whose_metadata_are_damaged_is_named(tmp_path):
-    run(NoiseSimulator(), tmp_path / "c")
-    (tmp_path / "c" / "zarr.json").write_text("{")
-    with pytest.raises(CampaignError, match=r"c is damaged: its metadata"):
-        run(NoiseSimulator(), tmp_path / "c")
-
-
-@pytest.mark.parametrize("damage", ["flip", "truncate", "delete", "empty"])
-def test_a_damaged_row_is_named_and_simulated_again(tmp_path, damage):
-    undisturbed = rows_of(run(NoiseSimulator(), tmp_path / "c"))
-    chunk = tmp_path / "c" / "values" / "c" / "4" / "0" / "0"
-    content = bytearray(chunk.read_bytes())
-    if damage == "flip":
-        content[len(content) // 2] ^= 0xFF
-    chunk.write_bytes({"flip": bytes(content), "truncate": bytes(content[:50]), "delete": b"", "empty": b""}[damage])
-    if damage == "delete":
-        chunk.unlink()
-    else:
-        with pytest.raises(CampaignError, match=r"simulation 4 are damaged.*run the same"):
-            Campaign(tmp_path / "c").values(np.arange(12))
-    for a, b in zip(rows_of(run(NoiseSimulator(), tmp_path / "c")), undisturbed, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 def test_a_full_disk_stops_with_a_remedy_and_keeps_the_rows(tmp_path, monkeypatch):
-    written = CampaignWriter._values_like
+    written = CampaignWriter._values_for
 
     def full_after_five(self, recording):
         if np.sum(self.status != Status.PENDING) >= 5:
             raise OSError(errno.ENOSPC, "No space left on device")
         return written(self, recording)
 
-    monkeypatch.setattr(CampaignWriter, "_values_like", full_after_five)
+    monkeypatch.setattr(CampaignWriter, "_values_for", full_after_five)
     with pytest.raises(CampaignError, match=r"No space left on device.*are kept.*same command"):
         run(NoiseSimulator(), tmp_path / "c")
     assert np.sum(Campaign(tmp_path / "c").status == Status.OK) == 5
@@ -237,17 +107,9 @@ def test_places_that_cannot_hold_a_campaign_are_refused(tmp_path):
     with pytest.raises(CampaignError, match="holds other things"):
         run(NoiseSimulator(), tmp_path / "folder")
     assert (tmp_path / "folder" / "thesis.tex").read_text() == "mine"
-    for path, words in ((tmp_path / "nowhere", "there is no campaign"), (tmp_path / "folder", "not a readable")):
+    for path, words in ((tmp_path / "nowhere", "there is no campaign"), (tmp_path / "folder", "is not a campaign")):
         with pytest.raises(CampaignError, match=words):
             Campaign(path)
-
-
-def test_a_campaign_of_another_format_is_refused(tmp_path):
-    run(NoiseSimulator(), tmp_path / "c")
-    metadata = tmp_path / "c" / "zarr.json"
-    metadata.write_text(metadata.read_text().replace('"format": 1', '"format": 99'))
-    with pytest.raises(CampaignError, match="format 99, this version reads 1"):
-        Campaign(tmp_path / "c")
 
 
 @pytest.mark.parametrize(("n", "workers"), [(0, 1), (-1, 1), (5, 0)])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from simulators.campaigns.run import local_pool, run_campaign
+from simulators.campaigns.run import run_campaign
+from simulators.campaigns.workers import local_pool
 from simulators.cells.hnn import CELL_TYPES, HNNCell
 from simulators.cells.inputs import DistinctMilliseconds, SynapticEvents
 from simulators.cells.point import AMPA, GABA, PointCell

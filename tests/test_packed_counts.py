@@ -125,6 +125,6 @@ def test_an_unfinished_campaign_is_not_packed(tmp_path):
     campaign = run_campaign(
         CompiledBrunel(network, ASYNCHRONOUS_RANGE), 3, 1, tmp_path / "c", workers=1, progress=False
     )
-    campaign._group["status"][1] = 0
+    campaign.layout.chunk("status", 1).unlink()
     with pytest.raises(CampaignError, match="not finished"):
         write_packed(campaign, tmp_path / "packed", 3, 0.3, 100)

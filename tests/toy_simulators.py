@@ -1,5 +1,6 @@
 """Small simulators whose results are known, for the tests of what runs simulators."""
 
+import itertools
 import os
 import signal
 import time
@@ -48,3 +49,14 @@ class BatchSimulator(NoiseSimulator):
 
     def simulate_batch(self, thetas, rngs):
         return [self.simulate(t, r) for t, r in zip(thetas, rngs, strict=True)]
+
+
+@dataclass(frozen=True)
+class BusySimulator(NoiseSimulator):
+    """The same, in C code that for seconds lets no other thread of its process run, but for the first simulations."""
+
+    def simulate(self, theta, rng):
+        recording = super().simulate(theta, rng)
+        if self.parameters.to_unit(theta)[0] < 0.8:
+            sum(itertools.repeat(0, 10**9))  # ten seconds and more
+        return recording

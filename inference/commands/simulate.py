@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from inference.commands.campaign import parse_shard, say_reasons
 from inference.commands.options import (
     ProbeOption,
     SeedOption,
@@ -31,6 +32,9 @@ def simulate(
     seed: SeedOption = 1,
     workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 2,
     scheduler: Annotated[str | None, typer.Option(help="Address of a Dask scheduler to run on instead.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(help="K/N: only this share of the simulations, into OUT.shards; see 'campaign merge'.")
+    ] = None,
 ) -> None:
     """Simulate many parameter sets into a campaign. Killed and started again with the same command, it goes on."""
     with plain_errors():
@@ -42,10 +46,10 @@ def simulate(
         chosen = in_range(chosen, range_name)
         if duration_s is not None:
             chosen = lasting(chosen, duration_s)
-        campaign = run_campaign(chosen, n, seed, out, workers, scheduler)
-        console.print(f"{out}: {campaign.summary()}")
-        for row, reason in list(campaign.reasons.items())[:5]:
-            console.print(f"  simulation {row}: {reason}")
+        share = None if shard is None else parse_shard(shard)
+        campaign = run_campaign(chosen, n, seed, out, workers, scheduler, shard=share)
+        console.print(f"{campaign.path}: {campaign.summary()}")
+        say_reasons(campaign.reasons)
 
 
 def in_range(simulator: Any, name: str | None) -> Any:

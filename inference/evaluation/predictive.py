@@ -5,7 +5,8 @@ from jaxtyping import Float
 
 from inference.estimate import Estimate
 from inference.features.interface import Features
-from simulators.campaigns.run import local_pool, simulate_rows
+from simulators.campaigns.rows import simulate_rows
+from simulators.campaigns.workers import local_pool
 from simulators.interface import Simulator
 
 

@@ -1,36 +1,28 @@
 """Run many simulations: in parallel, resumable, with every failure on record."""
 
-import dataclasses
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from simulators.campaigns.store import FORMAT, Campaign, CampaignError, Status, writing
+from simulators.campaigns.layouts import FORMAT
+from simulators.campaigns.rows import Job, Row, Status, simulate_rows
+from simulators.campaigns.shards import refuse_wrong_shard, rows_of, shard_path
+from simulators.campaigns.stopping import Stop, stoppable
+from simulators.campaigns.store import Campaign
+from simulators.campaigns.workers import NotSent, Pool, end_workers, pool_of, simulate_unless_stopped
+from simulators.campaigns.writer import writing
 from simulators.interface import Simulator
 from simulators.provenance import describe, versions
-from simulators.recording import Recording
 
-_LONGEST_REASON = 500
-
-
-class Row(NamedTuple):
-    """One finished simulation."""
-
-    number: int
-    status: Status
-    reason: str
-    recording: Recording | None
+_LOOK_S = 0.5  # how long a signal waits for an answer
 
 
 def run_campaign(
@@ -42,156 +34,136 @@ def run_campaign(
     scheduler: str | None = None,
     progress: bool = True,
     label: str = "simulating",
+    shard: tuple[int, int] | None = None,
 ) -> Campaign:
     """Simulate ``n`` uniform draws from the simulator's parameter space into the campaign at ``path``.
 
-    Killed at any moment and called again with the same arguments it goes on, and ends with the same rows. Seeds are
-    spawned from ``seed`` by row, so the result does not depend on the number of workers. ``scheduler`` is the address
-    of a Dask scheduler to run on instead of local processes. label: of the progress bar.
+    Killed at any moment and called again with the same arguments it goes on, and ends with the same rows; called with a
+    larger ``n`` it adds rows. Thetas and seeds follow from ``seed`` by row, so the result depends neither on ``n`` nor
+    on the number of workers. ``scheduler`` is the address of a Dask scheduler to run on instead of local processes.
+    label: of the progress bar. shard: (k, of how many): simulate only that share of the rows, into a folder beside
+    ``path`` that no other shard writes to; ``shards.merge`` puts them together.
 
-    Raises ValueError for n or workers below one, CampaignError as ``campaign_store.writing`` does and where no worker
-    can start.
+    SIGTERM and Ctrl-C let the rows in hand be finished and stored, then end the program. A simulator that no other
+    process can have is simulated in this one. Raises ValueError for n, workers or shard that cannot be and for a
+    simulator that cannot say what it is, CampaignError as ``writer.writing`` does and where no worker can start.
     """
     if n < 1 or workers < 1:
         raise ValueError(f"a campaign needs at least one simulation and one worker; got n = {n}, workers = {workers}")
+    about = _about(simulator, n, seed)
+    if shard is not None:
+        refuse_wrong_shard(shard)
+        path, about = shard_path(path, shard), about | {"shard": list(shard)}
     root = np.random.SeedSequence(seed)
     theta = simulator.parameters.sample(n, np.random.default_rng(root))
     seeds = root.spawn(n)
-    with writing(path, _about(simulator, n, seed), theta) as store:
-        todo, damaged = store.unfinished()
+    mine = rows_of(n, shard)
+    with writing(path, about) as store, stoppable() as stop:
+        todo, damaged = store.unfinished(mine)
         with _bar(progress and len(todo) > 0) as bar:
             if damaged.size:
                 bar.console.print(f"simulating {damaged.size} damaged rows again: {damaged[:5].tolist()} ...")
-            task = bar.add_task(label, total=n, completed=n - len(todo))
+            task = bar.add_task(label, total=len(mine), completed=len(mine) - len(todo))
             jobs = [(int(i), theta[i], seeds[i]) for i in todo]
-            for row in _rows(simulator, jobs, workers, scheduler):
-                store.write(*row)
+            for row in _rows(simulator, jobs, workers, scheduler, stop, bar.console.print):
+                store.write(row, theta[row.number])
                 bar.advance(task)
+            if stop.by is not None:
+                left = int(np.sum(store.status[mine] == Status.PENDING))
+                bar.console.print(
+                    f"stopped by {stop.by.name}: {len(mine) - left} of {len(mine)} simulations are done, {left} are "
+                    f"left; the same command goes on with them",
+                    soft_wrap=True,
+                )
+    stop.end()
     return Campaign(path)
 
 
 def _about(simulator: Simulator, n: int, seed: int) -> dict[str, Any]:
     """Everything that determines the rows, as JSON would give it back."""
-    if not dataclasses.is_dataclass(simulator):
-        raise TypeError(f"{type(simulator).__name__} is not a dataclass: a campaign could not say what made it")
+    described = describe(simulator)
+    if not isinstance(described, dict):
+        raise ValueError(
+            f"a campaign cannot say what made it: {type(simulator).__name__} is no dataclass and has no method "
+            f"identity() that returns its configuration as a dictionary; make it one, or give it one"
+        )
     about = {
         "format": FORMAT,
-        "simulator": describe(simulator),
+        "simulator": described,
         "parameters": simulator.parameters.to_json(),
         "n": n,
         "seed": seed,
         "versions": versions(),
     }
-    return json.loads(json.dumps(about))
+    try:
+        return json.loads(json.dumps(about))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"a campaign cannot say what made it: the configuration of {type(simulator).__name__} is no plain JSON "
+            f"({error}); give it a method identity() that returns a dictionary of numbers and texts"
+        ) from error
 
 
-def simulate_rows(simulator: Simulator, jobs: list[tuple[int, np.ndarray, np.random.SeedSequence]]) -> list[Row]:
-    """Simulate a few rows in this process; an exception becomes a failed row."""
-    batch: Callable | None = getattr(simulator, "simulate_batch", None)
-    if batch is not None:
-        try:
-            recordings = batch(np.stack([t for _, t, _ in jobs]), [np.random.default_rng(s) for _, _, s in jobs])
-            return [_judge(i, recording) for (i, _, _), recording in zip(jobs, recordings, strict=True)]
-        except Exception:  # one bad theta must not cost the batch: each row alone will tell which it was
-            pass
-    rows = []
-    for i, theta, seed in jobs:
-        try:
-            rows.append(_judge(i, simulator.simulate(theta, np.random.default_rng(seed))))
-        except Exception as error:  # whatever a simulator raises is that row's reason
-            rows.append(Row(i, Status.FAILED, f"{type(error).__name__}: {error}"[:_LONGEST_REASON], None))
-    return rows
+def _rows(
+    simulator: Simulator,
+    jobs: list[Job],
+    workers: int,
+    scheduler: str | None,
+    stop: Stop,
+    say: Callable[..., None],
+) -> Iterator[Row]:
+    """Rows as they finish, until all are there or the campaign is to stop.
 
-
-def _judge(index: int, recording: Recording) -> Row:
-    if not np.isfinite(recording.values).all():
-        return Row(index, Status.FAILED, "the recording has values that are not finite", None)
-    if recording.is_silent():
-        return Row(index, Status.SILENT, "nothing changes after the transient", recording)
-    return Row(index, Status.OK, "", recording)
-
-
-def _rows(simulator: Simulator, jobs: list, workers: int, scheduler: str | None) -> Iterator[Row]:
-    """Rows as they finish. A worker that dies (a crash in a simulator's library) costs one row, not the campaign."""
+    A worker that dies (a crash in a simulator's library) costs one row, not the campaign.
+    """
     size = int(getattr(simulator, "batch_size", 1))
     batches = [jobs[k : k + size] for k in range(0, len(jobs), size)]
-    suspects: list = []
-    while batches or suspects:
+    suspects: list[list[Job]] = []
+    while (batches or suspects) and not stop.asked:
         alone = bool(suspects)
         queue = suspects if alone else batches
-        with _executor(min(1 if alone else workers, len(queue)), scheduler) as (executor, slots):
-            running: dict[Future, list] = {}
-            try:
-                while queue or running:
-                    while queue and len(running) < (1 if alone else 2 * slots):
-                        future = executor.submit(simulate_rows, simulator, queue[0])
-                        running[future] = queue.pop(0)  # only now: a broken pool refuses the submission
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        rows = future.result()
-                        del running[future]
-                        yield from rows
-            except BrokenProcessPool:
-                in_flight = [job for batch in running.values() for job in batch]
-                if alone:
-                    for i, _, _ in in_flight:
-                        yield Row(i, Status.FAILED, "the process that simulated it died", None)
-                else:
-                    suspects = [[job] for job in in_flight]
-
-
-def local_pool(workers: int) -> ProcessPoolExecutor:
-    """Fresh processes on this machine, which end when this one does, even if it is killed."""
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _executor(workers: int, scheduler: str | None) -> Iterator[tuple[Executor, int]]:
-    """An executor and its number of slots."""
-    if scheduler is None:
-        pool = local_pool(workers)
+        running: dict[Future, list[Job]] = {}
         try:
-            try:
-                pool.submit(os.getpid).result()
-            except BrokenProcessPool:
-                raise CampaignError(
-                    "no worker process could start: each runs the script that calls run_campaign once more, so that "
-                    "call must stand under 'if __name__ == \"__main__\":'"
-                ) from None
-            yield pool, workers
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-        return
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise CampaignError("--scheduler needs dask: pip install 'circuitsbi[cluster]'") from error
-    try:
-        client = Client(scheduler, timeout="20s")
-    except (OSError, TimeoutError, ValueError) as error:
-        raise CampaignError(
-            f"no Dask scheduler answers at {scheduler} ({error}); start one with 'dask scheduler'"
-        ) from error
-    with client:
-        threads = client.nthreads()
-        if not threads:
-            raise CampaignError(
-                f"the Dask scheduler at {scheduler} has no workers; start some with 'dask worker {scheduler}'"
-            )
-        if max(threads.values()) > 1:
-            raise CampaignError("NEST and NEURON keep global state: start the Dask workers with --nthreads 1")
-        yield client.get_executor(pure=False), len(threads)
+            with pool_of(min(1 if alone else workers, len(queue)), scheduler, simulator) as pool:
+                yield from _finished(simulator, queue, running, pool, 1 if alone else 2 * pool.slots, stop)
+        except NotSent as reason:
+            say(f"simulating in this process alone, as no other can have this simulator: {reason}", soft_wrap=True)
+            yield from _here(simulator, batches, stop)
+            return
+        except BrokenProcessPool:
+            in_flight = [job for batch in running.values() for job in batch]
+            if alone:
+                for i, _, _ in in_flight:
+                    yield Row(i, Status.FAILED, "the process that simulated it died", None)
+            else:
+                suspects = [[job] for job in in_flight]
+
+
+def _finished(
+    simulator: Simulator, queue: list[list[Job]], running: dict[Future, list[Job]], pool: Pool, most: int, stop: Stop
+) -> Iterator[Row]:
+    """Rows of a pool that is kept busy; ``queue`` and ``running`` say at any time what is not finished."""
+    while (queue and not stop.asked) or running:
+        while queue and len(running) < most and not stop.asked:
+            future = pool.executor.submit(simulate_unless_stopped, simulator, queue[0])
+            running[future] = queue.pop(0)  # only now: a broken pool refuses the submission
+        if stop.asked:
+            pool.stopped.set()
+        if stop.overdue:
+            end_workers()
+            return
+        done, _ = wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED)
+        for future in done:
+            rows = future.result()
+            del running[future]
+            yield from rows
+
+
+def _here(simulator: Simulator, batches: list[list[Job]], stop: Stop) -> Iterator[Row]:
+    for batch in batches:
+        if stop.asked:
+            return
+        yield from simulate_rows(simulator, batch)
 
 
 class _Rate(ProgressColumn):

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from simulators.campaigns.store import Campaign, Status
+from simulators.campaigns.rows import Status
+from simulators.campaigns.store import Campaign
 from simulators.cells.inputs import SynapticEvents
 from simulators.cells.simulator import CellSimulator
-from simulators.provenance import describe
+from simulators.provenance import describe, differences
 from surrogates.neurons.interface import Target
 
 _SIMULATED = (Status.OK, Status.SILENT)
@@ -39,19 +40,17 @@ def read_runs(campaign: Campaign, simulator: CellSimulator) -> Runs:
     A silent row is a cell at rest, and as good as any. Warns of rows that failed. Raises ValueError if all did, or if
     another simulator made the campaign.
     """
-    if campaign.configuration["simulator"] != json.loads(json.dumps(describe(simulator))):
-        raise ValueError(
-            f"{campaign.path} was not made by this simulator\n  there: {campaign.configuration['simulator']}\n"
-            f"  here: {describe(simulator)}"
-        )
+    described = json.loads(json.dumps(describe(simulator)))
+    if changes := list(differences(campaign.configuration["simulator"], described, "simulator")):
+        raise ValueError(f"{campaign.path} was not made by this simulator\n  " + "\n  ".join(changes))
     rows, failed = (np.flatnonzero(np.isin(campaign.status, kinds)) for kinds in (_SIMULATED, (Status.FAILED,)))
     if failed.size:
         said = f"{failed.size} simulations in {campaign.path} failed: {campaign.reasons[int(failed[0])]}"
         if not rows.size:
             raise ValueError(said)
         warnings.warn(said, stacklevel=2)
-    # Only now are simulations and seeds counted as the campaign counted them.
-    seeds = np.random.SeedSequence(campaign.configuration["seed"]).spawn(campaign.configuration["n"])
+    # Only now are the seeds those of the campaign.
+    seeds = np.random.SeedSequence(campaign.configuration["seed"]).spawn(len(campaign))
     theta = campaign.theta
     events = [simulator.events(theta[r], np.random.default_rng(seeds[r])) for r in rows]
     return Runs(bin_events(events, simulator), target_of(campaign.values(rows)))

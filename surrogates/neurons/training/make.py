@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from simulators.campaigns.run import local_pool, simulate_rows
-from simulators.campaigns.store import Status
+from simulators.campaigns.rows import Status, simulate_rows
+from simulators.campaigns.workers import local_pool
 from simulators.files import refuse_unwritable
 from simulators.provenance import describe, versions
 from surrogates.neurons.trained import TrainedNeuron
