@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import cache
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -91,13 +92,20 @@ def end_workers() -> None:
             process.kill()
 
 
+@cache
+def _stop_event() -> Event:
+    """One for all campaigns of this process: freed with a campaign, it would fail workers that are still starting."""
+    return multiprocessing.get_context("spawn").Event()
+
+
 @contextmanager
 def pool_of(workers: int, scheduler: str | None, simulator: Simulator) -> Iterator[Pool]:
     """A pool of local processes, or of those of the Dask scheduler at this address.
 
     Raises NotSent where no other process on this machine can have the simulator, CampaignError where none can start.
     """
-    stopped = multiprocessing.get_context("spawn").Event()
+    stopped = _stop_event()
+    stopped.clear()
     if scheduler is not None:
         with _dask(scheduler) as (executor, slots):
             yield Pool(executor, slots, stopped)

@@ -86,7 +86,7 @@ def gcamp6f(
 ) -> Float[np.ndarray, "traces bins"]:
     """dF/F from the number of spikes in each bin, with white noise of that standard deviation.
 
-    Spikes in a voltage are found by ``surrogates.neurons.architectures.standardised.spikes``. Raises ValueError for noise
+    The module ``surrogates.neurons.architectures.standardised`` finds spikes in a voltage. Raises ValueError for noise
     without ``rng``, and for what cannot be: values that are not finite, bins or noise below 0.
     """
     _check(spikes, bin_ms, noise)
