@@ -71,7 +71,7 @@ def test_an_impulse_has_the_same_density_at_all_frequencies():
 
 
 def test_a_taper_costs_the_samples_that_it_should():
-    """(sum w^2)^2 / (n sum w^4) of them are left (Brillinger 1981): of a Tukey window (1 - 5 a/8)^2 / (1 - 93 a/128)."""
+    """(sum w^2)^2 / (n sum w^4) of them are left (Brillinger 1981): here (1 - 5 a / 8)^2 / (1 - 93 a / 128)."""
     claimed = cross_spectrum(noise(20_000), BANDS).samples
     np.testing.assert_allclose(claimed, 20 * BANDS.width_hz * (1 - 0.5 / 8) ** 2 / (1 - 9.3 / 128), rtol=1e-3)
 
