@@ -210,3 +210,28 @@ def test_what_cells_do_not_have_is_refused_by_name():
         HNNCell("L4_stellate")
     with pytest.raises(ValueError, match="synapses 5"):
         CellSimulator(PointCell(synapses=(AMPA, GABA)), duration_ms=10.0).respond([events((1.0, 5, 1e-3))])
+
+
+def charge(synapse, weight_uS, drive_mV):
+    """What a small event moves, in pC: the integral of two exponentials that peak at the weight (NEURON's Exp2Syn)."""
+    rise, decay = synapse.rise_ms, synapse.decay_ms
+    peak = rise * decay / (decay - rise) * np.log(decay / rise)
+    return weight_uS * (decay - rise) / (np.exp(-peak / decay) - np.exp(-peak / rise)) * drive_mV
+
+
+@pytest.mark.parametrize(("synapse", "weight_uS", "drive_mV"), [(0, 2e-5, 70.0), (1, 6e-5, -20.0)])
+@pytest.mark.parametrize("diameter_um", [25.0, 40.0])
+def test_a_small_event_moves_its_charge_through_the_leak(synapse, weight_uS, drive_mV, diameter_um):
+    """The time integral of the deflection is charge over leak, and its mean time that of the synapse plus the
+    membrane's time constant; of a deflection of microvolts, so that the driving force stays."""
+    cell = PointCell(active=False, diameter_um=diameter_um)
+    simulator = CellSimulator(cell, duration_ms=40.0, sample_ms=0.025)
+    (recording,) = simulator.respond([events((5.0, synapse, weight_uS))])
+    deflection = recording.values[0].astype(float) + 70
+    leak_uS = 1e-3 * np.pi * diameter_um**2 * 1e-8 * 1e6
+    at = (AMPA, GABA)[synapse]
+    assert 0.025 * deflection.sum() == pytest.approx(charge(at, weight_uS, drive_mV) / leak_uS, rel=4e-3)
+    times = 0.025 * (1 + np.arange(len(deflection)))
+    late = (times * deflection).sum() / deflection.sum() - 5
+    # 1 uF/cm2 over 1 mS/cm2 is 1 ms.
+    assert late == pytest.approx(at.rise_ms + at.decay_ms + 1.0, abs=0.03)

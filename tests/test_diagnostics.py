@@ -112,3 +112,37 @@ def test_misspecification_is_found_where_it_is_and_only_there(strange):
     assert np.mean([test.p_value(x) < 0.05 for x in spectra(40)]) <= 0.1
     assert np.mean([test.p_value(x) < 0.05 for x in spectra(10, slope=2.0)]) >= 0.9
     assert np.mean([test.p_value(x) < 0.05 for x in spectra(10, line=0.6)]) >= 0.9
+
+
+def test_ranks_are_scored_by_the_moments_of_a_uniform_number():
+    """Ranks counted by hand; z scores against their definition: a uniform number has variance 1/12, its squared
+    distance from the middle mean 1/12 and variance 1/80 - 1/144 = 1/180."""
+    draws, n = 9, 60
+    ranks = np.random.default_rng(3).integers(0, draws + 1, (n, 2))
+    samples = np.tile(np.arange(draws) + 0.5, (n, 1))[..., None] * np.ones(2)
+    finding = rank_calibration(SPACE, ranks.astype(float), samples)
+    np.testing.assert_array_equal(finding.values["ranks"], ranks)
+    # The middle of each of draws + 1 equally likely places.
+    place = (2 * ranks + 1) / (2 * draws + 2)
+    shift = (place - 0.5).sum(0) / np.sqrt(n / 12)
+    spread = (np.square(place - 0.5) - 1 / 12).sum(0) / np.sqrt(n * (1 / 80 - 1 / 144))
+    np.testing.assert_allclose(finding.values["shift_z"], shift)
+    np.testing.assert_allclose(finding.values["spread_z"], spread)
+
+
+def test_the_area_of_tarp_scatters_as_that_of_a_brownian_bridge():
+    """Var of the integral of B over (1/2, 1): min(s, t) - s t integrated over the square, on a fine grid."""
+    t = 0.5 + (np.arange(1000) + 0.5) / 2000
+    variance = (np.minimum.outer(t, t) - np.outer(t, t)).sum() / 2000**2
+    truths, _, samples = posteriors()
+    values = expected_coverage(SPACE, truths, samples).values
+    assert values["z"] == pytest.approx(values["area"] / np.sqrt(variance / len(truths)), rel=1e-3)
+
+
+def test_coverage_of_single_parameters_is_that_of_central_intervals():
+    """Draws that are the numbers 0 ... 1000: the middle 90 % end at 50 and 950, the middle 50 % at 250 and 750."""
+    at = np.repeat([240.0, 260.0, 51.0, 48.0, 949.0, 952.0], 10)
+    samples = np.broadcast_to(np.arange(1001.0)[:, None], (60, 1001, 2))
+    found = expected_coverage(SPACE, np.stack([at, 500 + 0 * at], 1), samples).values
+    np.testing.assert_allclose(found["coverage50"], [1 / 6, 1])
+    np.testing.assert_allclose(found["coverage90"], [4 / 6, 1])

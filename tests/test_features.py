@@ -76,3 +76,11 @@ def test_impossible_features_are_refused(fields):
 def test_json_round_trip():
     features = SpectralFeatures(500.0, 200.0, (2.0, 100.0), True)
     assert SpectralFeatures.from_json(features.to_json()) == features
+
+
+def test_relative_power_is_a_share_of_the_power_of_all_channels(rng):
+    """White noise of four times the power in the second channel: a fifth and four fifths of the whole."""
+    values = np.array([[1.0], [2.0]]) * rng.standard_normal((2, 60_000))
+    share = 10 ** SpectralFeatures(relative=True)(recording(values))
+    np.testing.assert_allclose(share.sum(), 1)
+    np.testing.assert_allclose(share.sum(1), [0.2, 0.8], atol=0.01)

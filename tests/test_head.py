@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.special import eval_legendre
 
 from simulators.brunel.field import KernelSignal
 from simulators.fields.head import lead_field
@@ -57,3 +58,12 @@ def test_eeg_of_a_network_is_one_signal_scaled_by_the_lead_field(own_cache, few_
     field = lead_field(electrodes)
     np.testing.assert_allclose(eeg.values[1] / field[1], eeg.values[0] / field[0], rtol=1e-9, atol=1e-12)
     assert 1e-5 < eeg.steady.std(1)[0] < 1
+
+
+@pytest.mark.parametrize("angle_deg", [5.0, 30.0, 110.0, 180.0])
+def test_away_from_the_pole_one_sphere_is_its_sum_of_legendre_polynomials(angle_deg):
+    """p / (4 pi sigma R^2) times the sum of (2 n + 1) f^(n - 1) P_n(cos angle); 0.1 degrees off would be seen."""
+    field = lead_field(ScalpElectrodes((angle_deg,), -9000.0, sigmas_S_per_m=(0.3,) * 4))
+    f, n = 70 / 90, np.arange(1, 200)
+    series = ((2 * n + 1) * f ** (n - 1) * eval_legendre(n, np.cos(np.deg2rad(angle_deg)))).sum()
+    np.testing.assert_allclose(field, 1e3 * series / (4 * np.pi * 0.3 * 90_000**2), rtol=1e-3)

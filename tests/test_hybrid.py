@@ -9,10 +9,13 @@ from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.field import KernelSignal
 from simulators.brunel.model import BrunelNetwork
 from simulators.fields import hybrid
+from simulators.fields import kernels as kernels_module
 from simulators.fields.cell_model import CellModel, neuron_session
+from simulators.fields.head import lead_field
 from simulators.fields.hybrid import fidelity, hybrid_signal
+from simulators.fields.kernels import bin_average, kernels
 from simulators.fields.probes import LaminarProbe, ScalpElectrodes
-from simulators.recording import Spikes
+from simulators.recording import Recording, Spikes
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -174,3 +177,93 @@ def test_a_branched_swc_morphology_agrees_with_the_hybrid_scheme_of_the_same_cel
     assert agree(right, reference)
     off, off_sticks = (np.square(lfp.steady - reference.steady)[:3].sum() for lfp in (right, sticks))
     assert off < off_sticks / 2
+
+
+# ---- the formulas one by one
+
+
+def test_all_spikes_arrive_after_the_delay_with_the_weight_of_their_population(rng):
+    """All excitatory neurons fire at 2 ms and all inhibitory ones at 3: whoever was drawn, the input is known."""
+    network = BrunelNetwork(order=20, duration_ms=8.0, transient_ms=0.0)
+    (_, n), (_, end) = network.populations.values()
+    spikes = Spikes(np.repeat([2.0, 3.0], [n, end - n]), np.arange(end), network.populations)
+    trains = hybrid._Trains.of(spikes, (0.2, -1.0), network)
+    found = trains.input([np.array([0, 1, 1]), np.array([1, 1, 2, 2, 2])], (3, 80), rng)
+    expected = np.zeros((3, 80))
+    expected[:, 20 + 15], expected[:, 30 + 15] = [0.2, 0.4, 0.0], [0.0, -2.0, -3.0]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_contacts_see_line_sources():
+    """1 / (4 pi sigma r) averaged along each segment, from so far away that the contact's size does not matter."""
+    with neuron_session() as folder:
+        cable = hybrid._Cable(CellModel().excitatory, CellModel(), VOLLEYS, folder)
+        cable.cell.set_pos(300.0, -200.0, -400.0)
+        found = hybrid._contact_potentials(cable.cell, LaminarProbe((-100.0, -700.0), sigma_S_per_m=0.25))
+        ends = np.stack([cable.cell.x, cable.cell.y, cable.cell.z], -1)
+    along = (np.arange(200) + 0.5)[:, None, None] / 200
+    points = (1 - along) * ends[:, 0] + along * ends[:, 1]
+    for row, z in zip(found, (-100.0, -700.0), strict=True):
+        # nA over S/m and um is mV.
+        expected = (1 / (4 * np.pi * 0.25 * np.linalg.norm(points - [0, 0, z], axis=-1))).mean(0)
+        np.testing.assert_allclose(row, expected, rtol=2e-3)
+
+
+def test_fidelity_is_judged_by_the_variance_of_the_reference(rng):
+    b = rng.standard_normal((2, 400))
+    one, other = (Recording(x, 1000.0, "mV", ("c", "d"), 100) for x in (np.array([[0.5], [2.0]]) * b + 3, b))
+    figures = fidelity(one, other)
+    np.testing.assert_allclose(figures["R2"], [0.75, 0.0], atol=1e-12)
+    np.testing.assert_allclose(figures["std_ratio"], [0.5, 2.0])
+    np.testing.assert_allclose(figures["correlation"], 1.0)
+
+
+FINE = BrunelNetwork(order=60, duration_ms=60.0, transient_ms=0.0, dt_ms=2.0**-4)
+SLAB = CellModel(soma_depths_um=(-405.0, -395.0))
+
+
+def one_spike(sees):
+    """What one spike of each population evokes, (2, channels, bins): cells of one slab, synapses by membrane area.
+
+    sees: from z of the segments (um) to potentials of 1 nA, (channels, segments).
+    """
+    found = []
+    sizes = {name: end - first for name, (first, end) in FINE.populations.items()}
+    degrees = {"excitatory": FINE.in_degree_excitatory, "inhibitory": FINE.in_degree_inhibitory}
+    with neuron_session() as folder:
+        for target, morphology in SLAB.morphologies.items():
+            cable = hybrid._Cable(morphology, SLAB, FINE, folder)
+            offsets = np.linspace(-405, -395, 41)
+            z = cable.cell.z.mean(-1) + offsets[:, None]
+            carries = np.isin(np.arange(cable.cell.totnsegs), cable.cell.get_idx(list(morphology.sections)))
+            potentials = np.mean([sees(each) for each in z], axis=0)
+            for source, fractions in (("excitatory", morphology.excitation), ("inhibitory", morphology.inhibition)):
+                share = np.zeros(cable.cell.totnsegs)
+                for (low, high), fraction in zip(SLAB.layers_um, fractions, strict=True):
+                    if not fraction:
+                        continue
+                    inside = carries * cable.cell.area * ((z >= low) & (z < high)).mean(0)
+                    share += fraction * inside / inside.sum()
+                weights = np.zeros((cable.cell.totnsegs, cable.steps))
+                # A spike's contacts on a population: its in-degree, times targets over sources.
+                weights[:, FINE.steps(1.5)] = degrees[source] * sizes[target] / sizes[source] * share
+                currents = cable.membrane_currents(hybrid._alpha_currents(weights, SLAB, FINE.dt_ms))
+                found.append(np.pad(potentials @ currents, ((0, 0), (1, 0)))[:, : cable.steps])
+    return bin_average(np.stack([found[0] + found[2], found[1] + found[3]]), 16)
+
+
+@pytest.mark.parametrize("probe", [LaminarProbe((0.0, -200.0, -500.0)), ScalpElectrodes((0.0, 30.0))])
+def test_kernels_are_what_one_spike_evokes_to_a_percent(probe, monkeypatch):
+    """By injected currents instead of synapses: a sheet of sources for contacts, the lead field of dipoles for EEG."""
+    monkeypatch.setattr(kernels_module, "_DEPTH_SLABS", 1)
+
+    def sheet(z):
+        """Potential on the axis of a disc that 1 nA is spread over."""
+        height, radius = np.abs(probe.z[:, None] - z), SLAB.radius_um
+        return (np.hypot(height, radius) - height) / (2 * probe.sigma_S_per_m * np.pi * radius**2)
+
+    expected = one_spike(sheet if isinstance(probe, LaminarProbe) else lambda z: np.outer(lead_field(probe), z))
+    found = kernels(probe, SLAB, FINE).values[..., : expected.shape[-1]]
+    largest = np.abs(expected).max((1, 2), keepdims=True)
+    assert (largest > 0).all()
+    np.testing.assert_allclose(found / largest, expected / largest, atol=0.01)

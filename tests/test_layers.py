@@ -1,10 +1,14 @@
 """Izhikevich's layer, indicators and their inversions, against neurons whose parameters and spikes are known."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from surrogates.indicators.formulas import GCAMP6F, gcamp6f, spikes_from_gcamp6f, voltage_dye, voltage_from_dye
+from surrogates.indicators import formulas
+from surrogates.indicators.formulas import ASAP3, GCAMP6F, gcamp6f, spikes_from_gcamp6f, voltage_dye, voltage_from_dye
 from surrogates.indicators.izhikevich import IzhikevichLayer, fit_firing, fit_izhikevich
 from surrogates.indicators.networks import IndicatorNetwork, fit_indicator
 
@@ -271,3 +275,61 @@ def test_a_fit_that_explains_nothing_says_so(rng):
     v = rng.normal(-65.0, 5.0, (1, 200))
     with pytest.warns(UserWarning, match="no layer was found"):
         fit_izhikevich(steady([30.0], 200), v, rng, candidates=5, refined=1, iterations=1)
+
+
+def test_izhikevichs_neuron_is_the_published_programme(rng):
+    """Izhikevich 2003, fig. 2: v=v+0.5*(0.04*v.^2+5*v+140-u+I), twice; u=u+a.*(b.*v-u); v=c and u=u+d after a spike."""
+    a, b, c, d = 0.03, 0.21, -62.0, 5.0
+    current = 12.0 + 6.0 * rng.standard_normal(150)  # of many more, rounding makes another trace
+    root = np.sqrt((5 - b) ** 2 - 4 * 0.04 * 140)
+    v = (b - 5 - root) / (2 * 0.04)  # where both nullclines meet without a current
+    u, trace = b * v, []
+    for now in current:
+        if v >= 30:
+            v, u = c, u + d
+        v = v + 0.5 * (0.04 * v**2 + 5 * v + 140 - u + now)
+        v = v + 0.5 * (0.04 * v**2 + 5 * v + 140 - u + now)
+        u = u + a * (b * v - u)
+        trace.append(min(v, 30.0))
+    assert trace.count(30.0) > 5
+    np.testing.assert_allclose(IzhikevichLayer(a=a, b=b, c=c, d=d).simulate(current[None])[0], trace, rtol=1e-5)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_deconvolution_descends_along_the_gradient_of_its_own_cost(noise, rng, monkeypatch):
+    """Central differences of half the squared error of gcamp6f itself, and of the price of spikes."""
+    dff = gcamp6f(spike_trains(rng, 1, 60, 60.0), 5.0)
+    seen = []
+    monkeypatch.setattr(formulas, "minimize", lambda cost, *_, **__: seen.append(cost) or SimpleNamespace(x=0 * dff[0]))
+    spikes_from_gcamp6f(dff, 5.0, noise=noise)
+    x = rng.random(60)
+
+    def expected(x):
+        return np.square(gcamp6f(x[None], 5.0) - dff).sum() / 2 + noise * x.sum()
+
+    value, gradient = seen[0](x)
+    assert value == pytest.approx(expected(x))
+    step = 1e-5 * np.eye(60)
+    differences = [(expected(x + s) - expected(x - s)) / 2e-5 for s in step]
+    np.testing.assert_allclose(gradient, differences, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("v", [-90.0, -30.0, 10.0])
+def test_a_dye_rests_on_its_sigmoid(v):
+    """A logistic function of V about -30 mV with a slope of 35 mV, scaled to -51 % from -70 to +30 mV."""
+    low, at, high = (1 / (1 + np.exp(-(x + 30) / 35)) for x in (-70.0, v, 30.0))
+    np.testing.assert_allclose(voltage_dye(np.full((1, 5), v), 1.0), -0.51 * (at - low) / (high - low), atol=1e-12)
+
+
+def test_what_a_dye_tells_is_weighted_as_wiener_says(rng):
+    """Far below the noise nothing is left of V but its mean; with the noise known too high, less is left than with it
+    known right. Power above the noise's own is the signal's: share = 1 - noise^2 / power."""
+    noise = 0.02
+    dff = -0.3 + 0.04 * np.sin(2 * np.pi * 8 * np.arange(512) / 512)[None] + noise * rng.standard_normal((1, 512))
+    dye = replace(ASAP3, tau_ms=1e-3)  # no filter of its own, so that the share is all that is done
+    bound = ASAP3.bound(voltage_from_dye(dff, 1.0, noise=noise, indicator=dye)) - ASAP3.bound_at_rest
+    said = bound[0] * ASAP3.brightest - dff.mean()
+    mirrored = np.concatenate([dff[0], dff[0, ::-1]]) - dff.mean()
+    power = np.convolve(np.pad(np.abs(np.fft.rfft(mirrored)) ** 2, 7, "symmetric"), np.full(15, 1 / 15), "valid") / 1024
+    share = np.clip(1 - noise**2 / power, 0, None)
+    np.testing.assert_allclose(said, np.fft.irfft(np.fft.rfft(mirrored) * share)[:512], atol=1e-6)

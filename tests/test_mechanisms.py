@@ -179,3 +179,32 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("CIRCUITSBI_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(ValueError, match="set CIRCUITSBI_CACHE"):
         load_mechanisms(folder_with(tmp_path, unheard="NEURON { SUFFIX unheard }"))
+
+
+def squid(u):
+    """n of Hodgkin and Huxley 1952, with rest at -65 mV: steady state, and time constant (ms) at 6.3 degrees."""
+    opening = 0.01 * (u + 55) / (1 - np.exp(-(u + 55) / 10))
+    closing = 0.125 * np.exp(-(u + 65) / 80)
+    return opening / (opening + closing), 1 / (opening + closing)
+
+
+def korngreen(u):
+    """Slow potassium inactivation: steady state, and time constant (ms) at 21 degrees (Korngreen & Sakmann 2000)."""
+    return 1 / (1 + np.exp((u + 54) / 11)), 360 + (1010 + 24 * (u + 55)) * np.exp(-(((u + 75) / 48) ** 2))
+
+
+@pytest.mark.parametrize(("celsius", "shift_mV"), [(6.3, 0.0), (21.0, 7.0), (34.0, -5.0)])
+def test_potassium_gates_and_current_are_the_published_ones(h, celsius, shift_mV):
+    """Rates rise threefold (activation) and 2.3-fold (inactivation) with 10 degrees; the current is g n^4 l (V - E)."""
+    soma = h.Section(name="soma")
+    soma.insert("kdrshift")
+    soma.shift_kdrshift, soma.gbar_kdrshift, soma.ek = shift_mV, 0.02, -77.0
+    h.celsius = celsius
+    for v in (-92.0, -71.0, -47.0, -31.0, 12.0):
+        h.finitialize(v)
+        (n, n_tau), (slow, slow_tau) = squid(v - shift_mV), korngreen(v - shift_mV)
+        n_tau, slow_tau = n_tau / 3 ** ((celsius - 6.3) / 10), slow_tau / 2.3 ** ((celsius - 21) / 10)
+        found = soma.ninf_kdrshift, soma.ntau_kdrshift, soma.linf_kdrshift, soma.ltau_kdrshift
+        np.testing.assert_allclose(found, (n, n_tau, slow, slow_tau), rtol=1e-6)
+        h.fcurrent()
+        assert soma(0.5).ik == pytest.approx(0.02 * n**4 * slow * (v + 77), rel=1e-6)

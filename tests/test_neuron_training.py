@@ -8,8 +8,8 @@ import torch
 
 from surrogates.neurons.architectures.stateful import StatefulNeuron
 from surrogates.neurons.architectures.tcn_lstm import TCNLSTM
-from surrogates.neurons.interface import Response
-from surrogates.neurons.measures.scores import correlation, match_spikes, score, variance_explained
+from surrogates.neurons.interface import Response, Target
+from surrogates.neurons.measures.scores import _around, correlation, match_spikes, score, variance_explained
 from surrogates.neurons.training import loop as training
 from surrogates.neurons.training.data import Runs
 from surrogates.neurons.training.loop import Schedule, free_running_error, train_neuron
@@ -195,3 +195,35 @@ def test_scores_know_their_closed_forms():
     assert correlation(np.arange(5), 3 * np.arange(5)) == pytest.approx(1)
     assert variance_explained(x.mean().expand(101), x) == pytest.approx(0, abs=1e-6)
     assert variance_explained(x + 1, x) < 0
+
+
+def test_precision_is_of_what_is_predicted_and_recall_of_what_is_true():
+    """Two of three predicted spikes are true, and two of five true ones predicted; one comes late, one early."""
+    found = match_spikes(spikes(7, 20, 30), spikes(5, 10, 15, 21, 36), 0.5, 1.0)
+    assert found.precision == pytest.approx(2 / 3)
+    assert found.recall == pytest.approx(2 / 5)
+    assert found.shift_ms.tolist() == [1.0, -0.5]
+
+
+def test_variance_explained_is_one_less_the_error_over_the_variance():
+    """Of the numbers 0 ... 4 about their mean: 2. Off by 0.5 everywhere, an eighth of it is not explained."""
+    x = torch.arange(5.0)
+    assert variance_explained(x + 0.5, x) == pytest.approx(1 - 0.25 / 2)
+
+
+def test_rates_are_per_second_of_the_runs_and_true_ones_come_first():
+    """In 40 bins of 0.5 ms, 20 ms: one and three true spikes, two predicted ones in each run."""
+    true = torch.cat([spikes(5), spikes(5, 15, 25)])
+    predicted = torch.cat([spikes(5, 10), spikes(5, 15)])
+    v = torch.linspace(-70, -60, 40).expand(2, 40)
+    found = score(Response(v, predicted, v[..., None]), Target(v, true, v[..., None]), 0.5)
+    assert found.rates_Hz == pytest.approx((100.0, 100.0))
+    assert found.rate_error_Hz == pytest.approx(50.0)
+    swapped = score(Response(v, true[:1].expand(2, 40), v[..., None]), Target(v, true, v[..., None]), 0.5)
+    assert swapped.rates_Hz == pytest.approx((100.0, 50.0))
+
+
+def test_v_from_2_ms_before_to_10_ms_after_a_spike_is_the_spikes():
+    near = torch.nonzero(_around(spikes(15), 1.0)[0])[:, 0]
+    assert near.tolist() == list(range(13, 26))
+    assert torch.nonzero(_around(spikes(15, length=60), 0.5)[0])[:, 0].tolist() == list(range(11, 36))

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_t
+from scipy.stats import t as student
 
-from inference.fitting.sampling import curvature, importance_samples, nuts_samples
+from inference.fitting.sampling import _Proposal, _worth, curvature, importance_samples, nuts_samples
 
 MEAN = torch.tensor([0.5, 0.45, 2.0])
 ROOT = torch.tensor([[0.05, 0.0, 0.0], [0.02, 0.03, 0.0], [0.3, -0.2, 0.5]])
@@ -65,3 +67,30 @@ def test_modes_are_weighted_by_their_mass():
     assert float((drawn.samples > 0.5).float().mean()) == pytest.approx(0.75, abs=0.05)
     one = importance_samples(two_modes, torch.tensor([[0.2]]), 1, 2000, 0)
     assert float((one.samples > 0.5).float().mean()) < 0.05  # what was not found by the fit is not in the draws
+
+
+def test_proposals_have_the_density_of_a_multivariate_t():
+    """Up to one constant for all proposals: without it the mixture of importance sampling would be weighted wrongly."""
+    centres, roots = (
+        torch.tensor([[0.0, 1.0], [2.0, -1.0]]),
+        torch.tensor([[[1.0, 0.0], [0.5, 2.0]]]) * torch.tensor([[[1.0]], [[0.3]]]),
+    )
+    at = torch.randn(40, 2, generator=torch.Generator().manual_seed(0)) * 3
+    differences = [
+        _Proposal(c, r).log_density(at).numpy() - multivariate_t(c.numpy(), (r @ r.T).numpy(), df=8).logpdf(at.numpy())
+        for c, r in zip(centres, roots, strict=True)
+    ]
+    np.testing.assert_allclose(differences, differences[0][0], atol=1e-5)
+
+
+def test_proposals_draw_from_the_density_they_state():
+    """Student's t with 8 degrees of freedom has 8/6 of the covariance of its root, and its own quantiles."""
+    root = torch.tensor([[1.0, 0.0], [0.5, 2.0]])
+    drawn = _Proposal(torch.zeros(2), root).draw(100_000, torch.Generator().manual_seed(0)).numpy()
+    np.testing.assert_allclose(np.cov(drawn.T), 8 / 6 * (root @ root.T).numpy(), rtol=0.03)
+    np.testing.assert_allclose(np.quantile(drawn[:, 0], [0.9, 0.99]), student.ppf([0.9, 0.99], 8), rtol=0.03)
+
+
+def test_the_worth_of_weighted_draws_is_kishs():
+    assert _worth(torch.full((50,), 0.3)) == pytest.approx(50)
+    assert _worth(torch.tensor([3.0, 1.0])) == pytest.approx(16 / 10)

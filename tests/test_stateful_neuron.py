@@ -250,3 +250,27 @@ def test_settings_that_make_no_network_are_named(settings, said):
     right = {"synapses": 2, "outputs": 0, "bin_ms": 1.0, "constants": [[1.0, 2.0, 0.0]] * 2}
     with pytest.raises(ValueError, match=said):
         StatefulNeuron(**(right | settings))
+
+
+def test_membranes_relax_to_where_their_conductances_pull_them():
+    """C dE/dt = sum of g_s (E_s - E), with the leak's own at -70 mV: exact while conductances are constant.
+
+    In units of 20 mV above -70 mV, AMPA pulls to 3.5 and GABA to -1; pace and leak are logarithms.
+    """
+    net = network()
+    events = torch.zeros(1, 200, 2)
+    events[0, 3, 0], events[0, 60, 1] = 5e-3, 8e-3
+    seen, state = net._seen(events, net.begin(1))
+    g = torch.expm1(seen[0, :, :2]).detach().numpy()
+    reach, leak, pace = (
+        x.detach().numpy() for x in (torch.log1p(torch.exp(net.reach)), net.leak.exp(), net.pace.exp())
+    )
+    potential, found = np.zeros(3), []
+    for e, i in g:
+        total = e * reach[0] + i * reach[1] + leak
+        towards = (3.5 * e * reach[0] - 1.0 * i * reach[1]) / total
+        potential = towards + (potential - towards) * np.exp(-total * pace)
+        found.append([*potential, *np.log(total)])
+    assert np.ptp(found, 0).min() > 0.01
+    np.testing.assert_allclose(seen[0, :, 2:].detach(), found, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(state.potential[0].detach(), potential, atol=1e-4)
