@@ -248,3 +248,16 @@ def test_the_neural_posterior_is_the_exact_one(density):
     assert ((width > 0.85) & (width < 1.6)).all(), width
     offset = (np.stack([e.point for e in estimates]) - exact) / exact_sd(samples)
     assert (np.sqrt((offset**2).mean(0)) < 1.3).all()
+
+
+def test_the_gradient_fit_is_as_wide_as_its_temperature_says(data):
+    """A likelihood at nine times the temperature is a posterior three times as wide; the fit learns one from errors."""
+    fit = GradientFit(SpectralModel(emulator()), FEATURES, Descent(starts=4, draws=1000))
+    fit.fit(data[0][:300], data[1][:300])
+    assert fit._temperature is not None
+    widths = []
+    for temperature in (1.0, 9.0):
+        other = fit.with_nuisances()
+        other._temperature = lambda u, temperature=temperature: torch.full((1, 1), temperature)
+        widths.append(other.estimate(white_noise([0.0, 0.5], np.random.default_rng(5))).samples.std(0))
+    np.testing.assert_allclose(widths[1] / widths[0], 3, rtol=0.15)

@@ -147,7 +147,7 @@ class NeuralPosterior(AmortisedEstimator):
         return Estimate(self.parameters, draws.mean(0), draws, "neural posterior", tuple(cautions), trusted)
 
     def _sample(self, x: Tensor, draws: int) -> tuple[Float[Tensor, "accepted n_parameters"], float]:
-        """Draws inside the unit cube, shared equally among the densities, and the share of all draws that fell there."""
+        """Draws inside the unit cube, as many of each density, and the share of all draws that fell inside."""
         inside, accepted, tried = [], 0, 0
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(self.seed)
