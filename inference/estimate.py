@@ -22,7 +22,9 @@ class Estimate:
     """Parameters of one recording, in physical units.
 
     point: (n_parameters,); samples: (draws, n_parameters) or None where the estimator has no notion of uncertainty.
-    warnings: what the user must know before believing the numbers, in plain words.
+    warnings: what the user must know before believing the numbers, in plain words. trusted: False where the estimator
+    can tell that the answer is not to be believed at all: the recording does not look like the training data, or no
+    parameters in the box explain it; a warning then says why.
     """
 
     parameters: ParameterSpace
@@ -30,6 +32,7 @@ class Estimate:
     samples: Float[np.ndarray, "draws n_parameters"] | None = None
     method: str = ""
     warnings: tuple[str, ...] = ()
+    trusted: bool = True
 
     def __post_init__(self) -> None:
         if self.point.shape != (len(self.parameters),):
@@ -66,7 +69,7 @@ class Estimate:
                 }
             )
         out = xarray.DataTree.from_dict(tree)
-        out.attrs.update(method=self.method, warnings=list(self.warnings))
+        out.attrs.update(method=self.method, warnings=list(self.warnings), trusted=int(self.trusted))
         return out
 
 

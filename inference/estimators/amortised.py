@@ -13,6 +13,7 @@ from torch import Tensor
 
 from inference.estimate import Estimate
 from inference.estimators.base import BaseEstimator
+from inference.estimators.familiarity import Familiarity
 from inference.estimators.training_loop import Split
 from inference.features.interface import Features, features_of_all
 from inference.recordings.conform import resampled
@@ -43,6 +44,7 @@ class AmortisedEstimator(BaseEstimator):
     channels: tuple[str, ...] = field(default=(), init=False)
     unit: str = field(default="", init=False)
     about: dict[str, Any] = field(default_factory=dict, init=False)
+    familiarity: Familiarity | None = field(default=None, init=False)
 
     def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self:
         """Learn from recordings simulated at ``theta``. Raises ValueError as ``fit_features`` and the features do."""
@@ -81,14 +83,41 @@ class AmortisedEstimator(BaseEstimator):
         }
         with one_thread():
             self._learn(list(self._splits(x, u)))
+            self.familiarity = Familiarity.learned(x, self.seed)
         return self
 
     def estimate(self, recording: Recording) -> Estimate:
         recording = self.ready(recording)
-        x = self.features(recording)
+        x = torch.as_tensor(self.features(recording)[None], dtype=torch.float32)
+        seconds = recording.duration_ms / 1e3
         with one_thread():
-            estimate = self._answer(torch.as_tensor(x[None], dtype=torch.float32))
-        return replace(estimate, warnings=(*estimate.warnings, *self._of_another_length(recording.duration_ms / 1e3)))
+            estimate = self._answer(x)
+            unlike = self._unlike_the_simulations(x, seconds)
+        warnings = (*unlike, *estimate.warnings, *self._unknown(), *self._of_another_length(seconds))
+        return replace(estimate, warnings=warnings, trusted=estimate.trusted and not unlike)
+
+    def _unlike_the_simulations(self, x: Float[Tensor, "1 channels values"], seconds: float) -> tuple[str, ...]:
+        """A warning where the features are none of those that the simulations have."""
+        if self.familiarity is None:
+            return ()
+        found = self.familiarity.strangeness(x, seconds / self.about.get("duration_s", seconds))
+        if found.distance <= 1:
+            return ()
+        axis = self.features.axis
+        where = "all channels" if found.row < 0 else f"{self.channels[found.row]} against the other channels"
+        return (
+            f"this recording does not look like the simulations that taught this estimator, most of all at "
+            f"{axis.name} {axis.values[found.column]:.3g} {axis.unit} in {where} ({found.distance:.3g} times as far from them "
+            f"as they lie apart); do not trust the estimate",
+        )
+
+    def _unknown(self) -> tuple[str, ...]:
+        if self.familiarity is not None:
+            return ()
+        return (
+            "this estimator's file is an older one and cannot tell whether a recording looks like its training data; "
+            "train it again",
+        )
 
     def _of_another_length(self, seconds: float) -> tuple[str, ...]:
         """A warning where spectra are much noisier, or much less noisy, than those that taught the width of answers."""
@@ -125,7 +154,8 @@ class AmortisedEstimator(BaseEstimator):
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         settings, tensors = self._settings()
-        return {name: getattr(self, name) for name in _KEPT} | {"settings": settings}, tensors
+        known = self.familiarity.tensors() if self.familiarity else {}
+        return {name: getattr(self, name) for name in _KEPT} | {"settings": settings}, tensors | known
 
     @classmethod
     def _restored(
@@ -133,5 +163,6 @@ class AmortisedEstimator(BaseEstimator):
     ) -> Self:
         estimator = cls(parameters, features, **{name: header[name] for name in _KEPT})
         estimator.channels = tuple(header["channels"])
+        estimator.familiarity = Familiarity.restored(tensors)
         estimator._restore(header["settings"], tensors)
         return estimator

@@ -123,8 +123,9 @@ class GradientFit(BaseEstimator):
             estimate = self.descent.around(self.model, modes, data, temperature)
             misfit = float(modes.losses[0]) - self.model.expected_loss(u[0], data)
             share = float(self.model.unseen(recording, [range(len(self.channels))])[0])
-        doubts = (*self._unexplained(misfit, data, share), *self._unseen(recording, share))
-        return replace(estimate, warnings=(*doubts, *estimate.warnings))
+        unexplained = self._unexplained(misfit, data, share)
+        doubts = (*unexplained, *self._unseen(recording, share))
+        return replace(estimate, warnings=(*doubts, *estimate.warnings), trusted=not unexplained)
 
     def _unexplained(self, misfit: float, data: ObservedSpectrum, share: float) -> tuple[str, ...]:
         """Warnings of spectra that the model hardly makes. share: of the power, in patterns that no source makes."""

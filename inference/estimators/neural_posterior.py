@@ -1,7 +1,6 @@
-"""The neural posterior: an ensemble of normalising flows given spectra (sbi's NPE), with bounded sampling."""
+"""The neural posterior: an ensemble of conditional densities given spectra (NPE), with bounded sampling."""
 
 import logging
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,26 +9,28 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from jaxtyping import Float
-from nflows.distributions.normal import StandardNormal
 from scipy.optimize import brentq
 from torch import Tensor
 
 from inference.estimate import Estimate
 from inference.estimators.amortised import AmortisedEstimator
+from inference.estimators.gaussian_mixture import GaussianMixture
+from inference.estimators.sbi_flows import SbiFlow
 from inference.estimators.spectral_networks import SpectralCNN
 from inference.estimators.training_loop import Split, stored_state, train
 from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from simulators.interface import ParameterSpace
 
-# A deprecation inside nflows, which sbi pins; it says nothing to a user.
-warnings.filterwarnings("ignore", message="torch.triangular_solve is deprecated")
-
 _log = logging.getLogger(__name__)
 _MAX_ROUNDS = 20  # of sampling: an observation that puts less than 1/20 of the posterior in the box is cut short
 _LOW_ACCEPTANCE = 0.3
-_WIDTHS = (0.5, 3.0)  # of the flows' normals, relative to what was learnt
-_RANK_DRAWS = 50  # a flow and held-out simulation, to rank its parameters among
+_WIDTHS = (0.5, 3.0)  # of the densities' normals, relative to what was learnt
+_RANK_DRAWS = 50  # a density and held-out simulation, to rank its parameters among
+_MASS_DRAWS = 4000  # a density, to tell how much of it lies inside the box
+_MOST_ROWS = 10_000  # simulations; of more, fewer epochs teach as much
+_BUILD = {"hidden_features": 50, "transforms": 5, "embedding": 16, "draws": 2000, "components": 4, "width": 64}
+"""What a file's settings hold to build the densities; those that an older file lacks have these values."""
 
 
 def box_prior(parameters: ParameterSpace) -> "torch.distributions.Distribution":
@@ -39,43 +40,34 @@ def box_prior(parameters: ParameterSpace) -> "torch.distributions.Distribution":
     return BoxUniform(torch.zeros(len(parameters)), torch.ones(len(parameters)))
 
 
-def _negative_log_prob(flow: Any, x: Tensor, u: Tensor) -> Tensor:
-    return flow.loss(u, condition=x)
-
-
-class _Base(StandardNormal):
-    """What a flow transforms: independent normals of one width, which is not learnt but set at the end."""
-
-    width: Tensor
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__([outputs])
-        self.register_buffer("width", torch.ones(()))
-
-    def _log_prob(self, inputs: Tensor, context: Tensor | None) -> Tensor:
-        return super()._log_prob(inputs / self.width, context) - inputs.shape[1] * self.width.log()
-
-    def _sample(self, num_samples: int, context: Tensor | None) -> Tensor:
-        return super()._sample(num_samples, context) * self.width
+def _negative_log_prob(density: GaussianMixture | SbiFlow, x: Tensor, u: Tensor) -> Tensor:
+    return -density.log_prob(u, x)
 
 
 @dataclass(eq=False)
 class NeuralPosterior(AmortisedEstimator):
-    """Amortised posterior p(theta | spectra): equal mixture of neural spline flows with CNN embeddings.
+    """Amortised posterior p(theta | spectra): equal mixture of conditional densities, each with a CNN of its own.
+
+    density: "gaussian mixture" of ``components`` normals, whose draws cost nothing, or a flow of sbi by its name there
+    ("nsf", "maf", "zuko_nsf" ...; see SBI_DENSITIES) of ``transforms`` steps with ``hidden_features`` units given an
+    ``embedding`` of the spectra. width: of the CNN. epochs: for up to 10,000 simulations, fewer for more.
 
     Members whose validation log-probability falls more than ``tolerance`` nats behind the best are left out: a flow
-    that lost a parameter does not come back. Trained flows are too sure of themselves where simulations are few, and
-    their mixture can be too unsure: in the end all are made wider or narrower by the one factor with which intervals
-    cover the simulations that were held out as often as they say.
+    that lost a parameter does not come back. Trained densities are too sure of themselves where simulations are few,
+    and their mixture can be too unsure: in the end all get wider or narrower by the one factor with which intervals
+    cover the simulations that were held out as often as they say. What lies outside the box is cut off.
     """
 
     kind: ClassVar[str] = "npe"
 
     features: Features = field(default_factory=SpectralFeatures)
+    density: str = "gaussian mixture"
     epochs: int = 75
     batch: int = 100
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
+    components: int = 4
+    width: int = 64
     hidden_features: int = 50
     transforms: int = 5
     embedding: int = 16
@@ -84,27 +76,27 @@ class NeuralPosterior(AmortisedEstimator):
     tolerance: float = 1.0
 
     def _learn(self, splits: list[Split]) -> None:
-        flows, scores = [], []
+        densities, scores = [], []
         for member, data in enumerate(splits):
             torch.manual_seed(data.seed)
-            flow = self._flow(data.x.shape[1], data.x.shape[2])
-            flow.net._embedding_net.learn_scale(data.x)
+            density = self._untrained(data.x.shape[1], data.x.shape[2])
+            density.learn_scale(data.x)
             trained = train(
-                flow,
-                partial(_negative_log_prob, flow),
+                density,
+                partial(_negative_log_prob, density),
                 data,
-                epochs=self.epochs,
+                epochs=max(1, round(self.epochs * min(1.0, _MOST_ROWS / len(data.x)))),
                 batch=self.batch,
                 learning_rate=self.learning_rate,
                 weight_decay=self.weight_decay,
                 label=f"posterior {member + 1} of {self.members}" if self.progress else None,
             )
-            flows.append(flow)
+            densities.append(density)
             scores.append(-trained.loss)
         kept = [i for i, score in enumerate(scores) if score > max(scores) - self.tolerance]
-        if len(kept) < len(flows):
-            _log.warning("%d of %d flows fell behind and are left out", len(flows) - len(kept), len(flows))
-        self._flows = [flows[i] for i in kept]
+        if len(kept) < len(densities):
+            _log.warning("%d of %d densities fell behind and are left out", len(scores) - len(kept), len(scores))
+        self._densities = [densities[i] for i in kept]
         self._widen(splits[0].x_validation, splits[0].u_validation)
         self.about["validation_log_prob"] = scores
 
@@ -114,16 +106,13 @@ class NeuralPosterior(AmortisedEstimator):
         return (first._replace(seed=first.seed + member) for member in range(self.members))
 
     def _widen(self, x: Tensor, u: Tensor) -> None:
-        """Give all flows the width of their normals with which the ranks of u among draws have a uniform's variance."""
-        generator = torch.Generator().manual_seed(self.seed)
-        noise = torch.randn(len(self._flows), _RANK_DRAWS * len(x), u.shape[1], generator=generator)
-        with torch.no_grad():
-            contexts = [f.net._embedding_net(x).repeat(_RANK_DRAWS, 1) for f in self._flows]
+        """Give all densities the width of their normals with which ranks of u among draws have a uniform's variance."""
 
         def excess(log_width: float) -> float:
-            each = zip(self._flows, np.exp(log_width) * noise, contexts, strict=True)
-            with torch.no_grad():
-                draws = torch.cat([f.net._transform.inverse(z, c)[0].view(_RANK_DRAWS, *u.shape) for f, z, c in each])
+            self._set_width(np.exp(log_width))
+            with torch.no_grad(), torch.random.fork_rng():
+                torch.manual_seed(self.seed)  # the same noise at every width: the excess is continuous
+                draws = torch.cat([density.draws(x, _RANK_DRAWS) for density in self._densities])
             inside = ((draws >= 0) & (draws <= 1)).all(2, keepdim=True)
             ranks = (inside & (draws < u)).sum(0) / inside.sum(0).clamp(min=1)
             return float(12 * (ranks - 0.5).square().mean() - 1)
@@ -133,30 +122,24 @@ class NeuralPosterior(AmortisedEstimator):
             nearest = low if excess(low) < 0 else high
         else:
             nearest = brentq(excess, low, high, xtol=0.01)
-        for flow in self._flows:
-            flow.net._distribution.width.fill_(np.exp(nearest))
+        self._set_width(np.exp(nearest))
         self.about["width"] = float(np.exp(nearest))
 
-    def _flow(self, channels: int, frequencies: int) -> Any:
-        """An untrained flow over the unit cube. sbi shares an embedding between its builds, so each gets its own."""
-        from sbi.neural_nets import posterior_nn
+    def _set_width(self, width: float) -> None:
+        for density in self._densities:
+            density.width.fill_(width)
 
-        build = posterior_nn(
-            "nsf",
-            z_score_theta="none",
-            z_score_x="none",
-            hidden_features=self.hidden_features,
-            num_transforms=self.transforms,
-            embedding_net=SpectralCNN(channels, frequencies, self.embedding, dropout=self.dropout),
-        )
-        flow = build(torch.rand(2, len(self.parameters)), torch.randn(2, channels, frequencies))
-        flow.net._distribution = _Base(len(self.parameters))
-        return flow
+    def _untrained(self, channels: int, frequencies: int) -> GaussianMixture | SbiFlow:
+        n = len(self.parameters)
+        if self.density == "gaussian mixture":
+            return GaussianMixture(n, channels, frequencies, self.components, self.width, self.dropout)
+        embedding = SpectralCNN(channels, frequencies, self.embedding, self.width, self.dropout)
+        return SbiFlow(self.density, n, channels, frequencies, embedding, self.hidden_features, self.transforms)
 
     def _answer(self, x: Float[Tensor, "1 channels frequencies"]) -> Estimate:
         samples, acceptance = self._sample(x, self.draws)
-        cautions = []
-        if acceptance < _LOW_ACCEPTANCE:
+        cautions, trusted = [], acceptance >= _LOW_ACCEPTANCE
+        if not trusted:
             cautions.append(
                 f"{100 * (1 - acceptance):.0f} % of the posterior lies outside the parameter space: no parameters in "
                 f"it explain this recording well; do not trust the estimate"
@@ -167,18 +150,18 @@ class NeuralPosterior(AmortisedEstimator):
             cautions.append("no draw fell into the parameter space: the samples are its centre, not a posterior")
             samples = torch.full((1, len(self.parameters)), 0.5)
         draws = self.parameters.from_unit(samples.numpy().astype(float))
-        return Estimate(self.parameters, draws.mean(0), draws, "neural posterior", tuple(cautions))
+        return Estimate(self.parameters, draws.mean(0), draws, "neural posterior", tuple(cautions), trusted)
 
     def _sample(self, x: Tensor, draws: int) -> tuple[Float[Tensor, "accepted n_parameters"], float]:
-        """Draws inside the unit cube, shared equally among the flows, and the share of all draws that fell inside."""
+        """Draws inside the unit cube, as many of each density, and the share of all draws that fell inside."""
         inside, accepted, tried = [], 0, 0
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            for i, flow in enumerate(self._flows):
-                wanted = draws * (i + 1) // len(self._flows) - draws * i // len(self._flows)
+            for i, density in enumerate(self._densities):
+                wanted = draws * (i + 1) // len(self._densities) - draws * i // len(self._densities)
                 got = 0
                 for _ in range(_MAX_ROUNDS):
-                    u = flow.sample((wanted,), condition=x)[:, 0]
+                    u = density.draws(x, wanted)[:, 0]
                     tried += wanted
                     u = u[((u >= 0) & (u <= 1)).all(1)]
                     accepted += len(u)
@@ -192,35 +175,48 @@ class NeuralPosterior(AmortisedEstimator):
     def log_prob(
         self, theta: Float[np.ndarray, "thetas n_parameters"], x: Float[Tensor, "1 channels frequencies"]
     ) -> Float[np.ndarray, " thetas"]:
-        """Log densities in the unit cube, given one spectrum; not corrected for the mass outside the cube."""
-        u = torch.as_tensor(self.parameters.to_unit(theta)[:, None], dtype=torch.float32)
-        with torch.no_grad():
-            each = torch.stack([flow.log_prob(u, condition=x)[:, 0] for flow in self._flows])
-        return (torch.logsumexp(each, 0) - np.log(len(self._flows))).numpy().astype(float)
+        """Log densities in the unit cube, given one spectrum: they add up to 1 over the box.
+
+        How much of a density lies inside is counted among draws, which is right to within a percent or so.
+        """
+        u = torch.as_tensor(self.parameters.to_unit(theta), dtype=torch.float32)
+        rows = x.expand(len(u), *x.shape[1:])
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            draws = [density.draws(x, _MASS_DRAWS)[:, 0] for density in self._densities]
+            mass = [((d >= 0) & (d <= 1)).all(1).float().mean().clamp(min=1 / _MASS_DRAWS) for d in draws]
+            each = [d.log_prob(u, rows) - m.log() for d, m in zip(self._densities, mass, strict=True)]
+        mixed = torch.logsumexp(torch.stack(each), 0) - np.log(len(each))
+        outside = ((u < 0) | (u > 1)).any(1)
+        return mixed.masked_fill(outside, -torch.inf).numpy().astype(float)
 
     def direct_posteriors(self) -> list[Any]:
-        """The members as sbi ``DirectPosterior`` objects over the unit cube, for sbi's own tools."""
+        """The members as sbi ``DirectPosterior`` objects over the unit cube, for sbi's own tools.
+
+        Raises ValueError for the mixture of normals, which is none of sbi's densities.
+        """
         from sbi.inference.posteriors import DirectPosterior
 
-        return [DirectPosterior(flow, box_prior(self.parameters)) for flow in self._flows]
+        flows = [density.flow for density in self._densities if isinstance(density, SbiFlow)]
+        if not flows:
+            raise ValueError(
+                "a Gaussian mixture is no density of sbi; train one with density='nsf' or another of sbi's"
+            )
+        return [DirectPosterior(flow, box_prior(self.parameters)) for flow in flows]
 
     def _settings(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        tensors = {k: v for i, flow in enumerate(self._flows) for k, v in stored_state(flow, f"{i}.").items()}
-        settings = {
-            "flows": len(self._flows),
-            "frequencies": len(self.features.axis.values),
-            "hidden_features": self.hidden_features,
-            "transforms": self.transforms,
-            "embedding": self.embedding,
-            "draws": self.draws,
-        }
-        return settings, tensors
+        tensors = {k: v for i, density in enumerate(self._densities) for k, v in stored_state(density, f"{i}.").items()}
+        settings = {"flows": len(self._densities), "frequencies": len(self.features.axis.values)}
+        return settings | {"density": self.density} | {name: getattr(self, name) for name in _BUILD}, tensors
 
     def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        for name in ("hidden_features", "transforms", "embedding", "draws"):
-            setattr(self, name, int(settings[name]))
-        self._flows = []
+        for name, default in _BUILD.items():
+            setattr(self, name, int(settings.get(name, default)))
+        first = "" if "density" in settings else "flow."  # older files hold sbi's flows as they are
+        self.density = settings.get("density", "nsf")
+        self._densities = []
         for i in range(int(settings["flows"])):
-            flow = self._flow(len(self.channels), settings["frequencies"])
-            flow.load_state_dict({k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")})
-            self._flows.append(flow.eval())
+            density = self._untrained(len(self.channels), settings["frequencies"])
+            own = {first + k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")}
+            density.load_state_dict(own)
+            self._densities.append(density.eval())

@@ -82,15 +82,15 @@ class SpectralCNN(nn.Module):
 
     def learn_scale(self, x: Tensor) -> None:
         """Take the statistics of training spectra."""
-        self.standardise.learn(_common_and_differences(x))
+        self.standardise.learn(common_and_differences(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        z = self.standardise(_common_and_differences(x))
+        z = self.standardise(common_and_differences(x))
         hidden = self.first(torch.cat([self.convolutions(z), z.flatten(1)], 1))
         return self.last(hidden + self.second(hidden))
 
 
-def _common_and_differences(x: Tensor) -> Tensor:
+def common_and_differences(x: Tensor) -> Tensor:
     """(batch, channels, frequencies) -> (batch, 1 + channels, frequencies): mean over channels, differences from it."""
     common = x.mean(1, keepdim=True)
     return torch.cat([common, x - common], 1)

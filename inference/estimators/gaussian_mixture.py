@@ -1,0 +1,72 @@
+"""A conditional density that is drawn from in no time: a mixture of normals whose parameters a network reads off x."""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from inference.estimators.spectral_networks import SpectralCNN
+
+_SD = 0.14  # of the unit cube, before training
+
+
+class GaussianMixture(nn.Module):
+    """p(u | x): normals with full covariances (Bishop 1994), in the unit cube and a little beyond.
+
+    The network gives every normal a weight, a mean and the Cholesky factor of its precision. ``width`` widens all of
+    them; it is not learnt but set at the end.
+    """
+
+    width: Tensor
+
+    def __init__(
+        self, n_parameters: int, channels: int, frequencies: int, components: int, hidden: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.n_parameters, self.components = n_parameters, components
+        self.below = np.tril_indices(n_parameters, -1)
+        outputs = components * (1 + 2 * n_parameters + len(self.below[0]))
+        self.network = SpectralCNN(channels, frequencies, outputs, hidden, dropout)
+        self.register_buffer("width", torch.ones(()))
+
+    def learn_scale(self, x: Float[Tensor, "rows channels frequencies"]) -> None:
+        """Take the statistics of training spectra."""
+        self.network.learn_scale(x)
+
+    def log_prob(
+        self, u: Float[Tensor, "rows n_parameters"], x: Float[Tensor, "rows channels frequencies"]
+    ) -> Float[Tensor, " rows"]:
+        """Log density of each u given its x, not corrected for the mass outside the cube."""
+        weights, means, factors = self._normals(x)
+        distance = (factors @ (u[:, None] - means)[..., None])[..., 0] / self.width
+        log_determinant = factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        each = log_determinant - 0.5 * distance.square().sum(-1)
+        constant = self.n_parameters * (self.width.log() + 0.5 * math.log(2 * math.pi))
+        return torch.logsumexp(weights + each, -1) - constant
+
+    def draws(self, x: Float[Tensor, "rows channels frequencies"], n: int) -> Float[Tensor, "n rows n_parameters"]:
+        """``n`` draws for each x, from torch's global generator; some may lie outside the cube."""
+        weights, means, factors = self._normals(x)
+        spread = torch.linalg.inv(factors) * self.width
+        chosen, rows = torch.multinomial(weights.exp(), n, replacement=True).T, torch.arange(len(x))
+        noise = torch.randn(n, len(x), self.n_parameters, 1)
+        return means[rows, chosen] + (spread[rows, chosen] @ noise)[..., 0]
+
+    def _normals(
+        self, x: Float[Tensor, "rows channels frequencies"]
+    ) -> tuple[
+        Float[Tensor, "rows components"],
+        Float[Tensor, "rows components n_parameters"],
+        Float[Tensor, "rows components n_parameters n_parameters"],
+    ]:
+        """Log weights, means, and lower triangular L with precision L^T L, of every normal."""
+        n = self.n_parameters
+        out = self.network(x).view(len(x), self.components, -1)
+        weights, means, log_precision, below = out.split([1, n, n, len(self.below[0])], -1)
+        diagonal = torch.exp(log_precision - math.log(_SD))
+        factors = torch.diag_embed(diagonal)
+        # Relative to their rows' diagonals: off-diagonal entries of the order of one, whatever the width.
+        factors[..., self.below[0], self.below[1]] = below * diagonal[..., self.below[0]]
+        return torch.log_softmax(weights[..., 0], -1), 0.5 + 0.5 * means, factors
