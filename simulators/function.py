@@ -1,19 +1,16 @@
 """A plain function as a Simulator."""
 
-import ast
-import hashlib
 import inspect
 import sys
-import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from simulators.fingerprint import code_fingerprint, module_name
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
 
@@ -90,11 +87,12 @@ class FunctionSimulator:
     @property
     def module(self) -> str:
         """Where the function is from: a module's name, also where its file was run as a script."""
-        return _module_name(self.function)
+        return module_name(self.function)
 
     def identity(self) -> dict[str, Any]:
         """All that determines the recordings, as JSON: what it is called, its code and what the decorator was told."""
         return {
+            "kind": "function",
             "class": self.name,
             "module": self.module,
             "code": code_fingerprint(self.function),
@@ -171,55 +169,3 @@ def _check_signature(function: Callable[..., Any], names: Sequence[str]) -> None
         raise ValueError(
             f"{shown}{inspect.signature(function)} cannot be called as {shown}({', '.join(names)}, rng): {error}"
         ) from None
-
-
-def _module_name(function: Callable[..., Any]) -> str:
-    if function.__module__ != "__main__":
-        return function.__module__
-    file = getattr(sys.modules["__main__"], "__file__", None)
-    return Path(file).stem if file else "__main__"
-
-
-def code_fingerprint(function: Callable[..., Any]) -> str:
-    """Hash of what a function does: its code, and the functions and constants of its own module that it uses.
-
-    Comments, layout, docstrings and decorators make no difference.
-    """
-    parts = sorted(f"{name}: {code}" for name, code in _used_code(function, {}).items())
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _used_code(function: Callable[..., Any], seen: dict[str, str]) -> dict[str, str]:
-    seen[function.__qualname__] = _plain_code(function)
-    for name in sorted(set(_names(function.__code__))):
-        used = function.__globals__.get(name, None)
-        used = getattr(used, "function", None) or getattr(used, "py_func", None) or used  # decorated by us, by numba
-        if isinstance(used, int | float | str | tuple | np.ndarray):
-            seen[name] = repr(used.tolist() if isinstance(used, np.ndarray) else used)
-        elif inspect.isclass(used) and used.__module__ == function.__module__:
-            seen.setdefault(used.__qualname__, _plain_code(used))
-        elif inspect.isfunction(used) and used.__module__ == function.__module__ and used.__qualname__ not in seen:
-            _used_code(used, seen)
-    return seen
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    """Names that code looks up, also in the functions within it."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
-
-
-def _plain_code(thing: Any) -> str:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    except (OSError, SyntaxError, TypeError):  # typed in at a prompt
-        code = thing.__code__
-        return f"{code.co_code.hex()} {code.co_names} {[c for c in code.co_consts if not isinstance(c, CodeType)]}"
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            node.decorator_list = []
-            if ast.get_docstring(node) is not None:
-                node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)

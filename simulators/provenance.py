@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,21 +10,24 @@ from typing import Any
 
 import numpy as np
 
+from simulators.fingerprint import code_fingerprint, module_name
+
+_OURS = ("simulators", "surrogates", "inference")
 _VERSIONED = ("circuitsbi", "numpy", "numba", "nest-simulator", "neuron", "torch", "sbi")
 _LONGEST = 120  # characters of a value that differs
 
 
 def describe(thing: Any) -> Any:
-    """A configuration object as plain JSON values, with class and module.
+    """A configuration object as plain JSON values, with class, module and, of classes that are not ours, code.
 
     Of a dataclass these are its fields; an object with a method ``identity() -> dict`` says itself what it is.
     """
     if not isinstance(thing, type):
-        named = {"class": type(thing).__qualname__, "module": _module(type(thing))}
         if callable(own := getattr(thing, "identity", None)):
-            return named | describe(own())
+            return {"class": type(thing).__qualname__, "module": module_name(type(thing))} | describe(own())
         if dataclasses.is_dataclass(thing):
-            return named | {f.name: describe(getattr(thing, f.name)) for f in dataclasses.fields(thing)}
+            own_fields = {f.name: describe(getattr(thing, f.name)) for f in dataclasses.fields(thing)}
+            return {"class": type(thing).__qualname__, **_origin(type(thing)), **own_fields}
     if isinstance(thing, list | tuple):
         return [describe(x) for x in thing]
     if isinstance(thing, dict):
@@ -38,14 +40,10 @@ def describe(thing: Any) -> Any:
     return thing
 
 
-def _module(kind: type) -> str:
-    """The name by which others import it, for a program that is run just as for one that is imported."""
-    if kind.__module__ not in ("__main__", "__mp_main__"):
-        return kind.__module__
-    main = sys.modules["__main__"]
-    if spec := getattr(main, "__spec__", None):
-        return spec.name
-    return Path(getattr(main, "__file__", None) or "__main__").stem
+def _origin(kind: type) -> dict[str, str]:
+    """Module and code of a class; no code of one of ours, which the version of circuitsbi tells."""
+    module = {"module": module_name(kind)}
+    return module if kind.__module__.partition(".")[0] in _OURS else module | {"code": code_fingerprint(kind)}
 
 
 def differences(there: Any, asked: Any, name: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from simulators.function import EXAMPLE
 from simulators.interface import ParameterSpace, Simulator
+from simulators.provenance import describe
 
 GROUP = "circuitsbi.simulators"
 """Entry points by which installed packages announce simulators, circuitsbi its own."""
@@ -98,6 +100,11 @@ def _as_simulator(found: Any, reference: str) -> Simulator:
         except TypeError as error:
             raise ValueError(f"{reference} cannot be made without arguments: {error}") from error
     if isinstance(found, Simulator) and isinstance(found.parameters, ParameterSpace):
+        if not is_dataclass(found):
+            raise ValueError(
+                f"{reference} is of class {type(found).__name__}, which is no dataclass: a campaign could not say what "
+                f"made it; put @dataclass(frozen=True) above the class"
+            )
         return found
     what = "a plain function" if inspect.isfunction(found) else f"a {type(found).__name__}"
     raise ValueError(_not_one(f"{reference} is {what}, not a simulator"))
@@ -122,6 +129,31 @@ def rebuilt(description: Mapping[str, Any]) -> Simulator | None:
                 raise ValueError(f"this {name} cannot be made again ({error}); give --simulator") from error
             return made if isinstance(made, Simulator) else None
     return None
+
+
+def as_described(simulator: Simulator, description: Mapping[str, Any]) -> Simulator:
+    """The simulator with the fields that a campaign's description says, such as another duration.
+
+    Raises ValueError where the description is of another class or function, or of other code of that name.
+    """
+    own = json.loads(json.dumps(describe(simulator)))
+    name = own.get("class")
+    if name != description.get("class"):
+        if "code" in own or "code" in description:
+            raise ValueError(f"it was made by {description.get('class')}, not by {name}; name that as the simulator")
+        return simulator  # ours that differ in how they compute, such as with NEST or compiled
+    if own.get("code") != description.get("code"):
+        raise ValueError(
+            f"the code of {name} is not what made it; take the code of then, or simulate a campaign with that of now"
+        )
+    if own == description:
+        return simulator
+    try:
+        made = _restored(type(simulator), {**description, "class": type(simulator).__name__})
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        different = [k for k in own if own[k] != description.get(k)]
+        raise ValueError(f"the {name} that made it had another {', '.join(different)} ({error})") from error
+    return made
 
 
 def _restored(kind: Any, value: Any) -> Any:

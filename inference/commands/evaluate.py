@@ -15,8 +15,10 @@ from inference.commands.options import (
     load_models,
     opened_campaign,
 )
-from inference.commands.output import console, plain_errors, refuse_no_picture
+from inference.commands.output import console, plain_errors, refuse_no_picture, warn
 from simulators.files import refuse_unwritable
+
+_LEAST = 100  # recordings for a diagnosis
 
 
 def compare(
@@ -24,7 +26,9 @@ def compare(
     campaign: TestedOption = None,
     range_name: RangeOption = "asynchronous",
     simulator: SimulatorOption = None,
-    n: Annotated[int, typer.Option("--n", min=1, help="Recordings to test on: the last of the campaign.")] = 100,
+    n: Annotated[
+        int | None, typer.Option("--n", min=1, help="Recordings to test on; else 100 of those kept for testing.")
+    ] = None,
     figure: Annotated[Path | None, typer.Option(help="Figure to draw (.png, .pdf, .svg).")] = None,
 ) -> None:
     """Lay estimators side by side on simulations they have not seen, beside the best accuracy that is possible."""
@@ -37,8 +41,10 @@ def compare(
 
         estimators = None if model is None else load_models(model)
         tested = held_out(
-            estimators, opened_campaign(campaign), n, chosen_range(range_name), chosen_simulator(simulator)
+            estimators, opened_campaign(campaign), n, chosen_range(range_name), chosen_simulator(simulator), most=100
         )
+        for caution in tested.cautions:
+            warn("campaign", caution)
         scores, limit = compare_estimators(tested)
         console.print(*compare_tables(scores, limit))
         if limit is not None:
@@ -54,7 +60,9 @@ def diagnose(
     campaign: TestedOption = None,
     range_name: RangeOption = "asynchronous",
     simulator: SimulatorOption = None,
-    n: Annotated[int, typer.Option("--n", min=100, help="Recordings to test on: the last of the campaign.")] = 300,
+    n: Annotated[
+        int | None, typer.Option("--n", min=_LEAST, help="Recordings to test on; else up to 300 kept for testing.")
+    ] = None,
     checks: Annotated[int, typer.Option(min=0, help="Recordings for the posterior predictive check.")] = 1,
     out: Annotated[Path, typer.Option(help="HTML report to write.")] = Path("diagnosis.html"),
 ) -> None:
@@ -71,6 +79,13 @@ def diagnose(
         tested = held_out(
             estimators, opened_campaign(campaign), n, chosen_range(range_name), chosen_simulator(simulator)
         )
+        for caution in tested.cautions:
+            warn("campaign", caution)
+        if len(tested.recordings) < _LEAST:
+            raise ValueError(
+                f"{len(tested.recordings)} simulations were kept for testing; a diagnosis needs {_LEAST}: train with "
+                f"--test {_LEAST} or more, or give another --campaign"
+            )
         found = diagnose_estimators(tested, checks)
         console.print(findings_table(found))
         if checks and isinstance(tested.study.simulator, NotAtHand):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from inference.estimators.base import BaseEstimator
     from simulators.campaigns.store import Campaign
     from simulators.fields.probes import Probe
-    from simulators.interface import Simulator
+    from simulators.interface import ParameterSpace, Simulator
 
 SimulatorOption = Annotated[
     str | None,
@@ -97,10 +97,21 @@ def opened_campaign(path: Path | None) -> "Campaign | None":
 
 
 def load_models(path: Path) -> "list[BaseEstimator]":
-    """Estimators from a file or a folder of files. Raises ValueError where there is none."""
+    """Estimators from a file or a folder of files. Raises ValueError where there is none, or of different circuits."""
     from inference.estimators.load import load_estimator
 
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if not files:
         raise ValueError(f"{path} holds no estimator (*.safetensors); train some with 'circuitsbi train --out {path}'")
-    return [load_estimator(f) for f in files]
+    estimators = [load_estimator(f) for f in files]
+    for file, estimator in zip(files, estimators, strict=True):
+        if estimator.parameters != estimators[0].parameters:
+            raise ValueError(
+                f"{file.name} is of {_ranges(estimator.parameters)}, {files[0].name} of "
+                f"{_ranges(estimators[0].parameters)}: they are not of one circuit; keep them in folders of their own"
+            )
+    return estimators
+
+
+def _ranges(parameters: "ParameterSpace") -> str:
+    return ", ".join(f"{p.name} ({p.low:g} ... {p.high:g} {p.unit})" for p in parameters)

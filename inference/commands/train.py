@@ -46,6 +46,7 @@ def train(
     """Train estimators on a campaign: CNN, neural posterior and the gradient fit through an emulator of its spectra."""
     with plain_errors():
         from inference.workflows.shipped import reference_campaign, reference_tests
+        from inference.workflows.study import NotAtHand
         from inference.workflows.train import spectral_study
         from inference.workflows.train import train as train_estimators
         from simulators.campaigns.store import Campaign
@@ -61,6 +62,11 @@ def train(
         study = spectral_study(
             data, chosen_simulator(simulator), places, test, relative, segment_ms, _band(band), sampling_rate
         )
+        if isinstance(study.simulator, NotAtHand) and data.configuration["simulator"].get("kind") != "function":
+            console.print(
+                f"the simulations are taken as they are; if {study.simulator.name} has a forward model, give its code: "
+                f"--simulator my_model.py:{study.simulator.name}"
+            )
         console.print(f"features: {_described(study.features)}")
         out.mkdir(parents=True, exist_ok=True)
         kinds = [e.strip() for e in estimators.split(",")]

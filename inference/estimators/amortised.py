@@ -107,8 +107,8 @@ class AmortisedEstimator(BaseEstimator):
         where = "all channels" if found.row < 0 else f"{self.channels[found.row]} against the other channels"
         return (
             f"this recording does not look like the simulations that taught this estimator, most of all at "
-            f"{axis.name} {axis.values[found.column]:.3g} {axis.unit} in {where} ({found.distance:.3g} times as far from them "
-            f"as they lie apart); do not trust the estimate",
+            f"{axis.values[found.column]:.3g} {axis.unit} in {where} ({found.distance:.3g} times as far from them as "
+            f"they lie apart); do not trust the estimate",
         )
 
     def _unknown(self) -> tuple[str, ...]:

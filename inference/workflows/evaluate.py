@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
 from inference.estimators.base import BaseEstimator
 from inference.estimators.gradient_fit import GradientFit
@@ -19,7 +19,7 @@ from inference.evaluation.diagnose import (
 from inference.evaluation.limit import error_limit
 from inference.evaluation.scores import Score, score_all
 from inference.workflows.shipped import DEFAULT_RANGE, reference_campaign, reference_tests, shipped_estimators
-from inference.workflows.study import NotAtHand, Study, split_rows, study_of
+from inference.workflows.study import NotAtHand, Study, study_of
 from inference.workflows.train import train
 from simulators.campaigns.store import Campaign
 from simulators.fields.probes import probe_from_json
@@ -29,22 +29,30 @@ from simulators.recording import Recording
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Estimators of one study, and simulations that none of them has seen, as the study's instrument sees them."""
+    """Estimators of one study, and simulations that none of them has seen, as the study's instrument sees them.
+
+    cautions: why they are not that after all.
+    """
 
     estimators: list[BaseEstimator]
     theta: Float[np.ndarray, "recordings n_parameters"]
     recordings: list[Recording]
     study: Study
+    cautions: tuple[str, ...] = ()
 
 
 def held_out(
     estimators: Sequence[BaseEstimator] | None = None,
     campaign: Campaign | None = None,
-    n: int = 300,
+    n: int | None = None,
     name: str = DEFAULT_RANGE,
     simulator: Simulator | None = None,
+    most: int = 300,
 ) -> HeldOut:
     """Estimators, and the last ``n`` usable simulations of a campaign to try them on.
+
+    Without ``n`` they are those that training kept for testing, of a campaign that the estimators did not learn from
+    all, but never more than ``most``.
 
     By default the shipped estimators of range ``name``, with the nearest simulations as a baseline, and the last
     simulations of the shipped campaign, which nothing was trained on. simulator: what made the campaign, where no
@@ -53,16 +61,56 @@ def held_out(
     Raises ValueError for estimators of different parameters or probes, or a campaign of other parameters.
     """
     tested = reference_campaign(name) if campaign is None else campaign
-    rows = tested.usable[-n:] if campaign else split_rows(tested, reference_tests(name))[1][-n:]
     chosen = list(estimators or shipped_estimators(name))
     _refuse_others(chosen, tested)
+    trained_before = max(_trained_before(e, tested) for e in chosen)
+    if campaign is None:
+        trained_before = max(trained_before, len(tested) - reference_tests(name))
+    rows, cautions = _rows_to_test(tested, trained_before, n, most)
+    cautions += [c for c in [_of_another_circuit(chosen[0], tested)] if c]
     probe = chosen[0].about.get("probe")
     study = study_of(tested, simulator, None if probe is None else probe_from_json(probe), chosen[0].features)
     if estimators is None:
         baseline = train(study, reference_campaign(name), ["nearest"], test=reference_tests(name), progress=False)
         chosen += [e for _, e in baseline]
     theta, recordings = study.recordings(tested, rows)
-    return HeldOut(chosen, theta, recordings, study)
+    return HeldOut(chosen, theta, recordings, study, tuple(cautions))
+
+
+def _trained_before(estimator: BaseEstimator, campaign: Campaign) -> int:
+    """The first row of a campaign that an estimator did not learn from."""
+    learned = estimator.about.get("campaign") or {}
+    same = all(learned.get(key) == campaign.configuration.get(key) for key in ("simulator", "parameters", "seed"))
+    return int(estimator.about.get("trained_before_row", 0)) if same else 0
+
+
+def _rows_to_test(
+    campaign: Campaign, trained_before: int, n: int | None, most: int
+) -> tuple[Integer[np.ndarray, " rows"], list[str]]:
+    """Usable rows to test on, and a caution where some of them were learned from."""
+    usable = campaign.usable
+    kept = int(np.sum(usable >= trained_before))
+    rows = usable[-(n or min(kept, most) or most) :]
+    seen = int(np.sum(rows < trained_before))
+    if not seen:
+        return rows, []
+    return rows, [
+        f"{seen} of the {len(rows)} simulations tested are among those that the estimators learned from ({kept} were "
+        f"kept for testing): errors look smaller than they are; train with --test, or test on another campaign"
+    ]
+
+
+def _of_another_circuit(estimator: BaseEstimator, campaign: Campaign) -> str | None:
+    """What to say where the campaign is of another circuit than the estimator learned, with parameters of one name."""
+    learned, tested = (
+        c.get("simulator") or {} for c in (estimator.about.get("campaign") or {}, campaign.configuration)
+    )
+    if not learned or all(learned.get(key) == tested.get(key) for key in ("class", "code")):
+        return None
+    return (
+        f"the estimators learned from simulations of {learned.get('class')}, the campaign is of "
+        f"{'other code of that name' if learned.get('class') == tested.get('class') else tested.get('class')}"
+    )
 
 
 def _refuse_others(estimators: Sequence[BaseEstimator], campaign: Campaign) -> None:

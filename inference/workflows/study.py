@@ -13,7 +13,7 @@ from simulators.fields.linear import LinearView
 from simulators.fields.probes import Probe
 from simulators.interface import ForwardModel, Observed, ParameterSpace, Simulator
 from simulators.recording import Recording
-from simulators.registry import rebuilt
+from simulators.registry import as_described, rebuilt
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,11 @@ def study_of(
             f"{campaign.path} was made by {name} with parameters {', '.join(campaign.parameters.names)}; "
             f"the simulator given has {', '.join(simulator.parameters.names)}"
         )
+    if simulator is not None:
+        try:
+            simulator = as_described(simulator, description)
+        except ValueError as error:
+            raise ValueError(f"{campaign.path}: {error}") from error
     made_by = simulator or rebuilt(description) or NotAtHand(campaign.parameters, name)
     forward_model = forward_model_of(made_by, probe, name)
     study = Study(made_by, forward_model)

@@ -25,12 +25,14 @@ from simulators.fields.linear import LinearView
 from simulators.fields.probes import Probe
 from simulators.interface import ParameterSpace, Simulator
 from simulators.recording import Recording
-from surrogates.spectra.cross_spectrum import Bands
+from surrogates.spectra.cross_spectrum import Bands, band_transform
 from surrogates.spectra.emulator import SpectralEmulator
 from surrogates.spectra.likelihood import SpectralModel
 
 KINDS = ("cnn", "npe", "gradient")
 _BANDS = 99
+_LOOKED_AT = 30  # recordings, to choose bands
+_WORTH = 0.005  # nats a sample, that bands of unequal width must gain
 _SAMPLES = 3.0  # a band and channel: fewer give cross-spectra without an inverse
 
 
@@ -64,7 +66,8 @@ def train(
     kinds = kinds or [kind for kind in KINDS if spectral or kind != "gradient"]
     theta, sources = campaign.theta[rows], campaign.recordings(rows)
     emulated = sources if study.view is not None else _observed(study, theta, sources)
-    emulator = shipped_emulator(campaign, test, seed) or untrained_emulator(study, emulated[0], seed, progress)
+    emulator = shipped_emulator(campaign, test, seed)
+    emulator = emulator or untrained_emulator(study, emulated[:_LOOKED_AT], seed, progress)
     known = untrained_estimators(study.parameters, study.features, seed, progress, study.view, emulator)
     unknown = [k for k in kinds if k not in known]
     if unknown:
@@ -81,6 +84,7 @@ def train(
         estimator.about |= {
             "probe": None if probe is None else probe.to_json(),
             "campaign": campaign.configuration,
+            "trained_before_row": len(campaign) - test,
         }
         yield kind, estimator
 
@@ -132,11 +136,12 @@ def _cut(recording: Recording, samples: int) -> Recording:
     return recording.with_values(recording.values[:, : recording.transient + samples])
 
 
-def untrained_emulator(study: Study, first: Recording, seed: int, progress: bool) -> SpectralEmulator:
-    """An emulator of the spectra of recordings like ``first``, in bands that fit their rate and length."""
+def untrained_emulator(study: Study, some: Sequence[Recording], seed: int, progress: bool) -> SpectralEmulator:
+    """An emulator of the spectra of recordings like ``some``, in bands that fit them."""
+    first = some[0]
     return SpectralEmulator(
         study.parameters,
-        bands_for(first, study.features),
+        bands_for(some, study.features),
         seed=seed,
         duration_ms=1e3 * first.values.shape[1] / first.sampling_rate,
         transient_ms=1e3 * first.transient / first.sampling_rate,
@@ -144,15 +149,40 @@ def untrained_emulator(study: Study, first: Recording, seed: int, progress: bool
     )
 
 
-def bands_for(recording: Recording, features: Features) -> Bands:
-    """A hundred bands over the frequencies of the features, or as many as a recording of this length can fill."""
+def bands_for(some: Sequence[Recording], features: Features) -> Bands:
+    """A hundred bands over the frequencies of the features, or as many as recordings of this length can fill.
+
+    They are of one width, or, where that makes the recordings likelier, each wider than the one below it: the rhythms
+    of many circuits are slow and sharp, and their spectra have long tails.
+    """
     if not isinstance(features, SpectralFeatures):
         return Bands()
+    first = some[0]
     low, high = features.band
-    widest = min(high, recording.sampling_rate / 2)
-    width = max(widest / (_BANDS + 1), _SAMPLES * len(recording.channels) / recording.duration_ms * 1e3)
-    first = max(width / 2, low)
-    return Bands(first, max(first + width, widest - width / 2), width)
+    widest = min(high, first.sampling_rate / 2)
+    fillable = _SAMPLES * len(first.channels) / first.duration_ms * 1e3
+    width = max(widest / (_BANDS + 1), fillable)
+    top = widest - width / 2
+    start = max(width / 2, low)
+    even = Bands(start, max(start + width, top), width)
+    if width <= fillable:
+        return even
+    widening = Bands.widened(max(fillable / 2, low), top, fillable, _BANDS)
+    gains = [_log_density(r, even) - _log_density(r, widening) for r in some]
+    return widening if np.nanmean(gains) > _WORTH else even
+
+
+def _log_density(recording: Recording, bands: Bands) -> Float[np.ndarray, " frequencies"]:
+    """Log of a recording's mean power in the band around each frequency, over channels; NaN outside.
+
+    Its mean is minus the log likelihood (Whittle) of the recording, were spectra even within bands.
+    """
+    found = band_transform(recording, bands)
+    power = found.averaged((np.abs(found.values) ** 2).T)[found.band]
+    everywhere = np.full(recording.steady.shape[1] // 2 + 1, np.nan)
+    places = np.rint(found.frequencies * recording.duration_ms / 1e3).astype(int)
+    everywhere[places] = np.log(power.clip(min=np.finfo(float).tiny)).mean(1)
+    return everywhere
 
 
 def untrained_estimators(

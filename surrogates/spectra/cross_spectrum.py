@@ -1,47 +1,71 @@
 """Cross-spectra of a recording in frequency bands: what the spectral emulator learns and is compared with."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Complex, Float, Integer, Shaped
+from scipy.optimize import brentq
 from scipy.signal.windows import tukey
 
 from simulators.recording import Recording
 
 _TAPERED = 0.1  # share of a recording under its taper's two flanks: a filter's transients end there
+_ON_THE_EDGE = 1e-12  # of an edge: a frequency on it, but for rounding, is in the upper band
 
 
 @dataclass(frozen=True)
 class Bands:
-    """Neighbouring frequency bands of equal width.
+    """Neighbouring frequency bands, of equal width or each wider than the one below it.
 
-    low_hz, high_hz: first and last edge; width_hz: of one band. Raises ValueError where they give no band.
+    low_hz, high_hz: first and last edge; width_hz: of the first band; widening: by what share each is wider than the
+    one before. A slow rhythm needs narrow bands, the tail of a spectrum few. Raises ValueError where they give no band.
     """
 
     low_hz: float = 2.5
     high_hz: float = 497.5
     width_hz: float = 5.0
+    widening: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.width_hz <= self.high_hz - self.low_hz or self.low_hz < 0:
+        if not 0 < self.width_hz <= self.high_hz - self.low_hz or self.low_hz < 0 or not 0 <= self.widening < 1:
             raise ValueError(f"no band of {self.width_hz:g} Hz fits {self.low_hz:g} ... {self.high_hz:g} Hz")
 
+    @classmethod
+    def widened(cls, low_hz: float, high_hz: float, width_hz: float, most: int) -> "Bands":
+        """From bands of ``width_hz`` on, wider and wider, so that no more than ``most`` reach ``high_hz``."""
+        even = cls(low_hz, high_hz, width_hz)
+        if len(even) <= most:
+            return even
+        widening = brentq(lambda g: width_hz * np.expm1(most * np.log1p(g)) / g - (high_hz - low_hz), 1e-9, 1 - 1e-9)
+        return cls(low_hz, high_hz, width_hz, round(float(widening), 6))
+
     def __len__(self) -> int:
-        return int((self.high_hz - self.low_hz) / self.width_hz + 1e-9)
+        widths = (self.high_hz - self.low_hz) / self.width_hz
+        if self.widening:
+            widths = np.log1p(self.widening * widths) / np.log1p(self.widening)
+        return int(widths + 1e-9)
 
     @property
     def edges(self) -> Float[np.ndarray, " edges"]:
         """Hz, one more than there are bands."""
-        return self.low_hz + self.width_hz * np.arange(len(self) + 1)
+        k = np.arange(len(self) + 1)
+        if self.widening:
+            return self.low_hz + self.width_hz * np.expm1(k * np.log1p(self.widening)) / self.widening
+        return self.low_hz + self.width_hz * k
+
+    @property
+    def widths(self) -> Float[np.ndarray, " bands"]:
+        """Hz."""
+        return self.width_hz * (1 + self.widening) ** np.arange(len(self))
 
     @property
     def centres(self) -> Float[np.ndarray, " bands"]:
         """Hz."""
-        return self.edges[:-1] + self.width_hz / 2
+        return self.edges[:-1] + self.widths / 2
 
     def to_json(self) -> dict[str, Any]:
-        return {"low_hz": self.low_hz, "high_hz": self.high_hz, "width_hz": self.width_hz}
+        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +111,7 @@ def band_transform(recording: Recording, bands: Bands) -> Transform:
     power = np.sum(window**2)
     transform = np.fft.rfft((x - x.mean(1, keepdims=True)) * window) / np.sqrt(recording.sampling_rate * power)
     frequencies = np.fft.rfftfreq(n, 1 / recording.sampling_rate)
-    band = np.floor((frequencies - bands.edges[0]) / bands.width_hz).astype(int)
+    band = np.searchsorted(bands.edges * (1 - _ON_THE_EDGE), frequencies, side="right") - 1
     inside = (frequencies > 0) & (frequencies < recording.sampling_rate / 2) & (band >= 0) & (band < len(bands))
     if not inside.any():
         raise ValueError(

@@ -81,9 +81,10 @@ class SpectralEmulator:
         spectra = [cross_spectrum(r, self.bands) for r in recordings]
         fewest = min(s.samples.min() for s in spectra)
         if fewest < len(first.channels):
+            low, high = self.bands.edges[[0, -1]]
             raise ValueError(
-                f"a band of {self.bands.width_hz:g} Hz up to {self.bands.edges[-1]:g} Hz holds too few frequencies of "
-                f"the shortest recording; give longer ones, or Bands of a greater width_hz or a lower high_hz"
+                f"a band within {low:g} ... {high:g} Hz holds too few frequencies of the shortest recording; give "
+                f"longer ones, or Bands of a greater width_hz (now {self.bands.width_hz:g}) or a lower high_hz"
             )
         self.channels, self.unit, self.sampling_rate = first.channels, first.unit, first.sampling_rate
         u = torch.as_tensor(self.parameters.to_unit(theta), dtype=torch.float32)
@@ -239,13 +240,13 @@ class SpectralEmulator:
         white = torch.as_tensor(np.stack([r.standard_normal((2, n // 2 + 1, len(self.channels))) for r in rngs]))
         white = torch.complex(*white.float().unbind(1))[..., None] / 2**0.5
         components = torch.as_tensor(np.stack([r.standard_normal(self.n_components) for r in rngs])).float()
-        independent = (n - transient) / self.sampling_rate * self.bands.width_hz
+        independent = torch.as_tensor((n - transient) / self.sampling_rate * self.bands.widths).float()
         with torch.no_grad():
-            samples = self.effective_samples(u, torch.full((len(self.bands),), independent))
+            samples = self.effective_samples(u, independent)
             factors = self.factors(u, components, samples)
             means = self._net(u)[1].numpy()
         frequencies = np.fft.rfftfreq(n, 1 / self.sampling_rate)
-        place = np.clip((frequencies - self.bands.centres[0]) / self.bands.width_hz, 0, len(self.bands) - 1)
+        place = np.interp(frequencies, self.bands.centres, np.arange(len(self.bands)))
         low = np.minimum(place.astype(int), len(self.bands) - 2)
         share = torch.as_tensor(place - low).float()[:, None, None]
         between = factors[:, low] * (1 - share) + factors[:, low + 1] * share

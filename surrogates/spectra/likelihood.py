@@ -246,7 +246,7 @@ class SpectralModel:
             weighted = spectra * weights[:, None, :, None] * weights[:, None, None]
             seen = self.view.transfer(bands.centres)
             power = np.einsum("fck,tfkl,fcl->tfc", seen, weighted, seen.conj(), optimize=True).real
-        sd = np.sqrt(2 * bands.width_hz * power.sum(1))
+        sd = np.sqrt(2 * (bands.widths[:, None] * power).sum(1))
         return [sd.min(0).tolist(), sd.max(0).tolist()]
 
     def first_nuisances(self, observed: ObservedSpectrum) -> Float[Tensor, " nuisances"]:
