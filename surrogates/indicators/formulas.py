@@ -86,8 +86,8 @@ def gcamp6f(
 ) -> Float[np.ndarray, "traces bins"]:
     """dF/F from the number of spikes in each bin, with white noise of that standard deviation.
 
-    The module ``surrogates.neurons.architectures.standardised`` finds spikes in a voltage. Raises ValueError for noise
-    without ``rng``, and for what cannot be: values that are not finite, bins or noise below 0.
+    Spikes in a voltage are found by ``surrogates.neurons.architectures.standardised.spikes``. Raises ValueError for
+    noise without ``rng``, and for what cannot be: values that are not finite, bins or noise below 0.
     """
     _check(spikes, bin_ms, noise)
     calcium = indicator.rest + _calcium(spikes.astype(float), bin_ms, indicator)
