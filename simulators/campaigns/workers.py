@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import cache
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -97,7 +98,8 @@ def pool_of(workers: int, scheduler: str | None, simulator: Simulator) -> Iterat
 
     Raises NotSent where no other process on this machine can have the simulator, CampaignError where none can start.
     """
-    stopped = multiprocessing.get_context("spawn").Event()
+    stopped = _one_event()
+    stopped.clear()
     if scheduler is not None:
         with _dask(scheduler) as (executor, slots):
             yield Pool(executor, slots, stopped)
@@ -117,6 +119,12 @@ def pool_of(workers: int, scheduler: str | None, simulator: Simulator) -> Iterat
         yield Pool(pool, workers, stopped)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@cache
+def _one_event() -> Event:
+    """One for the life of the program: a worker that starts while its pool is given up still looks for it."""
+    return _Workers().Event()
 
 
 def _sent(simulator: Simulator) -> bytes:

@@ -36,7 +36,7 @@ class CampaignWriter(Campaign):
 
     def unfinished(
         self, rows: Integer[np.ndarray, " rows"]
-    ) -> tuple[Integer[np.ndarray, " rows"], Integer[np.ndarray, " damaged"]]:
+    ) -> tuple[Integer[np.ndarray, " todo"], Integer[np.ndarray, " damaged"]]:
         """Those of some rows still to be simulated, and those among them that were there but are damaged."""
         status = self.status[rows]
         return rows[(status == Status.PENDING) | (status == Status.DAMAGED)], rows[status == Status.DAMAGED]
