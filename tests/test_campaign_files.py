@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,9 +97,7 @@ def test_a_damaged_part_costs_its_row_which_is_named_and_simulated_again(copy, w
         assert "1 damaged" in hurt.summary()
         assert "run the same 'circuitsbi simulate' command again" in hurt.reasons[row]
     if name == "values":
-        with pytest.raises(
-            CampaignError, match=rf"the values of simulation {row} are damaged or missing.*run the same"
-        ):
+        with pytest.raises(CampaignError, match=rf"values of simulation {row} are damaged or missing.*run the same"):
             hurt.values(whole.usable)
     assert_same(run(MIXED, copy, n=20), whole)
 
@@ -129,8 +128,7 @@ def test_a_flipped_bit_anywhere_is_never_taken_for_data(copy, whole):
             assert np.sum(hurt.status != status) <= 1
             read.add(kind)
         except CampaignError as error:
-            assert str(copy) in str(error)
-            refused.add(kind)
+            refused.add(kind if str(copy) in str(error) else str(error))
         file.write_bytes(before)
     assert refused == {"zarr.json", "values/zarr.json"}
     assert set(CHUNKS) <= read
@@ -215,8 +213,6 @@ def test_the_first_format_is_read_and_gone_on_with(first_format, whole):
 
 
 def test_an_upgrade_that_was_killed_is_finished(first_format, whole, monkeypatch):
-    from pathlib import Path
-
     moved = Path.replace
 
     def dies(self, target):
@@ -286,5 +282,5 @@ def test_a_simulator_says_what_it_is_or_is_refused(tmp_path):
         "class": "Named", "module": "test_campaign_files", "version": 1,
     }  # fmt: skip
     named.version = 2
-    with pytest.raises(CampaignError, match="simulator.version: there 1, asked 2"):
+    with pytest.raises(CampaignError, match=r"simulator.version: there 1, asked 2"):
         run(named, tmp_path / "c", n=2)
