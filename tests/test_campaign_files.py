@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -284,3 +284,19 @@ def test_a_simulator_says_what_it_is_or_is_refused(tmp_path):
     named.version = 2
     with pytest.raises(CampaignError, match=r"simulator.version: there 1, asked 2"):
         run(named, tmp_path / "c", n=2)
+
+
+@dataclass(frozen=True)
+class Still(NoiseSimulator):
+    """All zeros, like the counts of a network without a spike."""
+
+    def simulate(self, theta, rng):
+        recording = super().simulate(theta, rng)
+        return recording.with_values(np.zeros_like(recording.values))
+
+
+def test_a_silent_row_of_zeros_that_is_gone_is_not_taken_for_one_that_is_there(tmp_path):
+    campaign = run(Still(), tmp_path / "c", n=3, workers=1)
+    assert (campaign.status == Status.SILENT).all()
+    chunk_of(tmp_path / "c", "values", 1).unlink()
+    np.testing.assert_array_equal(Campaign(tmp_path / "c").status, [Status.SILENT, Status.DAMAGED, Status.SILENT])
