@@ -92,19 +92,13 @@ def end_workers() -> None:
             process.kill()
 
 
-@cache
-def _stop_event() -> Event:
-    """One for all campaigns of this process: freed with a campaign, it would fail workers that are still starting."""
-    return multiprocessing.get_context("spawn").Event()
-
-
 @contextmanager
 def pool_of(workers: int, scheduler: str | None, simulator: Simulator) -> Iterator[Pool]:
     """A pool of local processes, or of those of the Dask scheduler at this address.
 
     Raises NotSent where no other process on this machine can have the simulator, CampaignError where none can start.
     """
-    stopped = _stop_event()
+    stopped = _one_event()
     stopped.clear()
     if scheduler is not None:
         with _dask(scheduler) as (executor, slots):
@@ -125,6 +119,12 @@ def pool_of(workers: int, scheduler: str | None, simulator: Simulator) -> Iterat
         yield Pool(pool, workers, stopped)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@cache
+def _one_event() -> Event:
+    """One for the life of the program: a worker that starts while its pool is given up still looks for it."""
+    return _Workers().Event()
 
 
 def _sent(simulator: Simulator) -> bytes:

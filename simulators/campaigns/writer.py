@@ -36,7 +36,7 @@ class CampaignWriter(Campaign):
 
     def unfinished(
         self, rows: Integer[np.ndarray, " rows"]
-    ) -> tuple[Integer[np.ndarray, " rows"], Integer[np.ndarray, " damaged"]]:
+    ) -> tuple[Integer[np.ndarray, " todo"], Integer[np.ndarray, " damaged"]]:
         """Those of some rows still to be simulated, and those among them that were there but are damaged."""
         status = self.status[rows]
         return rows[(status == Status.PENDING) | (status == Status.DAMAGED)], rows[status == Status.DAMAGED]
@@ -80,8 +80,9 @@ class CampaignWriter(Campaign):
                 f"{self.path} holds recordings {there['attributes']} of shape {there['shape'][1:]}; "
                 f"the simulator now returns {about} of shape {recording.values.shape}"
             )
-        # Chunks that are all zero too: one that is missing is a damaged one.
-        return zarr.open_array(folder, mode="r+", config={"write_empty_chunks": True})
+        # Chunks that are all zero too: one that is missing is a damaged one. (``open_array`` ignores its own ``config``.)
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            return zarr.open_array(folder, mode="r+")
 
 
 @contextmanager
