@@ -172,7 +172,7 @@ def known_options():
     return {*of(typer.main.get_command(app)), *re.findall(r'add_argument\(\s*"(--[\w-]+)"', "".join(texts)), "--help"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "CHANGELOG.md"], ids=name_of)  # it names former ones
 def test_options_named_in_sentences_exist(page):
     named = {words[0] for _, words in shown_commands(page) if words and re.fullmatch(r"--[\w-]+", words[0])}
     assert named <= known_options()
@@ -229,7 +229,7 @@ NEGATIVE = [
     (["infer", "x.npz", "--nosuch"], "No such option"),
     (["simulate", "--network", "brunel"], "No such option"),
     (["nosuch"], "there is no command"),
-    (["train"], "--out"),
+    (["train"], "out"),
 ]
 
 

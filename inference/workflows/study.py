@@ -22,10 +22,15 @@ class Study:
 
     forward_model: what an instrument sees of the simulator's recordings; None takes them as they are.
 
-    >>> from simulators.brunel.compiled_network import CompiledBrunel
-    >>> study = Study(CompiledBrunel(), CompiledBrunel().forward_model())
+    >>> from simulators.function import simulator
+    >>> @simulator(parameters={"sd": (0.5, 2.0, "mV")}, sampling_rate=1000.0, unit="mV", channels=("V",))
+    ... def noise(sd, rng):
+    ...     return rng.normal(0, sd, (1, 500))
+    >>> study = Study(noise, features=SpectralFeatures(segment_ms=200.0))
     >>> study.parameters.names
-    ('J', 'g', 'eta')
+    ('sd',)
+    >>> study.features(study.observed.simulate(np.array([1.0]), np.random.default_rng(0))).shape
+    (1, 100)
     """
 
     simulator: Simulator
