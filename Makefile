@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types format
+.PHONY: help setup demo test lint types format docs wheel
 
 PYTHON ?=
 WORKERS ?= 2
@@ -16,6 +16,8 @@ help:
 	@echo "make lint     ruff: mistakes and formatting"
 	@echo "make types    mypy"
 	@echo "make format   let ruff format the code"
+	@echo "make docs     the documentation, in site/ (open site/index.html)"
+	@echo "make wheel    build the wheel and try it outside this folder"
 
 setup: $(DONE)
 
@@ -36,7 +38,7 @@ $(DONE): pyproject.toml constraints.txt
 	  echo "Creating .venv with $$("$$found" --version)"; \
 	  "$$found" -m venv --clear .venv; \
 	fi
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,files,hnn]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,files,hnn]'
 	@touch $@
 
 demo: setup
@@ -55,3 +57,10 @@ types: setup
 format: setup
 	$(BIN)/python -m ruff format .
 	$(BIN)/python -m ruff check --fix-only .
+
+# Warnings are errors. The notice of a coming version of mkdocs is none of ours.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+wheel: setup
+	$(BIN)/python scripts/check_wheel.py
