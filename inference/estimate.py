@@ -40,10 +40,12 @@ class Estimate:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Of the parameters, in their order."""
         return self.parameters.names
 
     @property
     def units(self) -> tuple[str, ...]:
+        """Of the parameters, in their order; "1" for a number without one."""
         return self.parameters.units
 
     def interval(self, mass: float = 0.95) -> Float[np.ndarray, "n_parameters 2"]:
@@ -80,6 +82,10 @@ class Estimator(Protocol):
     parameters: ParameterSpace
     features: Features
 
-    def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self: ...
+    def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self:
+        """Learn from recordings simulated at ``theta``, one row a recording."""
+        ...
 
-    def estimate(self, recording: Recording) -> Estimate: ...
+    def estimate(self, recording: Recording) -> Estimate:
+        """Parameters of one recording. Raises ValueError for one that it cannot answer for."""
+        ...

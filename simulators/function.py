@@ -82,6 +82,7 @@ class FunctionSimulator:
 
     @property
     def name(self) -> str:
+        """Of the function."""
         return self.function.__qualname__
 
     @property

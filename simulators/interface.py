@@ -46,18 +46,22 @@ class ParameterSpace:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Of the parameters, in their order."""
         return tuple(p.name for p in self.parameters)
 
     @property
     def units(self) -> tuple[str, ...]:
+        """Of the parameters, in their order; "1" for a number without one."""
         return tuple(p.unit for p in self.parameters)
 
     @property
     def low(self) -> Float[np.ndarray, " n_parameters"]:
+        """Lowest values, in physical units."""
         return np.array([p.low for p in self.parameters])
 
     @property
     def high(self) -> Float[np.ndarray, " n_parameters"]:
+        """Highest values, in physical units."""
         return np.array([p.high for p in self.parameters])
 
     def sample(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n n_parameters"]:
@@ -122,16 +126,22 @@ class Simulator(Protocol):
     """
 
     @property
-    def parameters(self) -> ParameterSpace: ...
+    def parameters(self) -> ParameterSpace:
+        """The box that ``simulate`` takes theta from."""
+        ...
 
-    def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording: ...
+    def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording:
+        """One recording at theta (physical units). Raises ValueError for a theta outside ``parameters``."""
+        ...
 
 
 @runtime_checkable
 class ForwardModel(Protocol):
     """What an instrument sees of a simulated recording: counts to LFP, dipoles to EEG."""
 
-    def observe(self, source: Recording, theta: Float[np.ndarray, " n_parameters"]) -> Recording: ...
+    def observe(self, source: Recording, theta: Float[np.ndarray, " n_parameters"]) -> Recording:
+        """The instrument's recording of ``source``, which was simulated at theta (physical units)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,9 @@ class Observed:
 
     @property
     def parameters(self) -> ParameterSpace:
+        """Of the simulator."""
         return self.simulator.parameters
 
     def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording:
+        """One recording as the instrument sees it. Raises ValueError as simulator and forward model do."""
         return self.forward_model.observe(self.simulator.simulate(theta, rng), theta)

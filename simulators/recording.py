@@ -10,13 +10,15 @@ from jaxtyping import Float, Integer, Real
 class Recording:
     """Channels by samples, evenly sampled.
 
-    values: (channels, samples).
-    unit: "1" for counts, "mV" for LFP, "uV" for EEG; of channels that differ one for each, as in "mV, 1, nA um".
-    sampling_rate: Hz.
-    channels: one name a channel.
-    transient: samples at the start that are kept but not to be analysed (a network settling from its initial state).
+    Arguments:
+        values: (channels, samples).
+        sampling_rate: Hz.
+        unit: "1" for counts, "mV" for LFP, "uV" for EEG; of channels that differ one for each, as in "mV, 1, nA um".
+        channels: one name a channel.
+        transient: samples at the start, kept but not to be analysed (a network settling from its initial state).
 
-    Raises ValueError where the shape, the rate, the names or the transient do not fit together.
+    Raises:
+        ValueError: the shape, the rate, the names or the transient do not fit together.
     """
 
     values: Real[np.ndarray, "channels samples"]

@@ -58,6 +58,7 @@ def chosen_range(name: str) -> str:
 
 
 def chosen_probe(text: str | None) -> "Probe | None":
+    """The probe that --probe describes; None where it is not given. Raises ValueError for what is no probe."""
     from simulators.fields.probes import parse_probe
 
     return None if text is None else parse_probe(text)
@@ -91,6 +92,7 @@ def named_values(texts: list[str]) -> dict[str, Any]:
 
 
 def opened_campaign(path: Path | None) -> "Campaign | None":
+    """The campaign in a folder; None where none is named. Raises CampaignError where there is none."""
     from simulators.campaigns.store import Campaign
 
     return None if path is None else Campaign(path)

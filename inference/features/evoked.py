@@ -38,14 +38,17 @@ class EvokedResponse:
 
     @property
     def bins(self) -> int:
+        """Number of bins of a response."""
         return round(self.duration_ms * self.sampling_rate / 1e3) // self._samples
 
     @property
     def least_ms(self) -> float:
+        """A recording holds all bins after its transient."""
         return 1e3 * self.bins * self._samples / self.sampling_rate
 
     @property
     def scale_free(self) -> bool:
+        """Relative responses need no unit."""
         return self.relative
 
     @property
@@ -66,6 +69,7 @@ class EvokedResponse:
         return means / size
 
     def to_json(self) -> dict[str, Any]:
+        """As a plain dictionary, for JSON."""
         return {"kind": "evoked", **asdict(self)}
 
     @classmethod

@@ -27,22 +27,32 @@ class Features(Protocol):
     """
 
     @property
-    def sampling_rate(self) -> float: ...
+    def sampling_rate(self) -> float:
+        """Of the recordings, Hz."""
+        ...
 
     @property
-    def least_ms(self) -> float: ...
+    def least_ms(self) -> float:
+        """The shortest recording that has features, without its transient (ms)."""
+        ...
 
     @property
-    def scale_free(self) -> bool: ...
+    def scale_free(self) -> bool:
+        """Whether a recording's gain makes no difference."""
+        ...
 
     @property
-    def axis(self) -> Axis: ...
+    def axis(self) -> Axis:
+        """What the second dimension runs over."""
+        ...
 
     def __call__(self, recording: Recording) -> Float[np.ndarray, "channels values"]:
         """Raises ValueError for a recording that has none, saying what to do."""
         ...
 
-    def to_json(self) -> dict[str, Any]: ...
+    def to_json(self) -> dict[str, Any]:
+        """As a plain dictionary with its "kind", for JSON."""
+        ...
 
 
 def features_of_all(features: Features, recordings: Iterable[Recording]) -> Float[np.ndarray, "recordings c values"]:

@@ -48,6 +48,7 @@ class SpectralFeatures:
 
     @property
     def segment_samples(self) -> int:
+        """Samples in a segment."""
         return round(self.segment_ms * self.sampling_rate / 1e3)
 
     @property
@@ -57,6 +58,7 @@ class SpectralFeatures:
 
     @property
     def scale_free(self) -> bool:
+        """Relative spectra need no unit."""
         return self.relative
 
     @property
@@ -67,6 +69,7 @@ class SpectralFeatures:
 
     @property
     def axis(self) -> Axis:
+        """The frequencies, Hz."""
         return Axis("frequency", "Hz", self.frequencies)
 
     def _inside(self, frequencies: np.ndarray) -> np.ndarray:
@@ -95,6 +98,7 @@ class SpectralFeatures:
         return np.log10(density / density.sum() if self.relative else density)
 
     def to_json(self) -> dict[str, Any]:
+        """As a plain dictionary, for JSON."""
         return {"kind": "spectra", **asdict(self), "band_hz": list(self.band)}
 
     @classmethod

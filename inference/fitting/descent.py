@@ -31,17 +31,27 @@ class DifferentiableModel(Protocol):
     """
 
     @property
-    def parameters(self) -> ParameterSpace: ...
+    def parameters(self) -> ParameterSpace:
+        """Of theta, which is fitted in the unit cube as u."""
+        ...
 
     @property
-    def n_components(self) -> int: ...
+    def n_components(self) -> int:
+        """How many unit normals recordings of one theta differ by."""
+        ...
 
     @property
-    def n_nuisances(self) -> int: ...
+    def n_nuisances(self) -> int:
+        """How many numbers are fitted along beside theta, such as an unknown gain."""
+        ...
 
-    def observe(self, recording: Recording) -> Any: ...
+    def observe(self, recording: Recording) -> Any:
+        """What ``loss`` needs of a recording. Raises ValueError for one that the model cannot make."""
+        ...
 
-    def first_nuisances(self, data: Any) -> Float[Tensor, " nuisances"]: ...
+    def first_nuisances(self, data: Any) -> Float[Tensor, " nuisances"]:
+        """Where the descent of the nuisances starts."""
+        ...
 
     def loss(
         self,
@@ -49,7 +59,9 @@ class DifferentiableModel(Protocol):
         components: Float[Tensor, "batch components"],
         nuisances: Float[Tensor, "batch nuisances"],
         data: Any,
-    ) -> Float[Tensor, " batch"]: ...
+    ) -> Float[Tensor, " batch"]:
+        """Negative log posterior density up to a constant (nats), one a row."""
+        ...
 
 
 class Modes(NamedTuple):

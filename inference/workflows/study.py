@@ -39,6 +39,7 @@ class Study:
 
     @property
     def parameters(self) -> ParameterSpace:
+        """Of the simulator."""
         return self.simulator.parameters
 
     @property

@@ -37,10 +37,12 @@ class KernelSignal:
 
     @cached_property
     def kernels(self) -> SpikeKernels:
+        """Response of every channel to a spike of each population, computed when first asked for."""
         return kernels(self.probe, self.cells, self.network)
 
     @cached_property
     def view(self) -> LinearView:
+        """The kernels weighted by J and g."""
         return self.kernels.view(WEIGHTS)
 
     def observe(self, source: Recording, theta: Float[np.ndarray, " n_parameters"]) -> Recording:

@@ -80,18 +80,22 @@ class BrunelNetwork:
 
     @property
     def n_excitatory(self) -> int:
+        """Number of excitatory neurons."""
         return 4 * self.order
 
     @property
     def n_inhibitory(self) -> int:
+        """Number of inhibitory neurons."""
         return self.order
 
     @property
     def in_degree_excitatory(self) -> int:
+        """Synapses on every neuron from excitatory neurons."""
         return int(self.connection_probability * self.n_excitatory)
 
     @property
     def in_degree_inhibitory(self) -> int:
+        """Synapses on every neuron from inhibitory neurons."""
         return int(self.connection_probability * self.n_inhibitory)
 
     @property

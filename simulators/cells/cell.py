@@ -37,16 +37,24 @@ class Cell(Protocol):
     """A cell as plain configuration; ``build`` makes one in NEURON."""
 
     @property
-    def synapses(self) -> tuple[Synapse, ...]: ...
+    def synapses(self) -> tuple[Synapse, ...]:
+        """All of them, in the order of the events' rows."""
+        ...
 
     @property
-    def outputs(self) -> tuple[Output, ...]: ...
+    def outputs(self) -> tuple[Output, ...]:
+        """What is recorded beside the voltage and spikes of the soma."""
+        ...
 
     @property
     def threshold_mV(self) -> float:
         """An upward crossing of it is a spike."""
 
     @property
-    def celsius(self) -> float: ...
+    def celsius(self) -> float:
+        """Temperature of the cell."""
+        ...
 
-    def build(self) -> LiveCell: ...
+    def build(self) -> LiveCell:
+        """Make the cell in NEURON, which keeps it for as long as what is returned lives."""
+        ...

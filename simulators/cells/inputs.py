@@ -92,7 +92,9 @@ class InputProtocol(Protocol):
     """A way to drive a cell. Its parameters are what one simulation differs in from the next."""
 
     @property
-    def parameters(self) -> ParameterSpace: ...
+    def parameters(self) -> ParameterSpace:
+        """What theta says of the inputs."""
+        ...
 
     def draw(
         self,
@@ -100,7 +102,9 @@ class InputProtocol(Protocol):
         synapses: Sequence[Synapse],
         duration_ms: float,
         rng: np.random.Generator,
-    ) -> SynapticEvents: ...
+    ) -> SynapticEvents:
+        """Events at every synapse for one theta."""
+        ...
 
 
 SCALE = ParameterSpace((Parameter("scale", "1", 0.0, 4.0, "Rate of all synaptic events, relative"),))
@@ -169,6 +173,7 @@ class PoissonRates:
         duration_ms: float,
         rng: np.random.Generator,
     ) -> SynapticEvents:
+        """Poisson events at the rates that theta says."""
         excitatory, inhibitory = self.parameters.check(theta)
         rates = np.array([inhibitory if s.inhibitory else excitatory for s in synapses])
         targets = np.repeat(np.arange(len(synapses)), rng.poisson(rates * duration_ms / 1e3))
@@ -214,6 +219,7 @@ class PoissonSynapses:
         duration_ms: float,
         rng: np.random.Generator,
     ) -> SynapticEvents:
+        """Poisson events at the synapses that take part."""
         weights, present = self._synapses(theta, len(synapses), rng)
         counts = rng.poisson(self.rate_hz * duration_ms / 1e3, len(synapses)) * present
         targets = np.repeat(np.arange(len(synapses)), counts)
@@ -243,6 +249,7 @@ class CorrelatedSynapses(PoissonSynapses):
         duration_ms: float,
         rng: np.random.Generator,
     ) -> SynapticEvents:
+        """Events at the synapses that take part, some of them shared."""
         weights, present = self._synapses(theta, len(synapses), rng)
         source = rng.uniform(0, duration_ms, rng.poisson(self.rate_hz / self.correlation * duration_ms / 1e3))
         reaches = (rng.random((len(synapses), len(source))) < self.correlation) & present[:, None]

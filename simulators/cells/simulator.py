@@ -38,10 +38,12 @@ class CellSimulator:
 
     @property
     def parameters(self) -> ParameterSpace:
+        """Those of the inputs."""
         return self.protocol.parameters
 
     @property
     def samples(self) -> int:
+        """Number of them in a recording."""
         return round(self.duration_ms / self.sample_ms)
 
     def events(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> SynapticEvents:
@@ -50,6 +52,10 @@ class CellSimulator:
         return self.protocol.draw(theta, self.cell.synapses, self.duration_ms, rng).check(self.cell.synapses)
 
     def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording:
+        """Voltage (mV), spikes a sample and the cell's outputs, (channels, samples).
+
+        Raises ValueError for a theta outside ``parameters``.
+        """
         return self.simulate_batch(np.asarray(theta)[None], [rng])[0]
 
     def simulate_batch(

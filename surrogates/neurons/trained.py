@@ -172,6 +172,7 @@ class SurrogateSimulator:
 
     @property
     def parameters(self) -> ParameterSpace:
+        """Those of the inputs."""
         return self.protocol.parameters
 
     def events(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> SynapticEvents:
@@ -180,6 +181,10 @@ class SurrogateSimulator:
         return self.protocol.draw(theta, load_neuron(self.neuron).synapses, self.duration_ms, rng)
 
     def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording:
+        """Voltage (mV), spikes a bin and the cell's outputs, (channels, bins).
+
+        Raises ValueError for a theta outside ``parameters``.
+        """
         return self.simulate_batch(np.asarray(theta)[None], [rng])[0]
 
     def simulate_batch(

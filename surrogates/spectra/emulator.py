@@ -164,6 +164,7 @@ class SpectralEmulator:
 
     @property
     def n_components(self) -> int:
+        """How many unit normals the spectra of one theta differ by."""
         self._check_trained()
         return len(self._components)
 
@@ -224,6 +225,7 @@ class SpectralEmulator:
 
     @property
     def batch_size(self) -> int:
+        """Simulations made at once."""
         return 64
 
     def simulate_batch(

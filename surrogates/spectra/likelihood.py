@@ -73,14 +73,17 @@ class SpectralModel:
 
     @property
     def parameters(self) -> ParameterSpace:
+        """Of the emulator."""
         return self.emulator.parameters
 
     @property
     def n_components(self) -> int:
+        """How many the emulator has."""
         return self.emulator.n_components
 
     @property
     def n_nuisances(self) -> int:
+        """How many the gain and the noise floor take."""
         return self.gain + _FLOOR_PARAMETERS * self.floor
 
     def observe(self, recording: Recording) -> ObservedSpectrum:
