@@ -40,12 +40,12 @@ class Estimate:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the parameters, in their order."""
+        """Names of the parameters, in their order."""
         return self.parameters.names
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Of the parameters, in their order; "1" for a number without one."""
+        """Units of the parameters, in their order; "1" for a number without one."""
         return self.parameters.units
 
     def interval(self, mass: float = 0.95) -> Float[np.ndarray, "n_parameters 2"]:

@@ -82,7 +82,7 @@ class FunctionSimulator:
 
     @property
     def name(self) -> str:
-        """Of the function."""
+        """The name of the function."""
         return self.function.__qualname__
 
     @property

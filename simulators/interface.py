@@ -46,12 +46,12 @@ class ParameterSpace:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the parameters, in their order."""
+        """Names of the parameters, in their order."""
         return tuple(p.name for p in self.parameters)
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Of the parameters, in their order; "1" for a number without one."""
+        """Units of the parameters, in their order; "1" for a number without one."""
         return tuple(p.unit for p in self.parameters)
 
     @property
@@ -153,7 +153,7 @@ class Observed:
 
     @property
     def parameters(self) -> ParameterSpace:
-        """Of the simulator."""
+        """The parameter space of the simulator."""
         return self.simulator.parameters
 
     def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording:

@@ -56,7 +56,7 @@ def test_the_transient_is_not_analysed(rng):
     [
         (recording(np.r_[np.ones(300), np.nan]), "1 values are not finite"),
         (recording(np.random.default_rng(0).standard_normal(300), rate=50.0), "sampled at 50 Hz"),
-        (recording(np.random.default_rng(0).standard_normal(10)), "10 samples after its transient"),
+        (recording(np.random.default_rng(0).standard_normal(10)), "10 samples .* after its transient"),
         (recording(np.ones(300)), "have no power"),
     ],
 )

@@ -39,7 +39,7 @@ class Study:
 
     @property
     def parameters(self) -> ParameterSpace:
-        """Of the simulator."""
+        """The parameter space of the simulator."""
         return self.simulator.parameters
 
     @property

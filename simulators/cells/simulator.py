@@ -38,7 +38,7 @@ class CellSimulator:
 
     @property
     def parameters(self) -> ParameterSpace:
-        """Those of the inputs."""
+        """The parameter space of the inputs."""
         return self.protocol.parameters
 
     @property

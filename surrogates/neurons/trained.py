@@ -172,7 +172,7 @@ class SurrogateSimulator:
 
     @property
     def parameters(self) -> ParameterSpace:
-        """Those of the inputs."""
+        """The parameter space of the inputs."""
         return self.protocol.parameters
 
     def events(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> SynapticEvents:

@@ -73,7 +73,7 @@ class SpectralModel:
 
     @property
     def parameters(self) -> ParameterSpace:
-        """Of the emulator."""
+        """The parameter space of the emulator."""
         return self.emulator.parameters
 
     @property
