@@ -80,7 +80,7 @@ class CampaignWriter(Campaign):
                 f"{self.path} holds recordings {there['attributes']} of shape {there['shape'][1:]}; "
                 f"the simulator now returns {about} of shape {recording.values.shape}"
             )
-        # Chunks that are all zero too: a missing one is damaged. (``open_array`` ignores its own ``config``.)
+        # All-zero chunks too: one that is missing is a damaged one. (Zarr's open_array ignores its own config.)
         with zarr.config.set({"array.write_empty_chunks": True}):
             return zarr.open_array(folder, mode="r+")
 
