@@ -239,3 +239,49 @@ def test_drawn_recordings_have_the_power_and_the_phase_of_their_spectrum():
     np.testing.assert_allclose(covariance, 1000 * spectrum.real, rtol=0.013)
     seen = np.mean([cross_spectrum(r, BANDS).values.mean(0) for r in recordings], axis=0)
     np.testing.assert_allclose(seen, spectrum, atol=0.02)
+
+
+# ---- through an instrument
+
+
+def test_the_noise_floor_is_white_and_falls_with_frequency_and_is_each_channels_own():
+    model = SpectralModel(known(), floor=True)
+    observed, u = model.observe(noise()), torch.tensor([[0.3, 0.6]])
+    nuisances = torch.log(torch.tensor([[0.5, 40.0]]))
+    factors = model.factors(u, torch.zeros(1, 1), nuisances, observed)
+    sources = model.emulator.factors(u)
+    added = (factors @ factors.mH - sources @ sources.mH)[0]
+    expected = (0.5 + 40.0 / BANDS.centres)[:, None, None] * np.eye(2)
+    np.testing.assert_allclose(added, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_gain_multiplies_the_amplitude():
+    model = SpectralModel(known(), gain=True)
+    observed, u = model.observe(noise()), torch.tensor([[0.3, 0.6]])
+    found = model.factors(u, torch.zeros(1, 1), torch.tensor([[np.log(3.0)]]).float(), observed)
+    np.testing.assert_allclose(found, 3 * model.emulator.factors(u), rtol=1e-5, atol=1e-6)
+
+
+def test_a_weight_without_parameters_is_its_sign_in_the_likelihood_too():
+    kernels = np.array([[[2.0], [0.5]], [[1.0], [-1.0]]])
+    view = LinearView(kernels, 1000.0, "1", CHANNELS, CHANNELS, (Weight(1.0, ("first",)), Weight(-1.0, ())))
+    model = SpectralModel(known(), view)
+    u = torch.tensor([[0.3, 0.6], [0.8, 0.1]])
+    found = model.factors(u, torch.zeros(2, 1), torch.zeros(2, 0), model.observe(noise()))
+    weights = torch.tensor([[-0.4, -1.0], [0.6, -1.0]])  # the first parameter, from -1 to 1
+    np.testing.assert_allclose(found, weights[:, None, :, None] * model.emulator.factors(u), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_the_standard_deviation_in_the_bands_is_the_root_of_twice_the_two_sided_power(seen):
+    """Of a band of 480 Hz; through a view, of weight times kernel: here no lag, so that it is the same at all f."""
+    kernels = np.array([[[2.0], [0.5]], [[1.0], [-1.0]]])
+    weights = (Weight(1.0, ("second",)), Weight(-1.0, ()))
+    view = LinearView(kernels, 1000.0, "mV", ("a", "b"), CHANNELS, weights) if seen else None
+    emulator = trained_by_hand(torch.zeros(0, len(BANDS), 4))
+    spectrum = (MIXING @ MIXING.mH).numpy()
+    if seen:
+        mixed = np.array([[2.0, 1.0], [0.5, -1.0]]) * [3.0, -1.0]
+        spectrum = mixed @ spectrum @ mixed.T
+    found = SpectralModel(emulator, view).sd_range(np.array([[0.5, 3.0]]))
+    np.testing.assert_allclose(found, [np.sqrt(2 * 480 * spectrum.diagonal().real)] * 2, rtol=1e-4)

@@ -100,6 +100,13 @@ def test_a_logistic_curve_is_found_again(rng):
     assert fit_logistic(x, np.zeros(70)).top == 0
 
 
+def test_agreement_is_one_less_the_squared_error_over_the_spread():
+    """Of 0 ... 4 about their mean: 10. Errors of 1 and 2 are half of it."""
+    true = np.arange(5.0)
+    assert agreement(np.array([0.0, 2.0, 2.0, 1.0, 4.0]), true) == pytest.approx(0.5)
+    assert np.isnan(agreement(true, np.ones(5)))
+
+
 def test_balanced_events_keep_their_ratio(rng):
     events = balanced((AMPA, GABA), np.array([0.0, 40.0, 120.0]), 0.5, 2, 500.0, rng)
     counts = np.array([[np.sum(e.synapses == k) for k in (0, 1)] for e in events])

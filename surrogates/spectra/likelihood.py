@@ -228,7 +228,7 @@ class SpectralModel:
         if self.view is not None:
             low, high = (torch.as_tensor(edge).float() for edge in (self.parameters.low, self.parameters.high))
             theta = dict(zip(self.parameters.names, (low + u * (high - low)).unbind(-1), strict=True))
-            weights = torch.stack([w.of(theta) for w in self.view.weights], -1)
+            weights = torch.stack([torch.as_tensor(w.of(theta)).expand(len(u)) for w in self.view.weights], -1)
         if self.gain:
             weights = weights * nuisances[:, :1].exp()
         return weights[:, None, :, None] * factors
@@ -245,7 +245,7 @@ class SpectralModel:
         power = np.einsum("tfkk->tfk", spectra).real
         if self.view is not None:
             by_name = dict(zip(self.parameters.names, theta.T, strict=True))
-            weights = np.stack([w.of(by_name) for w in self.view.weights], -1)
+            weights = np.stack([np.broadcast_to(w.of(by_name), len(theta)) for w in self.view.weights], -1)
             weighted = spectra * weights[:, None, :, None] * weights[:, None, None]
             seen = self.view.transfer(bands.centres)
             power = np.einsum("fck,tfkl,fcl->tfc", seen, weighted, seen.conj(), optimize=True).real
