@@ -23,7 +23,7 @@ def code_fingerprint(thing: Callable[..., Any] | type) -> str:
     docstrings and decorators make no difference.
     """
     seen: dict[str, str] = {}
-    _follow(thing, seen)
+    _follow(thing, seen, module_name(thing))
     return hashlib.sha256("\n".join(f"{name}: {seen[name]}" for name in sorted(seen)).encode()).hexdigest()[:16]
 
 
@@ -35,18 +35,19 @@ def module_name(thing: Any) -> str:
     return Path(file).stem if file else "__main__"
 
 
-def _follow(thing: Any, seen: dict[str, str]) -> None:
-    """Add the code of a function or class, and of all that it uses, by name."""
-    name = f"{module_name(thing)}.{thing.__qualname__}"
+def _follow(thing: Any, seen: dict[str, str], home: str) -> None:
+    """Add the code of a function or class, and of all that it uses, by name; of the module ``home`` without its own."""
+    place = "" if module_name(thing) == home else f"{module_name(thing)}."
+    name = place + thing.__qualname__
     if name in seen:
         return
     seen[name] = _plain_code(thing)
     for used_name, used in _used(thing):
         plain = _undecorated(used)
         if isinstance(used, _CONSTANTS) or (plain is used and _is_configuration(used)):
-            seen[f"{module_name(thing)}.{used_name}"] = _shown(used)
+            seen[f"{place}{used_name} of {name}"] = _shown(used)
         elif (inspect.isfunction(plain) or inspect.isclass(plain)) and _beside(plain, thing):
-            _follow(plain, seen)
+            _follow(plain, seen, home)
 
 
 def _used(thing: Any) -> Iterator[tuple[str, Any]]:

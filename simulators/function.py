@@ -25,8 +25,6 @@ def my_circuit(w_ee, tau_e, rng):
     return values  # channels x samples"""
 """What an error shows to whoever has something else than a simulator."""
 
-Range = tuple[float, float] | tuple[float, float, str] | tuple[float, float, str, str]
-
 
 @dataclass(frozen=True, eq=False)
 class FunctionSimulator:
@@ -119,7 +117,7 @@ class FunctionSimulator:
 
 def simulator(
     *,
-    parameters: Mapping[str, Range] | ParameterSpace,
+    parameters: Mapping[str, Any] | ParameterSpace,
     sampling_rate: float,
     unit: str,
     channels: Sequence[str],
@@ -150,7 +148,7 @@ def simulator(
     )
 
 
-def _space(parameters: Mapping[str, Range]) -> ParameterSpace:
+def _space(parameters: Mapping[str, Any]) -> ParameterSpace:
     made = []
     for name, given in parameters.items():
         if isinstance(given, str) or not isinstance(given, Sequence) or not 2 <= len(given) <= 4:
