@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from simulators.interface import ParameterSpace
 
 _log = logging.getLogger(__name__)
 _MAX_ROUNDS = 20  # of sampling: an observation that puts less than 1/20 of the posterior in the box is cut short
+_SURPLUS = 1.15  # of draws: a second round costs as much as the first, and few posteriors have more outside the box
 _LOW_ACCEPTANCE = 0.3
 _WIDTHS = (0.5, 3.0)  # of the densities' normals, relative to what was learnt
 _RANK_DRAWS = 50  # a density and held-out simulation, to rank its parameters among
@@ -36,6 +38,10 @@ def box_prior(parameters: ParameterSpace) -> "torch.distributions.Distribution":
     from sbi.utils import BoxUniform
 
     return BoxUniform(torch.zeros(len(parameters)), torch.ones(len(parameters)))
+
+
+def _negative_log_prob(density: GaussianMixture | SbiFlow, x: Tensor, u: Tensor) -> Tensor:
+    return -density.log_prob(u, x)
 
 
 @dataclass(eq=False)
@@ -77,7 +83,7 @@ class NeuralPosterior(AmortisedEstimator):
             density.learn_scale(data.x)
             trained = train(
                 density,
-                lambda x, u, density=density: -density.log_prob(u, x),
+                partial(_negative_log_prob, density),
                 data,
                 epochs=max(1, round(self.epochs * min(1.0, _MOST_ROWS / len(data.x)))),
                 batch=self.batch,
@@ -155,8 +161,8 @@ class NeuralPosterior(AmortisedEstimator):
                 wanted = draws * (i + 1) // len(self._densities) - draws * i // len(self._densities)
                 got = 0
                 for _ in range(_MAX_ROUNDS):
-                    u = density.draws(x, wanted)[:, 0]
-                    tried += wanted
+                    u = density.draws(x, round(_SURPLUS * wanted))[:, 0]
+                    tried += len(u)
                     u = u[((u >= 0) & (u <= 1)).all(1)]
                     accepted += len(u)
                     u = u[: wanted - got]
