@@ -143,3 +143,18 @@ def test_files_of_before_there_was_a_choice_hold_flows(posterior, data, tmp_path
     old._restore(settings, {k.replace("flow.", "", 1): v for k, v in tensors.items()})
     old.unit, old.about = posterior.unit, posterior.about
     np.testing.assert_array_equal(old.estimate(data[1][650]).samples, posterior.estimate(data[1][650]).samples)
+
+
+def test_a_flow_without_an_inverse_gives_an_answer_that_is_not_trusted(posterior, data, monkeypatch):
+    """nflows' splines fail an assertion at recordings far from all they learnt."""
+    if posterior.density != "nsf":
+        pytest.skip("a mixture has no inverse to fail")
+
+    def fails(*_, **__):
+        raise AssertionError
+
+    for density in posterior._densities:
+        monkeypatch.setattr(density.flow, "sample", fails)
+    estimate = posterior.estimate(data[1][650])
+    assert not estimate.trusted
+    assert "100 % of the posterior lies outside" in estimate.warnings[0]

@@ -90,10 +90,13 @@ class Familiarity:
         return _products((values - self.mean) / self.scale @ self.components.T)
 
     def _left_over(self, values: Tensor) -> Tensor:
-        return ((values - self.mean) / self.scale - self._terms(values) @ self.sheet) / self.scatter
+        standard = (values - self.mean) / self.scale
+        return (standard - _products(standard @ self.components.T) @ self.sheet) / self.scatter
 
     def _distances(self, values: Tensor) -> Float[Tensor, "rows three"]:
-        left = self._left_over(values)
+        return self._sizes(self._left_over(values))
+
+    def _sizes(self, left: Tensor) -> Float[Tensor, "rows three"]:
         along = left @ self.directions.T
         axes = torch.nn.functional.normalize(self.directions, dim=1)
         others = left - (left @ axes.T) @ axes
@@ -107,9 +110,10 @@ class Familiarity:
     def strangeness(self, x: Float[Tensor, "1 channels columns"], shorter: float = 1.0) -> Strangeness:
         """Of one recording. shorter: its length relative to the simulations'; short ones' features scatter more."""
         values = common_and_differences(x).flatten(1)
-        relative = self._distances(values) / self._usual(values) / self.limits
+        left = self._left_over(values)
+        relative = self._sizes(left) / self._usual(values) / self.limits
         distance = float(relative.max()) * min(1.0, shorter) ** 0.5
-        row, column = divmod(int(self._left_over(values)[0].abs().argmax()), x.shape[2])
+        row, column = divmod(int(left[0].abs().argmax()), x.shape[2])
         return Strangeness(distance, row - 1, column)
 
     def tensors(self) -> dict[str, Tensor]:

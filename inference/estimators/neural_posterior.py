@@ -24,6 +24,7 @@ from simulators.interface import ParameterSpace
 
 _log = logging.getLogger(__name__)
 _MAX_ROUNDS = 20  # of sampling: an observation that puts less than 1/20 of the posterior in the box is cut short
+_SURPLUS = 1.15  # of draws: a second round costs as much as the first, and few posteriors have more outside the box
 _LOW_ACCEPTANCE = 0.3
 _WIDTHS = (0.5, 3.0)  # of the densities' normals, relative to what was learnt
 _RANK_DRAWS = 50  # a density and held-out simulation, to rank its parameters among
@@ -161,8 +162,8 @@ class NeuralPosterior(AmortisedEstimator):
                 wanted = draws * (i + 1) // len(self._densities) - draws * i // len(self._densities)
                 got = 0
                 for _ in range(_MAX_ROUNDS):
-                    u = density.draws(x, wanted)[:, 0]
-                    tried += wanted
+                    u = density.draws(x, round(_SURPLUS * wanted))[:, 0]
+                    tried += len(u)
                     u = u[((u >= 0) & (u <= 1)).all(1)]
                     accepted += len(u)
                     u = u[: wanted - got]

@@ -63,6 +63,7 @@ class SbiFlow(nn.Module):
             num_transforms=steps,
             embedding_net=embedding,
         )
+        self.n_parameters = n_parameters
         self.flow: Any = build(torch.rand(2, n_parameters), torch.randn(2, channels, frequencies))
         if not name.startswith("zuko"):
             self.flow.net._distribution = _Base(n_parameters)
@@ -85,5 +86,8 @@ class SbiFlow(nn.Module):
         return -self.flow.loss(u, condition=x)
 
     def draws(self, x: Float[Tensor, "rows channels frequencies"], n: int) -> Float[Tensor, "n rows n_parameters"]:
-        """``n`` draws for each x, from torch's global generator; some may lie outside the cube."""
-        return self.flow.sample((n,), condition=x)
+        """``n`` draws for each x, from torch's global generator; some may lie outside the cube, or be not finite."""
+        try:
+            return self.flow.sample((n,), condition=x)
+        except AssertionError:  # how nflows' splines say that an x far from all they learnt has left them no inverse
+            return torch.full((n, len(x), self.n_parameters), torch.nan)
