@@ -24,12 +24,13 @@ for command in (
 app.add_typer(surrogate.app, name="surrogate")
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         from importlib.metadata import version
 
         typer.echo(f"circuitsbi {version('circuitsbi')}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()
