@@ -172,7 +172,7 @@ def test_every_announced_simulator_can_be_loaded_and_made_again_from_its_descrip
 
 
 def test_the_compiled_network_keeps_what_was_set_when_made_again():
-    changed = configured(CompiledBrunel(), {"network.order": 50, "network.duration_ms": 150.0})
+    changed = configured(CompiledBrunel(), {"network.order": 50, "network.duration_ms": 400.0})
     assert changed.network.order == 50
     assert rebuilt(json.loads(json.dumps(describe(changed)))) == changed
 
