@@ -235,3 +235,24 @@ def test_a_small_event_moves_its_charge_through_the_leak(synapse, weight_uS, dri
     late = (times * deflection).sum() / deflection.sum() - 5
     # 1 uF/cm2 over 1 mS/cm2 is 1 ms.
     assert late == pytest.approx(at.rise_ms + at.decay_ms + 1.0, abs=0.03)
+
+
+def test_at_rest_the_ionic_currents_balance_both_leaks():
+    """To a tenth of a percent, which a spike's steps of time do not allow."""
+    (recording,) = CellSimulator(PointCell(currents=True), duration_ms=300.0).respond([NOTHING])
+    v, _, sodium, potassium = recording.values[:, -1].astype(float)
+    area_cm2 = np.pi * 25**2 * 1e-8
+    leaks = area_cm2 * 1e6 * (1e-3 * (v + 70) + 3e-4 * (v + 54.3))
+    assert sodium + potassium == pytest.approx(-leaks, rel=1e-3)
+    assert abs(leaks) > 1e-3
+
+
+def test_a_step_belongs_to_the_sample_that_it_ends_in():
+    """Four steps a sample: the first sample is steps 1 ... 4, of which the last may be a spike's crossing or peak."""
+    from simulators.cells.run import _spikes
+
+    v = np.full(17, -70.0)
+    v[4:9], v[8], v[13] = -10.0, 25.0, 30.0
+    counts, peaks = _spikes(v, -20.0, 4, 0.5, 4)
+    assert counts.tolist() == [1, 0, 0, 1]
+    assert peaks == [(1, 25.0), (3, 30.0)]

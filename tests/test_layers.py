@@ -333,3 +333,15 @@ def test_what_a_dye_tells_is_weighted_as_wiener_says(rng):
     power = np.convolve(np.pad(np.abs(np.fft.rfft(mirrored)) ** 2, 7, "symmetric"), np.full(15, 1 / 15), "valid") / 1024
     share = np.clip(1 - noise**2 / power, 0, None)
     np.testing.assert_allclose(said, np.fft.irfft(np.fft.rfft(mirrored) * share)[:512], atol=1e-6)
+
+
+@pytest.mark.parametrize("bin_ms", [1.0, 20.0])
+def test_calcium_is_exact_at_the_end_of_every_bin(bin_ms):
+    """Two exponentials whose difference peaks at 0.1 of the half-saturating concentration, then Hill's equation."""
+    t = bin_ms * np.arange(50)
+    fine = np.arange(0, 200, 0.001)
+    shape = [np.exp(-x / 229.5) - np.exp(-x / 15.6) for x in (t, fine)]
+    bound = [c**2.27 / (1 + c**2.27) for c in (50 / 375 + 0.1 * shape[0] / shape[1].max(), 50 / 375)]
+    np.testing.assert_allclose(
+        gcamp6f(one_spike(150), bin_ms)[0, 100:], 7.53 * (bound[0] - bound[1]), rtol=1e-5, atol=1e-12
+    )

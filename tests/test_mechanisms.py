@@ -208,3 +208,12 @@ def test_potassium_gates_and_current_are_the_published_ones(h, celsius, shift_mV
         np.testing.assert_allclose(found, (n, n_tau, slow, slow_tau), rtol=1e-6)
         h.fcurrent()
         assert soma(0.5).ik == pytest.approx(0.02 * n**4 * slow * (v + 77), rel=1e-6)
+
+
+def test_nmda_events_are_two_exponentials_at_every_step(h):
+    """Of a highest value that is the weight, found on a fine grid and not by its formula."""
+    g, _ = clamped(h, -40.0, [5.0], tau1=2.0, tau2=20.0)
+    # What NEURON records of g is what the step before it came to.
+    t, fine = 0.025 * (np.arange(len(g)) - 1) - 5, np.arange(0, 20, 1e-4)
+    shape = [np.where(x > 0, np.exp(-np.maximum(x, 0) / 20) - np.exp(-np.maximum(x, 0) / 2), 0) for x in (t, fine)]
+    np.testing.assert_allclose(g, 2e-3 * shape[0] / shape[1].max(), rtol=1e-4, atol=1e-12)
