@@ -167,7 +167,8 @@ class NeuralPosterior(AmortisedEstimator):
             cautions.append("no draw fell into the parameter space: the samples are its centre, not a posterior")
             samples = torch.full((1, len(self.parameters)), 0.5)
         draws = self.parameters.from_unit(samples.numpy().astype(float))
-        return Estimate(self.parameters, draws.mean(0), draws, "neural posterior", tuple(cautions))
+        trusted = acceptance >= _LOW_ACCEPTANCE
+        return Estimate(self.parameters, draws.mean(0), draws, "neural posterior", tuple(cautions), trusted)
 
     def _sample(self, x: Tensor, draws: int) -> tuple[Float[Tensor, "accepted n_parameters"], float]:
         """Draws inside the unit cube, shared equally among the flows, and the share of all draws that fell inside."""
