@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from inference.features.interface import Features
-from simulators.interface import ParameterSpace
+from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
 
 if TYPE_CHECKING:
@@ -25,6 +27,16 @@ class Estimate:
     warnings: what the user must know before believing the numbers, in plain words. trusted: False where the estimator
     can tell that the answer is not to be believed at all: the recording does not look like the training data, or no
     parameters in the box explain it; a warning then says why.
+
+    >>> from simulators.interface import Parameter
+    >>> space = ParameterSpace((Parameter("J", "mV", 0.1, 0.3), Parameter("g", "1", 4.0, 6.0)))
+    >>> samples = np.stack([np.linspace(0.14, 0.16, 201), np.linspace(4.9, 5.3, 201)], axis=1)
+    >>> print(Estimate(space, samples.mean(axis=0), samples, "neural posterior", ("the recording is short",)))
+    neural posterior
+    parameter  unit  point  95 % interval
+    J          mV    0.150  0.141 ... 0.160
+    g          1     5.10   4.91 ... 5.29
+    warning: the recording is short
     """
 
     parameters: ParameterSpace
@@ -56,6 +68,42 @@ class Estimate:
             raise ValueError(f"{self.method or 'this estimate'} has no samples, so it has no interval")
         return np.quantile(self.samples, [(1 - mass) / 2, (1 + mass) / 2], axis=0).T
 
+    @property
+    def has_interval(self) -> bool:
+        """Whether there are samples that differ: of a posterior without draws inside the box there is one place."""
+        return self.samples is not None and len(self.samples) > 1 and bool((np.ptp(self.samples, axis=0) > 0).all())
+
+    def __str__(self) -> str:
+        """Method, and of every parameter its unit, point and 95 % interval; then the first warning."""
+        rows = [("parameter", "unit", "point", "95 % interval"), *self._rows()]
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[3]]) for row in rows]
+        title = (self.method or "estimate") + ("" if self.trusted else ": not to be trusted")
+        return "\n".join([title, *(line.rstrip() for line in lines), *self._first_warning()])
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        rows = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in self._rows())
+        head = "".join(f"<th>{c}</th>" for c in ("parameter", "unit", "point", "95 % interval"))
+        title = escape(self.method or "estimate") + ("" if self.trusted else ": <em>not to be trusted</em>")
+        warning = "".join(f"<p>{escape(w)}</p>" for w in self._first_warning())
+        return f"<table><caption>{title}</caption><tr>{head}</tr>{rows}</table>{warning}"
+
+    def _rows(self) -> Iterator[tuple[str, str, str, str]]:
+        for k, p in enumerate(self.parameters):
+            if self.samples is not None and not self.has_interval:
+                yield p.name, p.unit, "-", "no posterior"
+            elif self.samples is None:
+                yield p.name, p.unit, f"{self.point[k]:.{decimals([], p)}f}", "none"
+            else:
+                low, high = self.interval()[k]
+                d = decimals([high - low], p)
+                yield p.name, p.unit, f"{self.point[k]:.{d}f}", f"{low:.{d}f} ... {high:.{d}f}"
+
+    def _first_warning(self) -> list[str]:
+        more = f" (and {len(self.warnings) - 1} more in .warnings)" if len(self.warnings) > 1 else ""
+        return [f"warning: {self.warnings[0]}{more}"] if self.warnings else []
+
     def to_xarray(self) -> xarray.DataTree:
         """As ArviZ lays it out: group ``posterior`` (chain, draw) with one variable a parameter, and ``point``."""
         import xarray
@@ -73,6 +121,12 @@ class Estimate:
         out = xarray.DataTree.from_dict(tree)
         out.attrs.update(method=self.method, warnings=list(self.warnings), trusted=int(self.trusted))
         return out
+
+
+def decimals(widths: Iterable[float], parameter: Parameter) -> int:
+    """Digits to show: two of the narrowest interval's width; without any, a hundredth of the parameter's range."""
+    finest = min((w for w in widths if w > 0), default=(parameter.high - parameter.low) / 10)
+    return min(12, max(0, 1 - math.floor(math.log10(finest))))
 
 
 @runtime_checkable

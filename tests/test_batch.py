@@ -48,6 +48,8 @@ def test_every_window_is_a_row_and_every_failure_names_its_reason(estimator, fil
     assert len(rows) == len(answers) == 3 + 2 + 3
     assert failures == 3
     assert [r["status"] for r in rows] == ["ok"] * 5 + ["failed"] * 3
+    assert rows[0]["verdict"] == "No check raised a doubt."
+    assert rows[5]["verdict"].startswith("No method could answer: no window of 1 s")
     for row, level in zip(rows[:5], [-0.5] * 3 + [0.5] * 2, strict=True):
         assert float(row["level"]) == pytest.approx(level, abs=0.1)
         assert float(row["level_low"]) <= float(row["level"]) <= float(row["level_high"])

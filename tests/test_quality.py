@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inference.recordings.conform import notched
-from inference.recordings.quality import doubts
+from inference.recordings.quality import quality_warnings
 from inference.workflows.shipped import SHIPPED, reference_campaign
 from inference.workflows.study import study_of
 from simulators.recording import Recording
@@ -24,7 +24,7 @@ def with_line(recording, hertz, amplitude, channel=1):
 
 @pytest.mark.parametrize("hertz", [50.0, 60.2, 100.0, 180.0])
 def test_line_noise_is_named_with_its_channel(rng, hertz):
-    (found,) = doubts(with_line(noise(rng), hertz, 0.5))
+    (found,) = quality_warnings(with_line(noise(rng), hertz, 0.5))
     line = 50 if hertz in (50.0, 100.0) else 60
     assert found.startswith(f"{line} Hz line noise in c1:")
     assert f"--notch {line}" in found
@@ -34,24 +34,24 @@ def test_a_notch_takes_the_line_away_and_little_else(rng):
     clean = noise(rng)
     lines = with_line(with_line(clean, 50.0, 0.5), 150.0, 0.3)
     filtered = notched(lines, 50.0)
-    assert doubts(lines)
-    assert not doubts(filtered)
+    assert quality_warnings(lines)
+    assert not quality_warnings(filtered)
     assert np.corrcoef(filtered.values[1], clean.values[1])[0, 1] > 0.97
     with pytest.raises(ValueError, match="no line of 600 Hz"):
         notched(clean, 600.0)
 
 
 def test_other_rhythms_and_plain_noise_are_left_alone(rng):
-    assert not any(doubts(noise(rng)) for _ in range(100))
-    assert not doubts(with_line(noise(rng), 41.0, 0.5))
-    assert not doubts(noise(rng, seconds=0.2))
+    assert not any(quality_warnings(noise(rng)) for _ in range(100))
+    assert not quality_warnings(with_line(noise(rng), 41.0, 0.5))
+    assert not quality_warnings(noise(rng, seconds=0.2))
 
 
 def test_clipped_channels_are_named(rng):
     recording = noise(rng)
     values = recording.values.copy()
     values[2] = values[2].clip(-1.5, 1.5)
-    (found,) = doubts(recording.with_values(values))
+    (found,) = quality_warnings(recording.with_values(values))
     assert found.startswith("clipped: c2 (")
 
 
@@ -60,4 +60,4 @@ def test_simulated_networks_raise_no_doubt_even_where_they_oscillate():
 
     campaign = reference_campaign("full")
     _, recordings = study_of(campaign).recordings(campaign, campaign.usable[:150])
-    assert np.mean([bool(doubts(r)) for r in recordings]) <= 0.02
+    assert np.mean([bool(quality_warnings(r)) for r in recordings]) <= 0.02

@@ -4,6 +4,7 @@ import base64
 import functools
 import html
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from inference.estimate import Estimate
+from inference.evaluation.departures import predictive_check
 from inference.evaluation.predictive import share_inside
 from inference.features.spectra import SpectralFeatures
 from inference.reports.figures import (
@@ -59,6 +61,7 @@ def network():
 
 
 SPIKES, COUNTS = network()
+CHECK = predictive_check(lfp(), FEATURES, predictive())
 FULL = dict(
     title="A report",
     recording=lfp(),
@@ -74,12 +77,13 @@ FULL = dict(
 
 
 SECTIONS = [
-    "What to know before believing the numbers",
+    "Verdict: with care",
     "Parameters",
     "Network activity",
     "Recording",
     "Spectra",
     "Posterior",
+    "Warnings in detail",
     "Where this comes from",
 ]
 
@@ -124,7 +128,7 @@ def sections(page):
     return re.findall(r"<h2>(.*?)</h2>", page)
 
 
-def test_warnings_come_first_and_nothing_is_left_out(page):
+def test_the_verdict_comes_first_and_nothing_is_left_out(page):
     written = page()
     assert sections(written) == SECTIONS
     assert "CNN: trained on few simulations" in written
@@ -143,7 +147,10 @@ def test_warnings_come_first_and_nothing_is_left_out(page):
         (dict(predictive=None), set()),
         (dict(provenance=None), {"Where this comes from"}),
         (dict(estimates=[CNN]), {"Posterior"}),
-        (dict(estimates=[], truth=None), {"Parameters", "Posterior"}),
+        (
+            dict(estimates=[], truth=None, notes=[]),
+            {"Parameters", "Posterior", "Verdict: with care", "Warnings in detail"},
+        ),
         (dict(recording=lfp(channels=1), predictive=predictive(channels=1)), set()),
         (dict(recording=lfp(channels=7), predictive=None), set()),
         (dict(features=SpectralFeatures(relative=True), recording=lfp(unit="a.u."), predictive=None), set()),
@@ -238,11 +245,32 @@ def test_an_interval_that_misses_the_truth_says_so(page):
 
 
 def test_estimates_without_spread_have_digits_too():
-    certain = Estimate(ASYNCHRONOUS_RANGE, TRUTH, np.tile(TRUTH, (10, 1)), "certain")
-    assert [row.cells[0].value for row in table_rows([certain])] == ["0.172 mV", "5.21", "2.04"]
+    assert [row.cells[0].value for row in table_rows([CNN])] == ["0.176 mV", "5.27", "2.07"]
+
+
+def test_a_posterior_without_draws_has_no_numbers():
+    """A neural posterior of whose draws none lies in the box holds one place, the centre of the box."""
+    nowhere = Estimate(ASYNCHRONOUS_RANGE, TRUTH, TRUTH[None], "neural posterior", ("no draw",), trusted=False)
+    assert {(cell.value, cell.interval) for row in table_rows([nowhere]) for cell in row.cells} == {
+        ("–", "no posterior")
+    }
 
 
 # --- what to know before believing them ---
+
+
+def test_a_refused_recording_looks_like_no_other(page):
+    """One method that refuses is enough: all numbers are grey and in brackets, below a verdict that says so."""
+    refusing = replace(posterior(), warnings=("nothing fits, by 7 nats",), trusted=False)
+    written = page(estimates=[CNN, refusing])
+    assert sections(written)[0] == "Verdict: not to be trusted"
+    assert "say" in written
+    assert "Do not trust these numbers" in written
+    assert written.index("Do not trust") < written.index("<table") < written.index("by 7 nats")
+    values = re.findall(r'<td( class="untrusted")?><span class="value">(.*?)</span>', written)
+    assert len(values) == 6
+    assert all(grey and value.startswith("(") for grey, value in values)
+    assert not any(grey for grey, _ in re.findall(r'<td( class="untrusted")?><span class="value">(.*?)</span>', page()))
 
 
 def test_a_spectrum_outside_the_predictive_band_is_a_warning(page):
@@ -280,7 +308,8 @@ OTHER = ParameterSpace((Parameter("a", "1", 0.0, 1.0),))
         (lambda: activity_figure(None, None), "neither spikes nor counts"),
         (lambda: posterior_figure([]), "no estimates"),
         (lambda: posterior_figure([CNN, Estimate(OTHER, np.array([0.5]))]), "different parameters"),
-        (lambda: spectra_figure(lfp(), FEATURES, predictive(channels=2)), SHAPES),
+        (lambda: predictive_check(lfp(), FEATURES, predictive(channels=2)), SHAPES),
+        (lambda: spectra_figure(lfp(), FEATURES, replace(CHECK, spectra=predictive(channels=2))), SHAPES),
         (lambda: share_inside(FEATURES(lfp(channels=1)), predictive(channels=2)), SHAPES),
         (lambda: table_rows([CNN], TRUTH[:2]), "truth has shape"),
     ],
@@ -291,7 +320,7 @@ def test_what_does_not_fit_is_refused(draw, says):
 
 
 def test_the_summary_has_the_size_of_a_banner(tmp_path):
-    figure = summary_figure(lfp(), FEATURES, [CNN, posterior()], truth=TRUTH, predictive=predictive())
+    figure = summary_figure(lfp(), FEATURES, [CNN, posterior()], truth=TRUTH, check=CHECK)
     figure.savefig(tmp_path / "summary.png")
     header = (tmp_path / "summary.png").read_bytes()[16:24]
     assert (int.from_bytes(header[:4], "big"), int.from_bytes(header[4:], "big")) == (1600, 700)

@@ -25,5 +25,16 @@ def test_an_interval_is_shown_where_there_is_one(rng):
     point = Estimate(SPACE, np.array([0.5]), None, "network", ())
     row = next(line for line in drawn(estimates_table([some, none, point])).splitlines() if "J (mV)" in line)
     cells = [cell.strip() for cell in row.split("│")[2:5]]
-    assert cells[0].startswith("0.5  [0.4")
-    assert cells[1:] == ["-", "0.5"]
+    assert cells == ["0.5", "-", "0.5"]
+    assert "[0.40" in drawn(estimates_table([some, none, point]))
+
+
+def test_numbers_of_a_refused_recording_look_like_no_others(rng):
+    samples = rng.uniform(0.4, 0.6, (100, 1))
+    good = Estimate(SPACE, np.array([0.5]), samples, "network")
+    refusing = Estimate(SPACE, np.array([0.7]), samples, "gradient fit", ("nothing fits",), trusted=False)
+    assert "not to be trusted" not in drawn(estimates_table([good]))
+    table = drawn(estimates_table([good, refusing]))
+    assert table.count("not to be trusted") == 2  # what one method refuses, no other's number stands for
+    assert "(0.5" in table
+    assert "(0.7" in table

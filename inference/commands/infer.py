@@ -1,13 +1,21 @@
 """``circuitsbi infer``: parameters of measured recordings."""
 
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inference.commands.options import RangeOption, chosen_range, load_models
-from inference.commands.output import console, plain_errors, warn
+from inference.commands.output import console, plain_errors
 from simulators.files import refuse_unwritable
+
+if TYPE_CHECKING:
+    from inference.estimators.base import BaseEstimator
+    from inference.workflows.infer import AnsweredWindow
 
 
 def infer(
@@ -19,98 +27,121 @@ def infer(
     sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
     unit: Annotated[str | None, typer.Option(help="mV, uV or V, where the file does not say.")] = None,
     channels: Annotated[str | None, typer.Option(help="Channels to take, in this order: 'Cz' or 'ch3,ch2'.")] = None,
-    report: Annotated[Path | None, typer.Option(help="HTML report to write, of one recording.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Page to write (.html); or a folder, for a page each recording and window.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Table to write (.csv): a row a recording, window, method; estimates.csv.")
+        Path | None,
+        typer.Option(help="Table to write (.csv): a row a recording, window, method. estimates.csv if there are many."),
     ] = None,
     posteriors: Annotated[Path | None, typer.Option(help="All samples to write (.zarr, .nc).")] = None,
     window_s: Annotated[float | None, typer.Option("--window", help="Cut recordings into windows (s).")] = None,
     notch: Annotated[float | None, typer.Option(help="Filter out line noise of so many Hz, and its multiples.")] = None,
     noise: Annotated[
-        bool, typer.Option("--noise", help="The channels have noise: the gradient fit fits it too.")
+        bool, typer.Option("--noise", help="The channels have noise of their own: the gradient fit fits it along.")
     ] = False,
 ) -> None:
-    """Estimate a circuit's parameters from one recording, or from many into a table."""
+    """Estimate a circuit's parameters from recordings: a verdict on each first, then the numbers.
+
+    Numbers that are not to be trusted stand in brackets, and in the table (.csv) not at all. Its column "status" says
+    ok, doubtful, refused (the method finds the recording unlike the simulated circuit) or failed (no answer, and why).
+    """
     with plain_errors():
-        for path in (report, out):
-            if path is not None:
-                refuse_unwritable(path)
-        from inference.estimators.gradient_fit import GradientFit
-        from inference.workflows.shipped import shipped_estimators
+        many = len(recordings) > 1 or window_s is not None
+        out = Path("estimates.csv") if out is None and many else out
+        _refuse_outputs(report, out, posteriors, many)
+        from inference.reports.answers import AnswerTable, write_posteriors
+        from inference.workflows.infer import answered_windows, write_page
+        from inference.workflows.shipped import other_ranges
 
-        estimators = shipped_estimators(chosen_range(range_name)) if model is None else load_models(model)
-        if noise:
-            estimators = [e.with_nuisances(floor=True) for e in estimators if isinstance(e, GradientFit)]
-            if not estimators:
-                raise ValueError("only the gradient fit knows noise; train one with 'circuitsbi train'")
-            console.print("noise is fitted along; the other estimators, which learned without, are left out")
-        pick = None if channels is None else [name.strip() for name in channels.split(",")]
-        reading = {"sampling_rate": sampling_rate, "unit": unit, "pick": pick}
-        if out is not None or posteriors is not None or window_s is not None or len(recordings) > 1:
-            if report is not None:
-                raise ValueError("a report is of one whole recording; leave --report out, or give one recording alone")
-            _infer_many(recordings, estimators, out, posteriors, window_s, notch, reading)
-        else:
-            _infer_one(recordings[0], estimators, report, notch, reading)
+        name = chosen_range(range_name)
+        estimators = _estimators(name, model, noise)
+        pick = None if channels is None else [channel.strip() for channel in channels.split(",")]
+        answered = answered_windows(
+            recordings,
+            estimators,
+            window_s,
+            notch,
+            progress=False,  # a line for each window says how far it is
+            elsewhere=partial(other_ranges, name, noise) if model is None else None,
+            sampling_rate=sampling_rate,
+            unit=unit,
+            pick=pick,
+        )
+        kept = []
+        with nullcontext() if out is None else AnswerTable(out, estimators[0].parameters) as table:
+            for window in answered:
+                for answer in window.answers:
+                    kept.append(answer)
+                    if table is not None:
+                        table.add(answer)
+                _show(window, brief=many)
+                if report is not None and window.estimates:
+                    page = _page_of(report, recordings, window, window_s is not None)
+                    write_page(page, f"circuitsbi: {Path(window.recording).name}", window)
+                    console.print(f"report: {page}", soft_wrap=True)
+        if out is not None:
+            counts = Counter(answer.status for answer in kept)
+            console.print(f"{out}: {len(kept)} rows, " + ", ".join(f"{n} {status}" for status, n in counts.items()))
+        if all(answer.estimate is None for answer in kept):
+            raise ValueError("; ".join(dict.fromkeys(answer.reason for answer in kept)))
+        if posteriors is not None:
+            write_posteriors(posteriors, kept)
+            console.print(f"samples: {posteriors}")
 
 
-def _infer_many(
-    recordings: list[Path],
-    estimators: list[Any],
-    out: Path | None,
-    posteriors: Path | None,
-    window_s: float | None,
-    notch: float | None,
-    reading: dict[str, Any],
-) -> None:
-    from inference.reports.answers import write_posteriors, write_table
-    from inference.workflows.infer import infer as infer_recordings
-
-    out = out or Path("estimates.csv")
-    if out.suffix != ".csv":
+def _refuse_outputs(report: Path | None, out: Path | None, posteriors: Path | None, many: bool) -> None:
+    """Raises ValueError for what cannot be written, before the work is done."""
+    if out is not None and out.suffix != ".csv":
         raise ValueError(f"the table is written as .csv, not as '{out.suffix}'; rename {out}")
     if posteriors is not None and posteriors.suffix not in (".zarr", ".nc"):
         raise ValueError(f"posteriors are written as .zarr or .nc, not as '{posteriors.suffix}'; rename {posteriors}")
-    answers = infer_recordings(recordings, estimators, window_s, notch, **reading)
-    failures, kept = write_table(out, answers, estimators[0].parameters)
-    console.print(f"{out}: {len(kept)} rows, {failures} of them failures")
-    reasons = dict.fromkeys(f"  {a.recording}: {a.reason}" for a in kept if a.estimate is None)
-    for reason in list(reasons)[:5]:
-        console.print(reason, markup=False, soft_wrap=True)
-    if posteriors is not None:
-        write_posteriors(posteriors, kept)
-        console.print(f"samples: {posteriors}")
+    if report is not None and _is_page(report) and many:
+        raise ValueError(f"{report} is one page, and there are several recordings or windows: name a folder for them")
+    if report is not None and not _is_page(report):
+        report.mkdir(parents=True, exist_ok=True)
+    for path in (report, out):
+        if path is not None and not path.is_dir():
+            refuse_unwritable(path)
 
 
-def _infer_one(
-    recording: Path, estimators: list[Any], report: Path | None, notch: float | None, reading: dict[str, Any]
-) -> None:
-    from inference.recordings.conform import notched
-    from inference.recordings.files import read_recording
-    from inference.recordings.quality import doubts
-    from inference.reports.tables import estimates_table
+def _is_page(report: Path) -> bool:
+    return report.suffix.lower() in (".html", ".htm")
 
-    measured = read_recording(recording, **reading)
-    if notch is not None:
-        measured = notched(measured, notch)
-    estimates = [estimator.estimate(measured) for estimator in estimators]
-    found = doubts(measured)
-    for doubt in found:
-        warn("recording", doubt)
-    for estimate in estimates:
-        for warning in estimate.warnings:
-            warn(estimate.method, warning)
-    console.print(estimates_table(estimates))
-    if report is not None:
-        from inference.reports.recording_page import write_report
 
-        write_report(
-            report,
-            title=f"circuitsbi: {recording.name}",
-            recording=estimators[-1].ready(measured),
-            features=estimators[-1].features,
-            estimates=estimates,
-            notes=[f"recording: {doubt}" for doubt in found],
-            provenance={"recording": str(recording), **estimators[-1].about},
-        )
-        console.print(f"report: {report}")
+def _estimators(name: str, model: Path | None, noise: bool) -> "list[BaseEstimator]":
+    """Those that are asked. Raises ValueError where the channels' noise is to be fitted and none of them can."""
+    from inference.estimators.gradient_fit import GradientFit
+    from inference.workflows.shipped import shipped_estimators
+
+    estimators = shipped_estimators(name) if model is None else load_models(model)
+    if not noise:
+        return estimators
+    noisy: list[BaseEstimator] = [e.with_nuisances(floor=True) for e in estimators if isinstance(e, GradientFit)]
+    if not noisy:
+        raise ValueError("only the gradient fit knows noise; train one with 'circuitsbi train'")
+    console.print("noise is fitted along; the other estimators, which learned without, are left out")
+    return noisy
+
+
+def _show(window: "AnsweredWindow", brief: bool) -> None:
+    """Of one recording the verdict, the table, and the details; of each of many a line."""
+    from inference.reports.tables import detail_lines, estimates_table, show, verdict_lines
+
+    if brief:
+        at = f", {window.start_s:g} s" if window.start_s else ""
+        show(console, f"{window.recording}{at}: {window.verdict.sentence}")
+    elif window.estimates:
+        table = estimates_table(window.estimates)
+        show(console, *verdict_lines(window.verdict), table, *detail_lines(window.verdict))
+
+
+def _page_of(report: Path, recordings: Sequence[Path], window: "AnsweredWindow", windowed: bool) -> Path:
+    """The page itself; or one in the folder, named by the recording, its place among namesakes, and the window."""
+    if _is_page(report):
+        return report
+    recording = Path(window.recording)
+    namesakes = [path for path in dict.fromkeys(recordings) if path.stem == recording.stem]
+    place = f"_{namesakes.index(recording) + 1}" if len(namesakes) > 1 else ""
+    start = f"_{window.start_s:g}s" if windowed else ""
+    return report / f"{recording.stem}{place}{start}.html"

@@ -1,6 +1,7 @@
 """All diagnostics of some estimators on one set of simulated recordings, and a page that says what they found."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from jaxtyping import Float
@@ -9,6 +10,7 @@ from scipy import stats
 
 from inference.estimate import Estimate
 from inference.estimators.base import BaseEstimator
+from inference.estimators.gradient_fit import GradientFit
 from inference.evaluation.calibration import (
     Finding,
     Misspecification,
@@ -26,6 +28,7 @@ _LOCAL = 15  # recordings at which the posterior is tested locally
 STRANGE = 40
 """Recordings to which the test for misspecification is put."""
 
+_AT_ONCE = 16  # recordings that a gradient fit descends on together
 _SIGNIFICANT = 0.05
 _COMPONENTS = 8
 
@@ -35,13 +38,23 @@ def estimated(
 ) -> list[Estimate | None]:
     """The estimate of every recording; None where the estimator refused it."""
 
-    def answer(recording: Recording) -> Estimate | None:
-        try:
-            return estimator.estimate(recording)
-        except ValueError:
-            return None
+    groups = [recordings[i : i + _AT_ONCE] for i in range(0, len(recordings), _AT_ONCE)]
+    bar = track(groups, estimator.kind, disable=not progress, transient=True)
+    return [estimate for group in bar for estimate in _estimated_group(estimator, group)]
 
-    return [answer(r) for r in track(recordings, estimator.kind, disable=not progress, transient=True)]
+
+def _estimated_group(estimator: BaseEstimator, recordings: Sequence[Recording]) -> list[Estimate | None]:
+    if isinstance(estimator, GradientFit):
+        with suppress(ValueError):  # one that is refused, or of another length: each is asked alone
+            return list(estimator.estimate_each(recordings))
+    return [_estimate(estimator, recording) for recording in recordings]
+
+
+def _estimate(estimator: BaseEstimator, recording: Recording) -> Estimate | None:
+    try:
+        return estimator.estimate(recording)
+    except ValueError:
+        return None
 
 
 def posterior_findings(

@@ -1,13 +1,20 @@
 """Posterior predictive: what recordings would the estimated parameters give?"""
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 
 from inference.estimate import Estimate
+from inference.estimators.gradient_fit import GradientFit
 from inference.features.interface import Features
+from inference.recordings.conform import resampled
 from simulators.campaigns.rows import simulate_rows
 from simulators.campaigns.workers import local_pool
 from simulators.interface import Simulator
+from simulators.recording import Recording
+
+_LONGEST_MS = 60_000.0  # of an emulated recording
 
 
 def predictive_spectra(
@@ -36,6 +43,28 @@ def predictive_spectra(
     if not spectra:
         raise ValueError(f"none of {draws} posterior predictive simulations succeeded; the first: {rows[0].reason}")
     return np.stack(spectra)
+
+
+def emulated_spectra(
+    fit: GradientFit, estimate: Estimate, recording: Recording, draws: int, rng: np.random.Generator
+) -> Float[np.ndarray, "draws channels frequencies"]:
+    """Spectra of recordings that the fit's emulator draws at samples of its ``estimate``, as long as the recording.
+
+    No network is simulated: this takes a fraction of a second. Recordings are drawn as long as one minute at most; the
+    bands of longer ones are a little too wide. Raises ValueError if the estimate has no samples.
+    """
+    if estimate.samples is None:
+        raise ValueError(f"{estimate.method} has no samples to draw recordings from")
+    space, features = fit.parameters, fit.features
+    chosen = estimate.samples[rng.integers(len(estimate.samples), size=draws)]
+    theta = np.clip(chosen, space.low, space.high)  # rounding may leave the box
+    drawn = fit.draw(theta, min(recording.duration_ms, _LONGEST_MS), fit.nuisances(recording), rng)
+    # As channels of one recording, whose spectra are taken at once: that is ten times faster than one after the other.
+    names = tuple(f"{i}, {c}" for i, r in enumerate(drawn) for c in r.channels)
+    together = replace(drawn[0], values=np.concatenate([r.values for r in drawn]), channels=names)
+    absolute = replace(features, relative=False)
+    power = 10 ** absolute(resampled(together, features.sampling_rate)).reshape(draws, len(fit.channels), -1)
+    return np.log10(power / power.sum((1, 2), keepdims=True) if features.relative else power)
 
 
 def share_inside(

@@ -1,6 +1,6 @@
 """Fits of theta through any differentiable model: multi-start descent, and the posterior around the best fit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -13,6 +13,7 @@ from inference.estimate import Estimate
 from inference.fitting.sampling import Drawn, importance_samples, nuts_samples
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
+from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
 from surrogates.threads import one_thread
 
 CLOSE = 0.01  # of the unit cube: a fit nearer to an edge than this is said to lie on it
@@ -112,8 +113,9 @@ class Descent:
     def _cautions(self, parameters: ParameterSpace, mode: Tensor, drawn: Drawn) -> Iterator[str]:
         if drawn.effective < _LOW_SAMPLES:
             yield (
-                f"the posterior is far from normal: its {self.draws} draws are worth {drawn.effective:.0f}; "
-                f"NUTS would sample it, in Python: GradientFit with Descent(posterior='nuts')"
+                f"the posterior is far from normal: its {self.draws} draws are worth {drawn.effective:.0f}, so the "
+                f"interval is rough; a slower sampler (NUTS) draws it well, in Python: "
+                f"replace(fit, descent=Descent(posterior='nuts')).estimate(recording)"
             )
         edge = [p.name for p, v in zip(parameters, mode, strict=False) if min(v, 1 - v) < CLOSE]
         if edge:
@@ -121,9 +123,26 @@ class Descent:
 
     def modes(self, model: DifferentiableModel, data: Any) -> Modes:
         """Where the descent ends, the best first. Raises ValueError where no start has a finite loss."""
+        u = self._starts(len(model.parameters))
+        return self._sorted(model, *self.descend(model, u, model.first_nuisances(data).repeat(self.starts, 1), data))
+
+    def modes_of_each(self, model: SpectralModel, each: Sequence[ObservedSpectrum]) -> list[Modes]:
+        """As ``modes``, of several recordings of one length at once, which takes little longer than one does.
+
+        Raises ValueError as ``modes``, and where lengths differ.
+        """
+        data = ObservedSpectrum.stacked([one for one in each for _ in range(self.starts)])
+        u = self._starts(len(model.parameters)).repeat(len(each), 1)
+        nuisances = torch.stack([model.first_nuisances(one) for one in each]).repeat_interleave(self.starts, 0)
+        variables, losses = self.descend(model, u, nuisances, data)
+        found = zip(variables.split(self.starts), losses.split(self.starts), strict=True)
+        return [self._sorted(model, *one) for one in found]
+
+    def _starts(self, n: int) -> Float[Tensor, "starts n_parameters"]:
+        return torch.as_tensor(qmc.Sobol(n, seed=self.seed).random(self.starts)).float() * 0.9 + 0.05
+
+    def _sorted(self, model: DifferentiableModel, variables: Tensor, losses: Tensor) -> Modes:
         n = len(model.parameters)
-        u = torch.as_tensor(qmc.Sobol(n, seed=self.seed).random(self.starts)).float() * 0.9 + 0.05
-        variables, losses = self.descend(model, u, model.first_nuisances(data).repeat(self.starts, 1), data)
         if not losses.isfinite().any():
             raise ValueError("no start of the fit has a finite likelihood; is the recording of the model's kind?")
         order = losses.nan_to_num(torch.inf).argsort().tolist()

@@ -14,7 +14,7 @@ _LINE = 20.0  # times the neighbours' mean; by chance a bin exceeds it once in m
 _CLIPPED = 0.002  # share of samples at exactly the extreme value; of continuous values there is one
 
 
-def doubts(recording: Recording) -> tuple[str, ...]:
+def quality_warnings(recording: Recording) -> tuple[str, ...]:
     """Warnings of line noise and of clipped channels, each saying what to do; none where values are not finite.
 
     Gaps are an error of their own, which every estimator raises.

@@ -1,13 +1,14 @@
 """Answers as a table and as files of samples."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from inference.estimate import Estimate
+from inference.reports.verdict import DOUBTFUL, FAILED, OK, REFUSED, Verdict, remarks_on, verdict
 from simulators.interface import ParameterSpace
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 class Answer:
     """One method's answer to one window of a recording; ``estimate`` None where there is none, for ``reason``.
 
-    doubts: about the recording itself.
+    quality_warnings: about the recording itself. verdict: on all methods' answers to this window together.
     """
 
     recording: str
@@ -30,33 +31,71 @@ class Answer:
     method: str
     estimate: Estimate | None
     reason: str = ""
-    doubts: tuple[str, ...] = ()
+    quality_warnings: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+
+    @property
+    def status(self) -> str:
+        """ "failed" without an estimate; "refused" where the method does not stand by it; "doubtful"; "ok".
+
+        A method that has no objection of its own is doubtful where another one refuses the same recording.
+        """
+        if self.estimate is None:
+            return FAILED
+        if not self.estimate.trusted:
+            return REFUSED
+        own = verdict([self.estimate], self.quality_warnings)
+        together = OK if self.verdict is None else self.verdict.status
+        return OK if own.status == together == OK else DOUBTFUL
 
 
-def write_table(path: Path, answers: Iterator[Answer], parameters: ParameterSpace) -> tuple[int, list[Answer]]:
-    """Write a CSV file, each row as soon as it is there; gives back the number of failures and all answers.
+class AnswerTable:
+    """A CSV file of answers, each row there as soon as it is added; a context manager.
 
-    Columns: recording, window, start_s, method, status, then of every parameter the point and its 95 % interval, then
-    warnings or the reason of a failure.
+    Columns: recording, window, start_s, method, status, verdict, then of every parameter the point and its 95 %
+    interval, then warnings or the reason of a failure. What is refused has no numbers: its samples, if wanted all the
+    same, are in the file of posteriors.
     """
-    columns = [f"{p.name}{end}" for p in parameters for end in ("", "_low", "_high")]
+
+    def __init__(self, path: Path, parameters: ParameterSpace):
+        self._columns = [f"{p.name}{end}" for p in parameters for end in ("", "_low", "_high")]
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._table = csv.writer(self._file)
+        self._table.writerow(
+            ["recording", "window", "start_s", "method", "status", "verdict", *self._columns, "remarks"]
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, answer: Answer) -> None:
+        place = [_plain(answer.recording), answer.window, f"{answer.start_s:g}", answer.method, answer.status]
+        said = "" if answer.verdict is None else answer.verdict.sentence
+        if answer.estimate is None:
+            numbers, remarks = [""] * len(self._columns), answer.reason
+        else:
+            numbers = _numbers(answer.estimate)
+            remarks = "; ".join((*answer.quality_warnings, *remarks_on(answer.estimate)))
+        self._table.writerow([*place, _plain(said), *numbers, _plain(remarks)])
+        self._file.flush()
+
+
+def write_table(path: Path, answers: Iterable[Answer], parameters: ParameterSpace) -> tuple[int, list[Answer]]:
+    """Write answers as an ``AnswerTable``; gives back the number of failures and all answers."""
     kept: list[Answer] = []
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["recording", "window", "start_s", "method", "status", *columns, "remarks"])
+    with AnswerTable(path, parameters) as table:
         for answer in answers:
+            table.add(answer)
             kept.append(answer)
-            place = [_plain(answer.recording), answer.window, f"{answer.start_s:g}", answer.method]
-            if answer.estimate is None:
-                table.writerow([*place, "failed", *[""] * len(columns), _plain(answer.reason)])
-            else:
-                remarks = "; ".join((*answer.doubts, *answer.estimate.warnings))
-                table.writerow([*place, "ok", *_numbers(answer.estimate), _plain(remarks)])
-            file.flush()
     return sum(a.estimate is None for a in kept), kept
 
 
 def _numbers(estimate: Estimate) -> list[str]:
+    if not estimate.trusted or (estimate.samples is not None and not estimate.has_interval):
+        return [""] * (3 * len(estimate.parameters))
     if estimate.samples is None:
         return [text for value in estimate.point for text in (f"{value:.6g}", "", "")]
     each = zip(estimate.point, estimate.interval(MASS), strict=True)
@@ -86,7 +125,11 @@ def to_xarray(answers: Sequence[Answer]) -> "xarray.DataTree":
         name = f"/{a.method}/{files.index(a.recording)}/{a.window}"
         for child in tree.children.values():
             groups[f"{name}/{child.name}"] = child.to_dataset().assign_attrs(
-                recording=a.recording, start_s=a.start_s, method=a.estimate.method, warnings=list(a.estimate.warnings)
+                recording=a.recording,
+                start_s=a.start_s,
+                method=a.estimate.method,
+                status=a.status,
+                warnings=list(a.estimate.warnings),
             )
     out = xarray.DataTree.from_dict(groups)
     out.attrs["recordings"] = files

@@ -39,7 +39,7 @@ def diagnosis_figure(space: ParameterSpace, findings: Sequence[Finding]) -> Figu
         parts = found["bias"].shape[1]
         bottom.set_yticks(range(n), space.names)
         bottom.set_xticks(range(parts), ["low", *["middle"] * (parts - 2), "high"])
-        bottom.set(title=f"bias of {p.name} (% of range)", xlabel="part of the range of ...")
+        bottom.set(title=f"bias of {p.name} (% of range)", xlabel="where the estimate is, of ...")
         figure.colorbar(image, ax=bottom)
     joint, single, empty = axes[:, n]
     joint.plot(coverage["levels"], coverage["curve"], color="#0072B2")

@@ -16,6 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter
 
 from inference.estimate import Estimate
+from inference.evaluation.departures import PredictiveCheck
 from inference.evaluation.predictive import BAND
 from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
@@ -29,6 +30,7 @@ METHOD_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E0
 _INK, _MUTED, _BAND_COLOUR = "#222222", "#6b7280", "#8fbfe0"
 _RASTER_NEURONS = 100
 _SUMMARY_CHANNELS = 6
+_SUMMARY_BANDS = 4  # channels, each with the band drawn relative to its median as well
 
 
 def activity_figure(spikes: Spikes | None, counts: Recording | None, window_ms: float = 300.0) -> Figure:
@@ -61,17 +63,18 @@ def traces_figure(recording: Recording, window_ms: float = 1000.0) -> Figure:
 def spectra_figure(
     recording: Recording,
     features: Features,
-    predictive: Float[np.ndarray, "draws channels frequencies"] | None = None,
+    check: PredictiveCheck | None = None,
 ) -> Figure:
-    """One panel a channel: its spectrum and, if given, the band of the posterior predictive spectra (log10).
+    """One panel a channel: its spectrum and, if given, the band of the posterior predictive spectra.
 
+    Below it both relative to the band's median: spectra fall by so many decades that the band is a line in the first.
     Raises ValueError where the spectra have another shape than the features, or the recording has no spectrum.
     """
     n = recording.values.shape[0]
     columns = min(3, n)
     rows = -(-n // columns)
-    figure = Figure((9.0, 0.7 + 1.9 * rows), dpi=160, layout="constrained")
-    _draw_spectra(figure, recording, features, predictive, range(n), columns)
+    figure = Figure((9.0, 0.7 + (1.9 if check is None else 3.0) * rows), dpi=160, layout="constrained")
+    _draw_spectra(figure, recording, features, check, range(n), columns)
     return figure
 
 
@@ -114,7 +117,7 @@ def summary_figure(
     estimates: Sequence[Estimate],
     *,
     truth: Float[np.ndarray, " n_parameters"] | None = None,
-    predictive: Float[np.ndarray, "draws channels frequencies"] | None = None,
+    check: PredictiveCheck | None = None,
 ) -> Figure:
     """The whole story in 1600 x 700 pixels: traces, spectra, posteriors. Raises ValueError as the other figures do."""
     names = _shared_names(estimates)
@@ -123,8 +126,9 @@ def summary_figure(
     _draw_traces(left.subplots(), recording, 600.0)
     left.suptitle("Recording", fontweight="bold", color=_INK)
     n = recording.values.shape[0]
-    shown = np.unique(np.linspace(0, n - 1, min(n, _SUMMARY_CHANNELS)).round().astype(int))
-    _draw_spectra(middle, recording, features, predictive, shown, columns=min(2, n))
+    most = _SUMMARY_CHANNELS if check is None else _SUMMARY_BANDS
+    shown = np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
+    _draw_spectra(middle, recording, features, check, shown, columns=min(2, n))
     middle.suptitle("Spectra", fontweight="bold", color=_INK)
     for k, ax in enumerate(right.subplots(len(names), 1, squeeze=False)[:, 0]):
         _draw_marginal(ax, estimates, truth, k, _limits(estimates, truth, k))
@@ -222,46 +226,90 @@ def _draw_spectra(
     figure: Figure | SubFigure,
     recording: Recording,
     features: Features,
-    predictive: Float[np.ndarray, "draws channels frequencies"] | None,
+    check: PredictiveCheck | None,
     channels: Sequence[int] | np.ndarray | range,
     columns: int,
 ) -> None:
     observed = features(recording)
-    if predictive is not None and predictive.shape[1:] != observed.shape:
-        raise ValueError(f"predictive spectra have shape {predictive.shape}; expected (draws, *{observed.shape})")
-    band = None if predictive is None else np.quantile(predictive, BAND, axis=0)
+    if check is not None and check.spectra.shape[1:] != observed.shape:
+        raise ValueError(f"predictive spectra have shape {check.spectra.shape}; expected (draws, *{observed.shape})")
+    quantiles = None if check is None else np.quantile(check.spectra, [BAND[0], 0.5, BAND[1]], axis=0)
+    spectral = isinstance(features, SpectralFeatures)
+    relative = spectral and quantiles is not None
+    rows = -(-len(channels) // columns)
+    grid = figure.subplots(
+        rows * (1 + relative), columns, squeeze=False, sharex=True, height_ratios=[1.6, 1][: 1 + relative] * rows
+    )
+    upper, lower = grid[:: 1 + relative].ravel(), grid[1::2].ravel() if relative else ()
+    for ax, k in zip(upper, channels, strict=False):
+        _draw_spectrum(ax, features, observed[k], None if quantiles is None else quantiles[:, k])
+        ax.set_title(_short(recording.channels[k]), fontsize=9, color=_INK, pad=3, parse_math=False)
+    for ax, k in zip(lower, channels, strict=False):
+        assert quantiles is not None
+        _draw_spectrum(ax, features, observed[k] - quantiles[1, k], quantiles[:, k] - quantiles[1, k])
+    for axes in (upper, lower):
+        _same_height(axes, len(channels))
+    for i, ax in enumerate(lower if relative else upper):
+        if columns <= len(channels) - i:
+            continue
+        if i < len(channels):
+            ax.tick_params(labelbottom=True)
+            ax.set_xlabel(f"{features.axis.name} ({features.axis.unit})", fontsize=9, color=_INK)
+    for ax in [a for axes in (upper, lower) for a in axes[len(channels) :]]:
+        ax.set_axis_off()
+    if relative:
+        lower[0].set_ylabel("÷ median", fontsize=8, color=_INK)
+    figure.supylabel(_spectral_unit(recording, features), fontsize=10, color=_INK, parse_math=False)
+    if check is not None:
+        handles = [Line2D([], [], color=_INK, lw=1.1), Patch(color=_BAND_COLOUR)]
+        made = "posterior predictive" + (", emulated" if check.emulated else "")
+        labels = ["recording", f"{made}, {100 * BAND[0]:g}–{100 * BAND[1]:g} %"]
+        _legend(figure, handles, labels, loc="outside lower center", ncols=2, fontsize=9)
+
+
+def _draw_spectrum(
+    ax: Axes,
+    features: Features,
+    observed: Float[np.ndarray, " values"],
+    quantiles: Float[np.ndarray, "3 values"] | None,
+) -> None:
+    """One channel's features and their band, spectra on logarithmic axes from the lowest frequency of the features."""
     axis, spectral = features.axis, isinstance(features, SpectralFeatures)
 
     def shown(y: np.ndarray) -> np.ndarray:
         return 10**y if spectral else y
 
-    rows = -(-len(channels) // columns)
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for ax, k in zip(axes.flat, channels, strict=False):
-        if band is not None:
-            ax.fill_between(axis.values, *shown(band[:, k]), color=_BAND_COLOUR, alpha=0.75, lw=0)
-        (ax.loglog if spectral else ax.plot)(axis.values, shown(observed[k]), color=_INK, lw=1.1)
-        ax.set_title(_short(recording.channels[k]), fontsize=9, color=_INK, pad=3, parse_math=False)
-        _plain(ax)
-    for i, ax in enumerate(axes.flat):
-        if i >= len(channels):
-            ax.set_axis_off()
-        elif i + columns >= len(channels):
-            ax.tick_params(labelbottom=True)
-            ax.set_xlabel(f"{axis.name} ({axis.unit})", fontsize=9, color=_INK)
+    if quantiles is not None:
+        ax.fill_between(axis.values, *shown(quantiles[[0, 2]]), color=_BAND_COLOUR, lw=0)
+    (ax.loglog if spectral else ax.plot)(axis.values, shown(observed), color=_INK, lw=1.1)
     if spectral:
-        axes[0, 0].set_xlim(axis.values[axis.values > 0][[0, -1]])
-        axes[0, 0].xaxis.set_major_formatter("{x:g}")
-        axes[0, 0].xaxis.set_minor_formatter(NullFormatter())
-        axes[0, 0].yaxis.set_minor_formatter(NullFormatter())
+        lowest, highest = axis.values[axis.values > 0][[0, -1]]
+        ax.set_xlim(lowest, highest)
+        decades = 10.0 ** np.arange(np.ceil(np.log10(lowest)), np.log10(highest))
+        # A label where the axis begins, unless it would run into the next one.
+        first = [] if decades.size and decades[0] < 1.6 * lowest else [lowest]
+        ax.set_xticks([*first, *decades])
+        ax.xaxis.set_major_formatter("{x:.3g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    _plain(ax)
+
+
+def _same_height(axes: Sequence[Axes] | np.ndarray, n: int) -> None:
+    """One scale for the first ``n`` of some panels; only those at the left say it."""
+    if n == 0 or len(axes) == 0:
+        return
+    ends = np.array([ax.get_ylim() for ax in axes[:n]])
+    for ax in axes[:n]:
+        ax.set_ylim(ends[:, 0].min(), ends[:, 1].max())
+        ax.tick_params(labelleft=ax.get_subplotspec().is_first_col(), labelbottom=False)
+
+
+def _spectral_unit(recording: Recording, features: Features) -> str:
     unit = recording.unit.replace("u", "µ")
-    if spectral:
-        unit = "relative power" if features.scale_free else f"power ({unit}²/Hz)"
-    figure.supylabel(unit, fontsize=10, color=_INK, parse_math=False)
-    if band is not None:
-        handles = [Line2D([], [], color=_INK, lw=1.1), Patch(color=_BAND_COLOUR, alpha=0.75)]
-        labels = ["recording", f"posterior predictive, {100 * BAND[0]:g}–{100 * BAND[1]:g} %"]
-        _legend(figure, handles, labels, loc="outside lower center", ncols=2, fontsize=9)
+    if not isinstance(features, SpectralFeatures):
+        return unit
+    return "relative power" if features.scale_free else f"power ({unit}²/Hz)"
 
 
 def _draw_marginal(
@@ -274,11 +322,12 @@ def _draw_marginal(
     bins = np.linspace(*limits, 46)
     for estimate, colour in zip(estimates, cycle(METHOD_COLOURS), strict=False):
         if estimate.samples is None:
-            ax.axvline(estimate.point[k], color=colour, lw=2)
-        else:
+            ax.axvline(estimate.point[k], color=colour, lw=2, ls="-" if estimate.trusted else ":")
+        elif estimate.has_interval:
             style: dict[str, Any] = dict(bins=bins, density=True, color=colour)
-            ax.hist(estimate.samples[:, k], histtype="stepfilled", alpha=0.25, **style)
-            ax.hist(estimate.samples[:, k], histtype="step", lw=1.4, **style)
+            if estimate.trusted:
+                ax.hist(estimate.samples[:, k], histtype="stepfilled", alpha=0.25, **style)
+            ax.hist(estimate.samples[:, k], histtype="step", lw=1.4, ls="-" if estimate.trusted else ":", **style)
     if truth is not None:
         ax.axvline(truth[k], color=_INK, lw=1.4, ls=(0, (4, 2)))
     prior = list(estimates[0].parameters)[k]
@@ -300,8 +349,18 @@ def _draw_pair(
     x, y = pair
     for estimate, colour in zip(estimates, cycle(METHOD_COLOURS), strict=False):
         if estimate.samples is not None:
+            if not estimate.has_interval:
+                continue
             some = estimate.samples[:: max(1, len(estimate.samples) // 1000)]
-            ax.scatter(some[:, x], some[:, y], s=4, color=colour, alpha=0.35, lw=0, rasterized=True)
+            ax.scatter(
+                some[:, x],
+                some[:, y],
+                s=4,
+                color=colour,
+                alpha=0.35 if estimate.trusted else 0.1,
+                lw=0,
+                rasterized=True,
+            )
         else:
             ax.scatter(
                 estimate.point[x], estimate.point[y], s=45, marker="D", color=colour, ec="white", lw=0.8, zorder=3
@@ -317,8 +376,10 @@ def _limits(
     estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_parameters"] | None, k: int
 ) -> tuple[float, float]:
     """What has to be seen of parameter ``k``: the samples but for a thousandth, the points and the truth."""
-    seen = [[e.point[k]] for e in estimates]
-    seen += [np.quantile(e.samples[:, k], [0.0005, 0.9995]) for e in estimates if e.samples is not None]
+    seen = [[e.point[k]] for e in estimates if e.samples is None or e.has_interval]
+    seen += [
+        np.quantile(e.samples[:, k], [0.0005, 0.9995]) for e in estimates if e.samples is not None and e.has_interval
+    ]
     seen += [] if truth is None else [[truth[k]]]
     values = np.concatenate(seen)
     prior = list(estimates[0].parameters)[k]
@@ -344,7 +405,7 @@ def _method_legend(
     handles: list[Any] = [
         Patch(color=colour, alpha=0.8) for _, colour in zip(estimates, cycle(METHOD_COLOURS), strict=False)
     ]
-    labels = [estimate.method or "estimate" for estimate in estimates]
+    labels = [(e.method or "estimate") + ("" if e.trusted else " (not to be trusted)") for e in estimates]
     if truth is not None:
         handles.append(Line2D([], [], color=_INK, ls=(0, (4, 2))))
         labels.append("truth")

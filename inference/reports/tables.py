@@ -1,36 +1,72 @@
 """Estimates side by side, for the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from inference.estimate import Estimate
 from inference.evaluation.calibration import Finding
+from inference.reports.verdict import DOUBTFUL, OK, Verdict
+
+_WIDE = 200  # characters, in a file
+
+
+def show(console: Console, *things: Table | Text | str) -> None:
+    """Tables and lines on a console; where its output goes to a file, none is broken at the width of a terminal."""
+    if not console.is_terminal:
+        console.width = max(console.width, _WIDE)
+    for thing in things:
+        console.print(thing, soft_wrap=not console.is_terminal and not isinstance(thing, Table))
+
+
+def verdict_lines(verdict: Verdict) -> Iterator[Text]:
+    """What to make of the answers, where the recording is unlike the fit, and what to do next."""
+    style = {OK: "green", DOUBTFUL: "bold yellow"}.get(verdict.status, "bold red")
+    yield Text(verdict.sentence, style)
+    yield from (Text(line) for line in (verdict.where, verdict.advice, verdict.agreed) if line)
+
+
+def detail_lines(verdict: Verdict) -> Iterator[Text]:
+    """Every warning as its method words it, but where the verdict's sentence is one already."""
+    if verdict.details and not (len(verdict.details) == 1 and verdict.details[0] in verdict.sentence):
+        yield from (Text(f"  {detail}", "dim") for detail in verdict.details)
 
 
 def estimates_table(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_parameters"] | None = None) -> Table:
-    """One row a parameter; per method the point and its 95 % interval, starred where the interval misses the truth."""
+    """One row a parameter; per method the point and its 95 % interval, starred where the interval misses the truth.
+
+    Numbers are grey and in round brackets, under a heading that says why, where one of the estimates is not to be
+    trusted: one method that finds the recording unlike the circuit is enough.
+    """
     first = estimates[0]
-    table = Table("parameter", *([] if truth is None else ["truth"]))
+    table = Table("parameter", *([] if truth is None else ["truth"]), show_lines=True)
+    trusted = all(estimate.trusted for estimate in estimates)
     for estimate in estimates:
-        table.add_column(f"{estimate.method} (95 %)")
+        heading = f"{estimate.method}\n" + ("(95 %)" if trusted else "not to be trusted")
+        table.add_column(heading, style="" if trusted else "dim", no_wrap=True)
     for k, (name, unit) in enumerate(zip(first.names, first.units, strict=True)):
         row = [name if unit == "1" else f"{name} ({unit})"]
         if truth is not None:
             row.append(f"{truth[k]:.4g}")
-        for estimate in estimates:
-            cell = f"{estimate.point[k]:.4g}"
-            if estimate.samples is not None:
-                low, high = estimate.interval(0.95)[k]
-                missed = truth is not None and not low <= truth[k] <= high
-                # Where no draw fell into the parameter space there is no interval to show.
-                cell = f"{cell}  [{low:.4g}, {high:.4g}]" + (" *" if missed else "") if high > low else "-"
-            row.append(cell)
+        row += [_cell(estimate, k, truth, trusted) for estimate in estimates]
         table.add_row(*row)
     return table
+
+
+def _cell(estimate: Estimate, k: int, truth: Float[np.ndarray, " n_parameters"] | None, trusted: bool) -> str:
+    if estimate.samples is None:
+        cell = f"{estimate.point[k]:.4g}"
+    elif not estimate.has_interval:
+        return "-"  # no draw fell into the parameter space: there is neither a point nor an interval
+    else:
+        low, high = estimate.interval(0.95)[k]
+        missed = truth is not None and not low <= truth[k] <= high
+        cell = f"{estimate.point[k]:.4g}\n[{low:.4g}, {high:.4g}]" + (" *" if missed else "")
+    return cell if trusted else f"({cell})"
 
 
 def findings_table(found: Mapping[str, Sequence[Finding]]) -> Table:

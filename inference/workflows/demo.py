@@ -1,17 +1,20 @@
 """The main job, once, before the user's eyes: a fresh network in NEST, its LFP, and which parameters made it."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
 from inference.estimators.base import BaseEstimator
+from inference.evaluation.departures import predictive_check
 from inference.evaluation.predictive import predictive_spectra
 from inference.recordings.files import write_recording
 from inference.reports.figures import summary_figure
 from inference.reports.recording_page import write_report
-from inference.reports.tables import estimates_table
+from inference.reports.tables import detail_lines, estimates_table, show, verdict_lines
+from inference.reports.verdict import verdict
 from inference.workflows.brunel import brunel_study
 from inference.workflows.shipped import reference_campaign, reference_tests, shipped_estimators
 from inference.workflows.train import train
@@ -34,19 +37,20 @@ def run_demo(console: Console, out: Path, range_name: str, seed: int, retrain: b
     theta = space.sample(1, rng)[0]
     neurons = network.n_excitatory + network.n_inhibitory
     console.print(f"seed {seed}: a network of {neurons:,} neurons with parameters drawn from the range '{range_name}'")
-    with console.status(f"NEST simulates {network.duration_ms / 1e3:g} s (about a minute at full size)"):
+    with _under_way(console, f"NEST simulates {network.duration_ms / 1e3:g} s (about a minute at full size)"):
         spikes = NestBrunel(network, space).simulate_spikes(theta, rng)
     counts = network.count(spikes.times_ms, spikes.senders)
     lfp = study.observe(counts, theta)
     write_recording(lfp, out / "lfp.npz")
-    estimates = [estimator.estimate(lfp) for estimator in estimators]
-    console.print(estimates_table(estimates, theta))
+    with _under_way(console, f"the estimators answer: {', '.join(e.kind for e in estimators)}"):
+        estimates = [estimator.estimate(lfp) for estimator in estimators]
     features = estimators[-1].features
-    with console.status(f"{PREDICTIVE_DRAWS} networks with parameters drawn from the posterior"):
+    with _under_way(console, f"{PREDICTIVE_DRAWS} networks with parameters drawn from the posterior are simulated"):
         predictive = predictive_spectra(estimates[-1], study.observed, features, PREDICTIVE_DRAWS, rng)
-    warnings = [f"{e.method}: {w}" for e in estimates for w in e.warnings]
-    for warning in warnings:
-        console.print(warning, style="bold yellow", markup=False)
+    check = predictive_check(lfp, features, predictive)
+    together = verdict(estimates, check=check)
+    table = estimates_table(estimates, theta)
+    show(console, *verdict_lines(together), table, *detail_lines(together))
     about = {"seed": seed, "range": range_name, "neurons": neurons, "versions": versions()}
     about |= {f"{e.kind} trained on": f"{e.about['simulations']} simulations" for e in estimators}
     write_report(
@@ -58,15 +62,24 @@ def run_demo(console: Console, out: Path, range_name: str, seed: int, retrain: b
         features=features,
         estimates=estimates,
         truth=theta,
-        predictive=predictive,
-        notes=[],
+        check=check,
+        verdict=together,
         provenance=about,
     )
-    figure = summary_figure(lfp, features, estimates, truth=theta, predictive=predictive)
+    figure = summary_figure(lfp, features, estimates, truth=theta, check=check)
     figure.savefig(out / "summary.png")
     console.print(
-        f"report: {out / 'report.html'}   recording: {out / 'lfp.npz'}   ({time.perf_counter() - start:.0f} s)"
+        f"report: {out / 'report.html'}   recording: {out / 'lfp.npz'}   ({time.perf_counter() - start:.0f} s)",
+        soft_wrap=True,
     )
+
+
+def _under_way(console: Console, text: str) -> AbstractContextManager:
+    """Says what is being done: beside a spinner on a terminal, as a line where the output goes elsewhere."""
+    if console.is_terminal:
+        return console.status(text)
+    console.print(f"{text} ...", soft_wrap=True)
+    return nullcontext()
 
 
 def _retrained(console: Console, range_name: str) -> list[BaseEstimator]:

@@ -1,18 +1,48 @@
-"""Many recordings at once: one row for each recording, window and method; what failed is a row that says why."""
+"""From files to answers: one file is a batch of one. What fails is an answer that says why."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.progress import track
 
+from inference.estimate import Estimate
 from inference.estimators.base import BaseEstimator
+from inference.estimators.gradient_fit import GradientFit
+from inference.evaluation.departures import PredictiveCheck, predictive_check
+from inference.evaluation.predictive import emulated_spectra
 from inference.recordings.conform import notched
 from inference.recordings.files import read_recording
-from inference.recordings.quality import doubts
+from inference.recordings.quality import quality_warnings
 from inference.reports.answers import Answer
+from inference.reports.recording_page import write_report
+from inference.reports.verdict import Verdict, verdict
 from simulators.recording import Recording
+
+_DRAWS = 64  # emulated recordings to a band
+
+
+@dataclass(frozen=True, eq=False)
+class AnsweredWindow:
+    """One window of a recording, what each method answers, and what to make of that.
+
+    measured: None where there is none, since the file could not be read. seen_by: the estimator whose features the
+    check is of, and a page shows.
+    """
+
+    recording: str
+    start_s: float
+    measured: Recording | None
+    answers: tuple[Answer, ...]
+    verdict: Verdict
+    seen_by: BaseEstimator | None = None
+    check: PredictiveCheck | None = None
+
+    @property
+    def estimates(self) -> list[Estimate]:
+        return [a.estimate for a in self.answers if a.estimate is not None]
 
 
 def infer(
@@ -26,27 +56,92 @@ def infer(
     """Answers of every estimator for every window of every file; ``reading`` goes to ``read_recording``.
 
     window_s: length of windows that follow each other; None takes a recording as one. notch: line noise to filter out
-    before (Hz). Raises ValueError for a window that is not positive; whatever is wrong with a file or a window is its
-    answer's reason.
+    before (Hz). Raises ValueError for a window that is not positive, or estimators of different parameters; whatever is
+    wrong with a file or a window is its answer's reason.
     """
+    for window in answered_windows(paths, estimators, window_s, notch, progress, **reading):
+        yield from window.answers
+
+
+def answered_windows(
+    paths: Sequence[Path],
+    estimators: Sequence[BaseEstimator],
+    window_s: float | None = None,
+    notch: float | None = None,
+    progress: bool = True,
+    elsewhere: Callable[[Recording], str] | None = None,
+    **reading: Any,
+) -> Iterator[AnsweredWindow]:
+    """As ``infer``, a window at a time. elsewhere: what to say of other ranges, asked where an estimator refuses."""
     if window_s is not None and not window_s > 0:
         raise ValueError(f"windows of {window_s:g} s hold nothing; give a positive length")
+    if len({e.parameters.names for e in estimators}) > 1:
+        kinds = "; ".join(f"{e.kind}: {', '.join(e.parameters.names)}" for e in estimators)
+        raise ValueError(f"the estimators are of different parameters ({kinds}); take those of one 'circuitsbi train'")
     for path in track(paths, "recordings", disable=not progress, transient=True):
         try:
             recording = read_recording(path, **reading)
             pieces = list(windows(recording if notch is None else notched(recording, notch), window_s))
         except (ValueError, ImportError, OSError) as error:
-            yield Answer(str(path), 0, 0.0, "", None, str(error))
+            failed = verdict([], reasons=[str(error)])
+            unread = Answer(str(path), 0, 0.0, "", None, str(error), verdict=failed)
+            yield AnsweredWindow(str(path), 0.0, None, (unread,), failed)
             continue
         for number, (start_s, piece) in enumerate(pieces):
-            about = doubts(piece)
-            for estimator in estimators:
-                estimate, reason = None, ""
-                try:
-                    estimate = estimator.estimate(piece)
-                except ValueError as error:
-                    reason = str(error)
-                yield Answer(str(path), number, start_s, estimator.kind, estimate, reason, about)
+            yield _answered(str(path), number, start_s, piece, estimators, elsewhere)
+
+
+def _answered(
+    name: str,
+    number: int,
+    start_s: float,
+    measured: Recording,
+    estimators: Sequence[BaseEstimator],
+    elsewhere: Callable[[Recording], str] | None,
+) -> AnsweredWindow:
+    about = quality_warnings(measured)
+    answers, check, seen_by = [], None, None
+    for estimator in estimators:
+        estimate, reason = None, ""
+        try:
+            estimate = estimator.estimate(measured)
+            if check is None:
+                seen_by, check = estimator, _emulated_check(estimator, estimate, measured)
+        except ValueError as error:
+            reason = str(error)
+        answers.append(Answer(name, number, start_s, estimator.kind, estimate, reason, about))
+    estimates = [a.estimate for a in answers if a.estimate is not None]
+    refused = any(not e.trusted for e in estimates)
+    hint = elsewhere(measured) if refused and elsewhere is not None else ""
+    together = verdict(estimates, about, check, [a.reason for a in answers if a.reason], hint)
+    answers = [replace(a, verdict=together) for a in answers]
+    return AnsweredWindow(name, start_s, measured, tuple(answers), together, seen_by, check)
+
+
+def _emulated_check(estimator: BaseEstimator, estimate: Estimate, measured: Recording) -> PredictiveCheck | None:
+    """The recording beside spectra that the gradient fit's emulator draws; None for other estimators."""
+    if not isinstance(estimator, GradientFit):
+        return None
+    ready = estimator.ready(measured)
+    # The same band whenever this recording is asked about: its draws have a seed of their own.
+    spectra = emulated_spectra(estimator, estimate, ready, _DRAWS, np.random.default_rng(0))
+    return predictive_check(ready, estimator.features, spectra, emulated=True)
+
+
+def write_page(path: Path, title: str, window: AnsweredWindow) -> None:
+    """The HTML report of an answered window. Raises ValueError for one without an answer."""
+    if window.measured is None or window.seen_by is None:
+        raise ValueError(f"{window.recording} has no answer to report: {window.verdict.sentence}")
+    write_report(
+        path,
+        title=title,
+        recording=window.seen_by.ready(window.measured),
+        features=window.seen_by.features,
+        estimates=window.estimates,
+        check=window.check,
+        verdict=window.verdict,
+        provenance={"recording": window.recording, "from (s)": f"{window.start_s:g}", **window.seen_by.about},
+    )
 
 
 def windows(recording: Recording, window_s: float | None) -> Iterator[tuple[float, Recording]]:

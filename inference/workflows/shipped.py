@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from inference.estimators.base import BaseEstimator
 from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.load import load_estimator
 from simulators.campaigns.store import Campaign
+from simulators.recording import Recording
 from surrogates.spectra.emulator import SpectralEmulator
 
 SHIPPED = Path(str(files("inference") / "shipped"))
@@ -46,6 +48,26 @@ def reference_tests(name: str = DEFAULT_RANGE) -> int:
 def shipped_estimators(name: str = DEFAULT_RANGE) -> list[BaseEstimator]:
     """The shipped CNN, neural posterior and gradient fit over a range."""
     return [load_estimator(SHIPPED / file) for file in shipped_ranges()[range_name(name)]["estimators"]]
+
+
+def other_ranges(asked: str, noise: bool, recording: Recording) -> str:
+    """What the gradient fits of the other shipped ranges make of a recording that those of range ``asked`` refuse.
+
+    noise: whether they fit the channels' noise along.
+    """
+    others = [name for name in shipped_ranges() if name != range_name(asked)]
+    for name in others:
+        for fit in shipped_estimators(name):
+            if isinstance(fit, GradientFit):
+                with suppress(ValueError):
+                    if fit.with_nuisances(floor=noise or None).estimate(recording).trusted:
+                        return f"Try '--range {name}': the gradient fit over that range explains this recording."
+    if not others:
+        return ""
+    return (
+        f"Check unit, sampling rate, order of channels and filters. If they are right, the simulated circuit does not "
+        f"make such recordings in any shipped range ({', '.join(others)} was tried too): train on another circuit."
+    )
 
 
 def shipped_emulator(campaign: Campaign, test: int, seed: int) -> SpectralEmulator | None:
