@@ -63,11 +63,11 @@ class NeuralPosterior(AmortisedEstimator):
 
     features: Features = field(default_factory=SpectralFeatures)
     density: str = "gaussian mixture"
-    epochs: int = 75
+    epochs: int = 150
     batch: int = 100
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
-    components: int = 4
+    components: int = 8
     width: int = 64
     hidden_features: int = 50
     transforms: int = 5
