@@ -111,7 +111,7 @@ def test_a_trained_posterior_agrees_with_the_exact_one(oscillator, tmp_path):
     """Trained on 1,000 simulations; on 200 others.
 
     Means within one exact standard deviation in most recordings, widths at least the exact ones' but for a tenth and at
-    most twice them, honest coverage; half as wide, the same posterior fails each of the checks of width.
+    most 2.5 times them, honest coverage; half as wide, the same posterior fails each of the checks of width.
     """
     simulator = oscillator.damped_oscillator
     campaign = run_campaign(simulator, 1200, 1, tmp_path / "c.zarr", workers=2, progress=False)
@@ -129,7 +129,7 @@ def test_a_trained_posterior_agrees_with_the_exact_one(oscillator, tmp_path):
 
     assert dishonest(theta, learned) == []
     assert (relative_width(learned) > 0.9).all()
-    assert (relative_width(learned) < 2).all()
+    assert (relative_width(learned) < 2.5).all()
     narrow = [widened(e, 0.5) for e in learned]
     assert set(dishonest(theta, narrow)) == {"frequency", "damping"}
     assert not (relative_width(narrow) > 0.9).all()

@@ -38,13 +38,13 @@ class Bands:
         if len(even) <= most:
             return even
         widening = brentq(lambda g: width_hz * np.expm1(most * np.log1p(g)) / g - (high_hz - low_hz), 1e-9, 1 - 1e-9)
-        return cls(low_hz, high_hz, width_hz, round(float(widening), 6))
+        return cls(low_hz, high_hz, width_hz, float(widening))
 
     def __len__(self) -> int:
         widths = (self.high_hz - self.low_hz) / self.width_hz
         if self.widening:
             widths = np.log1p(self.widening * widths) / np.log1p(self.widening)
-        return int(widths + 1e-9)
+        return int(widths + 1e-6)  # the last may be short by rounding
 
     @property
     def edges(self) -> Float[np.ndarray, " edges"]:
