@@ -140,8 +140,8 @@ class GradientFit(BaseEstimator):
             misfit = float(modes.losses[0]) - self.model.expected_loss(u[0], data)
             share = float(self.model.unseen(recording, [range(len(self.channels))])[0])
         unexplained = self._unexplained(misfit, data, share)
-        warnings = (*unexplained, *self._unseen(recording, share), *estimate.warnings)
-        return replace(estimate, warnings=warnings, trusted=not unexplained)
+        doubts = (*unexplained, *self._unseen(recording, share))
+        return replace(estimate, warnings=(*doubts, *estimate.warnings), trusted=not unexplained)
 
     def _unexplained(self, misfit: float, data: ObservedSpectrum, share: float) -> tuple[str, ...]:
         """Warnings of spectra that the model hardly makes. share: of the power, in patterns that no source makes."""

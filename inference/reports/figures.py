@@ -13,21 +13,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import NullFormatter
 
 from inference.estimate import Estimate
 from inference.evaluation.departures import PredictiveCheck
-from inference.evaluation.predictive import BAND
 from inference.features.interface import Features
-from inference.features.spectra import SpectralFeatures
 from inference.recordings.conform import VOLT_EXPONENTS
+from inference.reports.spectral_panels import draw_spectra
+from inference.reports.style import INK, legend, plain, short
 from simulators.recording import Recording, Spikes
 
 METHOD_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Okabe and Ito (2008): told apart with any kind of colour vision."""
 
 
-_INK, _MUTED, _BAND_COLOUR = "#222222", "#6b7280", "#8fbfe0"
 _RASTER_NEURONS = 100
 _SUMMARY_CHANNELS = 6
 _SUMMARY_BANDS = 4  # channels, each with the band drawn relative to its median as well
@@ -74,7 +72,7 @@ def spectra_figure(
     columns = min(3, n)
     rows = -(-n // columns)
     figure = Figure((9.0, 0.7 + (1.9 if check is None else 3.0) * rows), dpi=160, layout="constrained")
-    _draw_spectra(figure, recording, features, check, range(n), columns)
+    draw_spectra(figure, recording, features, check, range(n), columns)
     return figure
 
 
@@ -124,16 +122,16 @@ def summary_figure(
     figure = Figure((32 / 3, 14 / 3), dpi=150, layout="constrained")
     left, middle, right = figure.subfigures(1, 3, squeeze=False, width_ratios=[1.05, 1.15, 0.9], wspace=0.03)[0]
     _draw_traces(left.subplots(), recording, 600.0)
-    left.suptitle("Recording", fontweight="bold", color=_INK)
+    left.suptitle("Recording", fontweight="bold", color=INK)
     n = recording.values.shape[0]
     most = _SUMMARY_CHANNELS if check is None else _SUMMARY_BANDS
     shown = np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
-    _draw_spectra(middle, recording, features, check, shown, columns=min(2, n))
-    middle.suptitle("Spectra", fontweight="bold", color=_INK)
+    draw_spectra(middle, recording, features, check, shown, columns=min(2, n))
+    middle.suptitle("Spectra", fontweight="bold", color=INK)
     for k, ax in enumerate(right.subplots(len(names), 1, squeeze=False)[:, 0]):
         _draw_marginal(ax, estimates, truth, k, _limits(estimates, truth, k))
         ax.set_xlabel(_label(estimates[0], k), parse_math=False, labelpad=1)
-    right.suptitle("Parameters", fontweight="bold", color=_INK)
+    right.suptitle("Parameters", fontweight="bold", color=INK)
     _method_legend(right, estimates, truth, loc="outside lower center")
     return figure
 
@@ -164,7 +162,7 @@ def _draw_raster(ax: Axes, spikes: Spikes, start_ms: float, window_ms: float) ->
         row += size
     ax.set_ylim(row, -1)
     ax.set_yticks([place for place, _ in ticks], [label for _, label in ticks], parse_math=False)
-    _plain(ax, left=False)
+    plain(ax, left=False)
     ax.tick_params(length=0, labelbottom=False)
 
 
@@ -181,9 +179,9 @@ def _draw_rates(ax: Axes, counts: Recording, spikes: Spikes | None, window_ms: f
     for name, row, colour in zip(counts.channels, values, cycle(METHOD_COLOURS[::5]), strict=False):
         ax.plot(times[inside], row[inside], lw=1, color=colour, label=name, alpha=0.9)
     ax.set_ylim(0, 1.05 * max(1.0, float(values[:, inside].max(initial=0))))
-    _plain(ax)
+    plain(ax)
     if spikes is None:  # a raster has named its colours already
-        _legend(ax, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(values), fontsize=9, borderpad=0)
+        legend(ax, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(values), fontsize=9, borderpad=0)
 
 
 def _counted(spikes: Spikes, window_ms: float) -> Recording:
@@ -202,11 +200,11 @@ def _draw_traces(ax: Axes, recording: Recording, window_ms: float) -> None:
     spacing = float((high - low).max()) * 0.8 or 1.0
     places = -spacing * np.arange(len(values))
     for place, row in zip(places, values, strict=True):
-        ax.plot(times, place + row, lw=0.7, color=_INK, rasterized=True)
-    ax.set_yticks(places, [_short(c) for c in recording.channels], parse_math=False)
+        ax.plot(times, place + row, lw=0.7, color=INK, rasterized=True)
+    ax.set_yticks(places, [short(c) for c in recording.channels], parse_math=False)
     ax.set(xlabel="time (ms)", xlim=(0, times[-1]))
     ax.set_ylim(places[-1] - 0.8 * spacing, 0.8 * spacing)
-    _plain(ax, left=False)
+    plain(ax, left=False)
     ax.tick_params(axis="y", length=0)
     _scale_bar(ax, spacing, recording.unit)
 
@@ -217,99 +215,9 @@ def _scale_bar(ax: Axes, spacing: float, unit: str) -> None:
     length = power * max(m for m in (1, 2, 5) if m * power <= spacing)
     bottom = ax.get_ylim()[0] + 0.1 * spacing
     right = ax.get_yaxis_transform()
-    ax.plot([1.02, 1.02], [bottom, bottom + length], transform=right, color=_INK, lw=2.5, clip_on=False)
-    style: dict[str, Any] = dict(va="center", ha="left", fontsize=9, color=_INK, rotation=90, parse_math=False)
+    ax.plot([1.02, 1.02], [bottom, bottom + length], transform=right, color=INK, lw=2.5, clip_on=False)
+    style: dict[str, Any] = dict(va="center", ha="left", fontsize=9, color=INK, rotation=90, parse_math=False)
     ax.text(1.035, bottom + length / 2, quantity(length, unit), transform=right, **style)
-
-
-def _draw_spectra(
-    figure: Figure | SubFigure,
-    recording: Recording,
-    features: Features,
-    check: PredictiveCheck | None,
-    channels: Sequence[int] | np.ndarray | range,
-    columns: int,
-) -> None:
-    observed = features(recording)
-    if check is not None and check.spectra.shape[1:] != observed.shape:
-        raise ValueError(f"predictive spectra have shape {check.spectra.shape}; expected (draws, *{observed.shape})")
-    quantiles = None if check is None else np.quantile(check.spectra, [BAND[0], 0.5, BAND[1]], axis=0)
-    spectral = isinstance(features, SpectralFeatures)
-    relative = spectral and quantiles is not None
-    rows = -(-len(channels) // columns)
-    grid = figure.subplots(
-        rows * (1 + relative), columns, squeeze=False, sharex=True, height_ratios=[1.6, 1][: 1 + relative] * rows
-    )
-    upper, lower = grid[:: 1 + relative].ravel(), grid[1::2].ravel() if relative else ()
-    for ax, k in zip(upper, channels, strict=False):
-        _draw_spectrum(ax, features, observed[k], None if quantiles is None else quantiles[:, k])
-        ax.set_title(_short(recording.channels[k]), fontsize=9, color=_INK, pad=3, parse_math=False)
-    for ax, k in zip(lower, channels, strict=False):
-        assert quantiles is not None
-        _draw_spectrum(ax, features, observed[k] - quantiles[1, k], quantiles[:, k] - quantiles[1, k])
-    for axes in (upper, lower):
-        _same_height(axes, len(channels))
-    for i, ax in enumerate(lower if relative else upper):
-        if columns <= len(channels) - i:
-            continue
-        if i < len(channels):
-            ax.tick_params(labelbottom=True)
-            ax.set_xlabel(f"{features.axis.name} ({features.axis.unit})", fontsize=9, color=_INK)
-    for ax in [a for axes in (upper, lower) for a in axes[len(channels) :]]:
-        ax.set_axis_off()
-    if relative:
-        lower[0].set_ylabel("÷ median", fontsize=8, color=_INK)
-    figure.supylabel(_spectral_unit(recording, features), fontsize=10, color=_INK, parse_math=False)
-    if check is not None:
-        handles = [Line2D([], [], color=_INK, lw=1.1), Patch(color=_BAND_COLOUR)]
-        made = "posterior predictive" + (", emulated" if check.emulated else "")
-        labels = ["recording", f"{made}, {100 * BAND[0]:g}–{100 * BAND[1]:g} %"]
-        _legend(figure, handles, labels, loc="outside lower center", ncols=2, fontsize=9)
-
-
-def _draw_spectrum(
-    ax: Axes,
-    features: Features,
-    observed: Float[np.ndarray, " values"],
-    quantiles: Float[np.ndarray, "3 values"] | None,
-) -> None:
-    """One channel's features and their band, spectra on logarithmic axes from the lowest frequency of the features."""
-    axis, spectral = features.axis, isinstance(features, SpectralFeatures)
-
-    def shown(y: np.ndarray) -> np.ndarray:
-        return 10**y if spectral else y
-
-    if quantiles is not None:
-        ax.fill_between(axis.values, *shown(quantiles[[0, 2]]), color=_BAND_COLOUR, lw=0)
-    (ax.loglog if spectral else ax.plot)(axis.values, shown(observed), color=_INK, lw=1.1)
-    if spectral:
-        lowest, highest = axis.values[axis.values > 0][[0, -1]]
-        ax.set_xlim(lowest, highest)
-        decades = 10.0 ** np.arange(np.ceil(np.log10(lowest)), np.log10(highest))
-        # A label where the axis begins, unless it would run into the next one.
-        first = [] if decades.size and decades[0] < 1.6 * lowest else [lowest]
-        ax.set_xticks([*first, *decades])
-        ax.xaxis.set_major_formatter("{x:.3g}")
-        ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.yaxis.set_minor_formatter(NullFormatter())
-    _plain(ax)
-
-
-def _same_height(axes: Sequence[Axes] | np.ndarray, n: int) -> None:
-    """One scale for the first ``n`` of some panels; only those at the left say it."""
-    if n == 0 or len(axes) == 0:
-        return
-    ends = np.array([ax.get_ylim() for ax in axes[:n]])
-    for ax in axes[:n]:
-        ax.set_ylim(ends[:, 0].min(), ends[:, 1].max())
-        ax.tick_params(labelleft=ax.get_subplotspec().is_first_col(), labelbottom=False)
-
-
-def _spectral_unit(recording: Recording, features: Features) -> str:
-    unit = recording.unit.replace("u", "µ")
-    if not isinstance(features, SpectralFeatures):
-        return unit
-    return "relative power" if features.scale_free else f"power ({unit}²/Hz)"
 
 
 def _draw_marginal(
@@ -329,7 +237,7 @@ def _draw_marginal(
                 ax.hist(estimate.samples[:, k], histtype="stepfilled", alpha=0.25, **style)
             ax.hist(estimate.samples[:, k], histtype="step", lw=1.4, ls="-" if estimate.trusted else ":", **style)
     if truth is not None:
-        ax.axvline(truth[k], color=_INK, lw=1.4, ls=(0, (4, 2)))
+        ax.axvline(truth[k], color=INK, lw=1.4, ls=(0, (4, 2)))
     prior = list(estimates[0].parameters)[k]
     for edge, side in ((prior.low, limits[0]), (prior.high, limits[1])):
         if limits[0] < edge < limits[1]:
@@ -337,7 +245,7 @@ def _draw_marginal(
     ax.set_xlim(limits)
     ax.set_yticks([])
     ax.locator_params(axis="x", nbins=5)
-    _plain(ax, left=False)
+    plain(ax, left=False)
 
 
 def _draw_pair(
@@ -366,10 +274,10 @@ def _draw_pair(
                 estimate.point[x], estimate.point[y], s=45, marker="D", color=colour, ec="white", lw=0.8, zorder=3
             )
     if truth is not None:
-        ax.axvline(truth[x], color=_INK, lw=1, ls=(0, (4, 2)))
-        ax.axhline(truth[y], color=_INK, lw=1, ls=(0, (4, 2)))
+        ax.axvline(truth[x], color=INK, lw=1, ls=(0, (4, 2)))
+        ax.axhline(truth[y], color=INK, lw=1, ls=(0, (4, 2)))
     ax.locator_params(nbins=4)
-    _plain(ax)
+    plain(ax)
 
 
 def _limits(
@@ -407,33 +315,11 @@ def _method_legend(
     ]
     labels = [(e.method or "estimate") + ("" if e.trusted else " (not to be trusted)") for e in estimates]
     if truth is not None:
-        handles.append(Line2D([], [], color=_INK, ls=(0, (4, 2))))
+        handles.append(Line2D([], [], color=INK, ls=(0, (4, 2))))
         labels.append("truth")
-    _legend(figure, handles, labels, loc=loc, fontsize=9, ncols=1 if "upper" in loc else 2)
-
-
-def _legend(place: Any, *handles_and_labels: list, **style: Any) -> None:
-    """A legend without a frame; names that users chose are taken literally, not as formulas."""
-    legend = place.legend(*handles_and_labels, frameon=False, **style)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
-        text.set_color(_INK)
+    legend(figure, handles, labels, loc=loc, fontsize=9, ncols=1 if "upper" in loc else 2)
 
 
 def _label(estimate: Estimate, k: int) -> str:
     name, unit = estimate.names[k], estimate.units[k]
     return name if unit == "1" else f"{name} ({unit})"
-
-
-def _short(name: str, length: int = 24) -> str:
-    """A channel's name where there is little room."""
-    name = name if len(name) <= length else name[: length - 1] + "…"
-    return name.replace(" um", " µm")
-
-
-def _plain(ax: Axes, left: bool = True) -> None:
-    """Only the axes that carry numbers."""
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines["left"].set_visible(left)
-    ax.spines[["left", "bottom"]].set_color(_MUTED)
-    ax.tick_params(which="both", color=_MUTED, labelcolor=_INK, labelsize=9)

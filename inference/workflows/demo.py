@@ -36,7 +36,7 @@ def run_demo(console: Console, out: Path, range_name: str, seed: int, retrain: b
     rng = np.random.default_rng(seed)
     theta = space.sample(1, rng)[0]
     neurons = network.n_excitatory + network.n_inhibitory
-    console.print(f"seed {seed}: a network of {neurons:,} neurons with parameters drawn from the range '{range_name}'")
+    show(console, f"seed {seed}: a network of {neurons:,} neurons with parameters drawn from the range '{range_name}'")
     with _under_way(console, f"NEST simulates {network.duration_ms / 1e3:g} s (about a minute at full size)"):
         spikes = NestBrunel(network, space).simulate_spikes(theta, rng)
     counts = network.count(spikes.times_ms, spikes.senders)
@@ -78,7 +78,7 @@ def _under_way(console: Console, text: str) -> AbstractContextManager:
     """Says what is being done: beside a spinner on a terminal, as a line where the output goes elsewhere."""
     if console.is_terminal:
         return console.status(text)
-    console.print(f"{text} ...", soft_wrap=True)
+    show(console, f"{text} ...")
     return nullcontext()
 
 
