@@ -120,6 +120,7 @@ def infer(
     sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
     unit: Annotated[str | None, typer.Option(help="mV, uV or V, where the file does not say.")] = None,
     channels: Annotated[str | None, typer.Option(help="Channels to take, in this order: 'Cz' or 'ch3,ch2'.")] = None,
+    variable: Annotated[str | None, typer.Option(help="Which of several in an .npz, .mat or .nwb file.")] = None,
     report: Annotated[Path | None, typer.Option(help="HTML report to write, of one recording.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Table to write (.csv): a row a recording, window, method; estimates.csv.")
@@ -146,7 +147,7 @@ def infer(
                 raise ValueError("only the gradient fit knows noise; train one with 'circuitsbi train'")
             console.print("noise is fitted along; the other estimators, which learned without, are left out")
         pick = None if channels is None else [name.strip() for name in channels.split(",")]
-        reading = {"sampling_rate": sampling_rate, "unit": unit, "pick": pick}
+        reading = {"sampling_rate": sampling_rate, "unit": unit, "pick": pick, "variable": variable}
         if out is not None or posteriors is not None or window_s is not None or len(recordings) > 1:
             if report is not None:
                 raise ValueError("a report is of one whole recording; leave --report out, or give one recording alone")
@@ -290,7 +291,7 @@ def observe(
         if not (0 < J < math.inf and 0 <= g < math.inf):
             raise ValueError(f"J is {J} mV and g is {g}; J must be above 0, g not below, and both finite")
         view = kernels(parse_probe(probe), network=BrunelNetwork(order=order)).view
-        lfp = view.observe(read_counts(counts), {"J": J, "g": g})
+        lfp = view.observe(read_counts(counts, view.sources), {"J": J, "g": g})
         write_recording(lfp, out)
         console.print(f"{out}: {lfp.values.shape[0]} channels x {lfp.values.shape[1]} samples, {lfp.unit}")
 

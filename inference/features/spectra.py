@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.signal import welch
 
-from simulators.recording import Recording
+from simulators.recording import SAME_RATE, Recording
 
-_SAME_RATE = 1e-3  # relative difference of two sampling rates that counts as none
+_LONGEST_SEGMENT = 2**20  # samples; more is a mistake, or a stranger's file that is to fill the memory
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,12 @@ class SpectralFeatures:
 
     def __post_init__(self) -> None:
         low, high = self.band_hz
+        samples = self.segment_ms * self.sampling_rate / 1e3
+        if not (self.sampling_rate > 0 and 1 <= samples <= _LONGEST_SEGMENT):
+            raise ValueError(
+                f"segments of {self.segment_ms:g} ms at {self.sampling_rate:g} Hz have {samples:.3g} samples; "
+                f"give a length and a rate with which they have 1 to {_LONGEST_SEGMENT:,}"
+            )
         if not 0 <= low < high <= self.sampling_rate / 2:
             raise ValueError(f"band {low:g} ... {high:g} Hz does not fit a sampling rate of {self.sampling_rate:g} Hz")
         if self.frequencies.size < 2:
@@ -62,7 +68,7 @@ class SpectralFeatures:
                 f"{np.sum(~np.isfinite(x))} values are not finite (channels {', '.join(bad)}); "
                 f"cut the recording to a stretch without gaps, or interpolate them"
             )
-        if abs(recording.sampling_rate / self.sampling_rate - 1) > _SAME_RATE:
+        if abs(recording.sampling_rate / self.sampling_rate - 1) > SAME_RATE:
             raise ValueError(
                 f"the recording is sampled at {recording.sampling_rate:g} Hz, these features need "
                 f"{self.sampling_rate:g} Hz; resample it, or record it faster"

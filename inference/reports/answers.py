@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from inference.estimate import Estimate
 from simulators.interface import ParameterSpace
+from simulators.text import printable
 
 if TYPE_CHECKING:
     import xarray
@@ -64,7 +65,8 @@ def _numbers(estimate: Estimate) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """A cell that no spreadsheet takes for a formula, and no terminal for orders."""
+    text = printable(text)
     return "'" + text if text.startswith(_FORMULA) else text
 
 

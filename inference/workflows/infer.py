@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.progress import track
 
@@ -13,9 +13,6 @@ from inference.recordings.files import read_recording
 from inference.recordings.quality import doubts
 from inference.reports.answers import Answer
 from simulators.recording import Recording
-
-if TYPE_CHECKING:
-    pass
 
 
 def infer_all(
@@ -29,27 +26,35 @@ def infer_all(
     """Answers of every estimator for every window of every file; ``reading`` goes to ``read_recording``.
 
     window_s: length of windows that follow each other; None takes a recording as one. notch: line noise to filter out
-    before (Hz). Raises ValueError for a window that is not positive; whatever is wrong with a file or a window is its
-    answer's reason.
+    before (Hz). Raises ValueError for a window that is not positive; whatever goes wrong with a file or a window is its
+    answer's reason, and the others are answered all the same.
     """
     if window_s is not None and not window_s > 0:
         raise ValueError(f"windows of {window_s:g} s hold nothing; give a positive length")
     for path in track(paths, "recordings", disable=not progress, transient=True):
         try:
             recording = read_recording(path, **reading)
-            pieces = list(windows(recording if notch is None else notched(recording, notch), window_s))
-        except (ValueError, ImportError, OSError) as error:
-            yield Answer(str(path), 0, 0.0, "", None, str(error))
+            cut = windows(recording if notch is None else notched(recording, notch), window_s)
+            pieces = [(start_s, piece, doubts(piece)) for start_s, piece in cut]
+        except Exception as error:
+            yield Answer(str(path), 0, 0.0, "", None, _reason(error))
             continue
-        for number, (start_s, piece) in enumerate(pieces):
-            about = doubts(piece)
+        for number, (start_s, piece, about) in enumerate(pieces):
             for estimator in estimators:
                 estimate, reason = None, ""
                 try:
                     estimate = estimator.estimate(piece)
-                except ValueError as error:
-                    reason = str(error)
+                except Exception as error:  # a fault of ours too: one recording never ends a batch
+                    reason = _reason(error)
                 yield Answer(str(path), number, start_s, estimator.kind, estimate, reason, about)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValueError | ImportError | OSError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is; cut it into windows (--window)"
+    return f"the calculation failed ({type(error).__name__}: {error}); check the recording, and report it if it is fine"
 
 
 def windows(recording: Recording, window_s: float | None) -> Iterator[tuple[float, Recording]]:
