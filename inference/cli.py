@@ -288,6 +288,7 @@ def observe(
         from simulators.brunel.model import BrunelNetwork
         from simulators.fields.kernels import kernels
 
+        refuse_unwritable(out)
         if not (0 < J < math.inf and 0 <= g < math.inf):
             raise ValueError(f"J is {J} mV and g is {g}; J must be above 0, g not below, and both finite")
         view = kernels(parse_probe(probe), network=BrunelNetwork(order=order)).view

@@ -22,7 +22,8 @@ class Estimate:
     """Parameters of one recording, in physical units.
 
     point: (n_parameters,); samples: (draws, n_parameters) or None where the estimator has no notion of uncertainty.
-    warnings: what the user must know before believing the numbers, in plain words.
+    warnings: what the user must know before believing the numbers, in plain words. Raises ValueError for numbers that
+    are not finite, and another number of them than there are parameters.
     """
 
     parameters: ParameterSpace
@@ -34,6 +35,11 @@ class Estimate:
     def __post_init__(self) -> None:
         if self.point.shape != (len(self.parameters),):
             raise ValueError(f"point has shape {self.point.shape}; expected {len(self.parameters)} values")
+        if not np.isfinite(self.point).all() or not (self.samples is None or np.isfinite(self.samples).all()):
+            raise ValueError(
+                f"{self.method or 'the estimator'} gives no number for this recording; it is too far from what was "
+                f"learned, or the estimator is damaged"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -46,8 +46,10 @@ class BaseEstimator(ABC):
         """The recording in the channel order, unit and sampling rate of training. Raises ValueError as ``matched``."""
         if not self.channels:
             raise ValueError(f"this {type(self).__name__} is not trained yet; call fit, or load a trained one")
-        sd = np.array(self.about["trained_sd"])
-        return matched(recording, self.features, self.channels, self.unit, trained_sd=sd)
+        sd = self.about.get("trained_sd")
+        return matched(
+            recording, self.features, self.channels, self.unit, trained_sd=None if sd is None else np.array(sd)
+        )
 
     @abstractmethod
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:

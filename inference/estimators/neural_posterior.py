@@ -19,7 +19,9 @@ from inference.estimators.amortised import AmortisedEstimator
 from inference.estimators.spectral_networks import SpectralCNN
 from inference.estimators.training_loop import Split, stored_state, train
 from inference.features.spectra import SpectralFeatures
+from inference.fitting.descent import MOST_DRAWS
 from simulators.interface import ParameterSpace
+from surrogates.headers import no_larger_than_file, whole
 
 # A deprecation inside nflows, which sbi pins; it says nothing to a user.
 warnings.filterwarnings("ignore", message="torch.triangular_solve is deprecated")
@@ -176,7 +178,7 @@ class NeuralPosterior(AmortisedEstimator):
             for i, flow in enumerate(self._flows):
                 wanted = draws * (i + 1) // len(self._flows) - draws * i // len(self._flows)
                 got = 0
-                for _ in range(_MAX_ROUNDS):
+                for _ in range(_MAX_ROUNDS if wanted else 0):
                     u = flow.sample((wanted,), condition=x)[:, 0]
                     tried += wanted
                     u = u[((u >= 0) & (u <= 1)).all(1)]
@@ -216,10 +218,30 @@ class NeuralPosterior(AmortisedEstimator):
         return settings, tensors
 
     def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        for name in ("hidden_features", "transforms", "embedding", "draws"):
-            setattr(self, name, int(settings[name]))
+        for name, most in (
+            ("hidden_features", 10_000),
+            ("transforms", 100),
+            ("embedding", 10_000),
+            ("draws", MOST_DRAWS),
+        ):
+            setattr(self, name, whole(settings, name, 1, most))
+        frequencies = len(self.features.frequencies)
+        whole(settings, "frequencies", frequencies, frequencies)
+        # sbi builds nothing on the device "meta": that a flow fits into the file is found out before.
+        no_larger_than_file(
+            tensors,
+            "flow",
+            (self.transforms, self.hidden_features, self.hidden_features),
+            (len(self.channels), frequencies),
+            (self.transforms, self.embedding, self.hidden_features),
+        )
         self._flows = []
-        for i in range(int(settings["flows"])):
-            flow = self._flow(len(self.channels), settings["frequencies"])
-            flow.load_state_dict({k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")})
+        for i in range(whole(settings, "flows", 1, 1000)):
+            flow = self._flow(len(self.channels), frequencies)
+            state = {k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")}
+            for name, built in flow.state_dict().items():
+                # Which inputs a spline takes follows from the settings; other indices could lie outside of them.
+                if not built.is_floating_point() and not torch.equal(built, state[name]):
+                    raise ValueError(f"{i}.{name} does not hold the indices of such a flow")
+            flow.load_state_dict(state)
             self._flows.append(flow.eval())

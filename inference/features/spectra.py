@@ -29,6 +29,8 @@ class SpectralFeatures:
 
     def __post_init__(self) -> None:
         low, high = self.band_hz
+        if not isinstance(self.relative, bool):
+            raise ValueError(f"relative is {self.relative!r:.80}; expected true or false")
         samples = self.segment_ms * self.sampling_rate / 1e3
         if not (self.sampling_rate > 0 and 1 <= samples <= _LONGEST_SEGMENT):
             raise ValueError(

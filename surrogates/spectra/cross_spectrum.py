@@ -9,6 +9,7 @@ from scipy.signal.windows import tukey
 
 from simulators.recording import Recording
 
+_MOST_BANDS = 100_000
 _TAPERED = 0.1  # share of a recording under its taper's two flanks: a filter's transients end there
 
 
@@ -16,7 +17,8 @@ _TAPERED = 0.1  # share of a recording under its taper's two flanks: a filter's 
 class Bands:
     """Neighbouring frequency bands of equal width.
 
-    low_hz, high_hz: first and last edge; width_hz: of one band. Raises ValueError where they give no band.
+    low_hz, high_hz: first and last edge; width_hz: of one band. Raises ValueError where they give no band, or more than
+    anybody needs.
     """
 
     low_hz: float = 2.5
@@ -26,6 +28,11 @@ class Bands:
     def __post_init__(self) -> None:
         if not 0 < self.width_hz <= self.high_hz - self.low_hz or self.low_hz < 0:
             raise ValueError(f"no band of {self.width_hz:g} Hz fits {self.low_hz:g} ... {self.high_hz:g} Hz")
+        if not (self.high_hz - self.low_hz) / self.width_hz <= _MOST_BANDS:
+            raise ValueError(
+                f"bands of {self.width_hz:g} Hz in {self.low_hz:g} ... {self.high_hz:g} Hz are more than "
+                f"{_MOST_BANDS:,}; make them wider"
+            )
 
     def __len__(self) -> int:
         return int((self.high_hz - self.low_hz) / self.width_hz + 1e-9)

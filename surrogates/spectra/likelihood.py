@@ -225,7 +225,8 @@ class SpectralModel:
         if self.view is not None:
             low, high = (torch.as_tensor(edge).float() for edge in (self.parameters.low, self.parameters.high))
             theta = dict(zip(self.parameters.names, (low + u * (high - low)).unbind(-1), strict=True))
-            weights = torch.stack([w.of(theta) for w in self.view.weights], -1)
+            each = [torch.as_tensor(w.of(theta), dtype=torch.float32) for w in self.view.weights]
+            weights = torch.stack([w.expand(len(u)) for w in each], -1)  # one of no parameter is a number
         if self.gain:
             weights = weights * nuisances[:, :1].exp()
         return weights[:, None, :, None] * factors
@@ -242,7 +243,7 @@ class SpectralModel:
         power = np.einsum("tfkk->tfk", spectra).real
         if self.view is not None:
             by_name = dict(zip(self.parameters.names, theta.T, strict=True))
-            weights = np.stack([w.of(by_name) for w in self.view.weights], -1)
+            weights = np.stack([np.broadcast_to(w.of(by_name), len(theta)) for w in self.view.weights], -1)
             weighted = spectra * weights[:, None, :, None] * weights[:, None, None]
             seen = self.view.transfer(bands.centres)
             power = np.einsum("fck,tfkl,fcl->tfc", seen, weighted, seen.conj(), optimize=True).real
