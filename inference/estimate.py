@@ -26,7 +26,8 @@ class Estimate:
     point: (n_parameters,); samples: (draws, n_parameters) or None where the estimator has no notion of uncertainty.
     warnings: what the user must know before believing the numbers, in plain words. trusted: False where the estimator
     can tell that the answer is not to be believed at all: the recording does not look like the training data, or no
-    parameters in the box explain it; a warning then says why.
+    parameters in the box explain it; a warning then says why. Raises ValueError for numbers that are not finite, and
+    another number of them than there are parameters.
 
     >>> from simulators.interface import Parameter
     >>> space = ParameterSpace((Parameter("J", "mV", 0.1, 0.3), Parameter("g", "1", 4.0, 6.0)))
@@ -49,6 +50,11 @@ class Estimate:
     def __post_init__(self) -> None:
         if self.point.shape != (len(self.parameters),):
             raise ValueError(f"point has shape {self.point.shape}; expected {len(self.parameters)} values")
+        if not np.isfinite(self.point).all() or not (self.samples is None or np.isfinite(self.samples).all()):
+            raise ValueError(
+                f"{self.method or 'the estimator'} gives no number for this recording; it is too far from what was "
+                f"learned, or the estimator is damaged"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:

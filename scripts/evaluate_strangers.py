@@ -24,16 +24,11 @@ from scipy.signal import resample_poly
 from inference.estimators.amortised import AmortisedEstimator
 from inference.estimators.base import BaseEstimator
 from inference.estimators.familiarity import Familiarity
-from inference.workflows.brunel import (
-    TEST_SIMULATIONS,
-    campaign_network,
-    observed,
-    reference_campaign,
-    shipped_estimators,
-    split_rows,
-    untrained_estimators,
-)
-from simulators.fields.kernels import KernelSignal
+from inference.workflows.brunel import TEST_SIMULATIONS, campaign_network, observed
+from inference.workflows.shipped import reference_campaign, shipped_estimators
+from inference.workflows.study import split_rows
+from inference.workflows.train import untrained_estimators
+from simulators.brunel.field import KernelSignal
 from simulators.recording import Recording
 
 console = Console()

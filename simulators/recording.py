@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Integer, Real
 
+SAME_RATE = 1e-3
+"""Relative difference of two sampling rates that counts as none."""
+
 
 @dataclass(frozen=True, eq=False)
 class Recording:

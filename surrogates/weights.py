@@ -9,6 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from simulators.text import printable
+
 _KEY = "circuitsbi"
 
 
@@ -25,7 +27,8 @@ def read_weights(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Header and tensors of a file that holds a ``thing`` (such as "estimator") in format ``version``.
 
-    Raises ValueError, ending in ``remedy``, where there is no such file or it holds something else or only a part.
+    Raises ValueError, ending in ``remedy``, where there is no such file, or it holds something else, only a part, or
+    numbers that are not finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -46,4 +49,8 @@ def read_weights(
             f"{path} has {thing} format {header.get('format')}, this version reads {version} (it was made by "
             f"{made_by or 'another version'}); {remedy}"
         )
+    wrong = [name for name, x in tensors.items() if x.is_floating_point() and not x.float().isfinite().all()]
+    if wrong:
+        names = printable(f"{', '.join(wrong[:5])}{' ...' if wrong[5:] else ''}")
+        raise ValueError(f"{path} holds weights that are not finite ({names}); {remedy}")
     return header, tensors

@@ -7,7 +7,8 @@ import pytest
 from scipy.signal import welch
 
 from inference.features.spectra import SpectralFeatures
-from inference.recordings.conform import matched, resampled, to_unit
+from inference.recordings import conform
+from inference.recordings.conform import matched, notched, resampled, to_unit
 from inference.workflows.shipped import reference_campaign, shipped_estimators
 from inference.workflows.study import study_of
 from simulators.recording import Recording
@@ -34,7 +35,7 @@ def test_voltages_convert_to_mV(unit, factor):
 
 @pytest.mark.parametrize("unit", ["1", "a.u.", "pA"])
 def test_what_is_no_voltage_is_not_converted(unit):
-    with pytest.raises(ValueError, match=f"'{unit}' is none of V, mV, uV, nV"):
+    with pytest.raises(ValueError, match=f"cannot convert '{unit}' to 'mV': "):
         to_unit(lfp(unit=unit), "mV")
 
 
@@ -52,6 +53,41 @@ def test_resampling_keeps_the_band_and_lets_nothing_alias(rate, rng):
     expected = 5 + np.sin(2 * np.pi * 0.1 * (steady_ms + start))
     np.testing.assert_allclose(out.values[0, inner], expected[inner], atol=0.02)
     assert np.abs(out.values[1, inner]).max() < 0.01
+
+
+def test_units_of_channels_convert_one_by_one():
+    cell = lfp(LFP[:3], unit="mV, 1, nA um")
+    converted = to_unit(cell, "uV,1,A m")
+    np.testing.assert_allclose(converted.values, LFP[:3] * [[1e3], [1], [1e-15]], rtol=1e-12)
+    with pytest.raises(ValueError, match="cannot convert '1' to 'mV'"):
+        to_unit(cell, "mV")
+    with pytest.raises(ValueError, match="2 units"):
+        to_unit(cell, "mV, 1")
+
+
+@pytest.mark.parametrize("rate", [1e8, 1e300, 2e6])
+def test_rates_that_no_amplifier_has_are_refused_before_anything_is_filtered(rate, monkeypatch):
+    monkeypatch.setattr(conform, "firwin", None)
+    recording = lfp(np.ones((1, 3000)), rate)
+    for refuse in (lambda: resampled(recording, 1000.0), lambda: notched(recording, 50.0)):
+        with pytest.raises(ValueError, match=r"Hz is not possible; give one above 0 and up to 1,000,000 Hz"):
+            refuse()
+
+
+def test_recordings_that_stay_too_short_are_refused_before_they_are_filtered(monkeypatch):
+    monkeypatch.setattr(conform, "resample_poly", None)
+    with pytest.raises(ValueError, match=r"3 samples \(3 ms\) at 1000 Hz, one segment needs 150"):
+        matched_lfp(lfp(np.random.default_rng(0).normal(size=(6, 3000)), 1e6))
+
+
+@pytest.mark.parametrize("rate", [123_456.789, 24_414.0625, 999_999.9])
+def test_filters_stay_small_at_odd_rates(rate, monkeypatch):
+    taps = []
+    real = conform.firwin
+    monkeypatch.setattr(conform, "firwin", lambda n, *rest, **more: taps.append(n) or real(n, *rest, **more))
+    out = resampled(lfp(np.random.default_rng(0).normal(size=(1, 50_000)), rate), 1000.0)
+    assert taps[0] <= 4_000_001
+    assert out.sampling_rate == pytest.approx(1000, rel=1e-4)
 
 
 def test_resampling_does_not_bend_the_spectrum(rng):
@@ -94,6 +130,12 @@ REFUSED = {
         r"3 values .*: ch1 \(2, .* 7 ms\), ch4 \(1, .* 100 ms\)",
     ),
     "flat": (spoiled({2: 0.3, 5: 0.0}), "channel ch2, ch5 never changes"),
+    "huge": (lfp(LFP * 1e154), r"channel ch0 reaches .*e\+154 \(in 'mV'\), which no amplifier records"),
+    "huge before the transient": (
+        Recording(np.where(np.arange(1000) < 100, 1e200, LFP), 1000.0, "mV", DEPTHS, 200),
+        "channel z = 0 um reaches 1e",
+    ),
+    "tiny": (lfp(LFP * 1e-200), r"channel ch0 changes by .*e-200 only"),
     "no voltage": (lfp(unit="a.u."), "cannot convert 'a.u.' to 'mV'"),
 }
 
@@ -130,6 +172,15 @@ def test_channels_of_the_same_names_are_put_in_order():
     assert ordered.channels == DEPTHS
     np.testing.assert_array_equal(ordered.values, LFP)
     assert matched_lfp(lfp()).channels == lfp().channels
+
+
+@pytest.mark.parametrize("order", [[1, 2, 0, 3, 4, 5], [5, 0, 1, 2, 3, 4], [2, 0, 4, 1, 5, 3]])
+def test_each_channel_goes_to_the_place_of_its_name(order):
+    """Orders that are not their own inverse, as a mere reversal would be."""
+    shuffled = lfp(LFP[order], channels=tuple(DEPTHS[i] for i in order))
+    ordered = matched_lfp(shuffled)
+    assert ordered.channels == DEPTHS
+    np.testing.assert_array_equal(ordered.values, LFP)
 
 
 def test_rate_and_unit_are_brought_to_the_estimators(rng):

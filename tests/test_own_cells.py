@@ -222,6 +222,24 @@ def test_where_nothing_can_be_written_is_said_before_any_simulation(own, tmp_pat
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("place", ["../elsewhere.swc", "{above}/elsewhere.swc", "link.swc"])
+def test_files_outside_its_folder_are_read_only_with_trust(own, tmp_path, place):
+    """By a path that goes up, an absolute one, or a link."""
+    above = tmp_path.parent
+    (above / "elsewhere.swc").write_text(SWC)
+    (tmp_path / "link.swc").symlink_to(above / "elsewhere.swc")
+    file = own(morphology=place.format(above=above))
+    with pytest.raises(ValueError, match=r"morphology is .*swc\", which lies outside its folder.*--trust"):
+        read_own_cell(file)
+    assert len(read_own_cell(file, trust=True).cell.synapses) == 6
+
+
+def test_files_in_a_folder_below_are_its_own(own, tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "cell.swc").rename(tmp_path / "parts" / "cell.swc")
+    assert len(read_own_cell(own(morphology="parts/../parts/cell.swc")).cell.synapses) == 6
+
+
 @pytest.mark.parametrize("template", [{}, "cell.hoc", {"file": "cell.hoc", "name": "Cell", "colour": 1}])
 def test_wrong_templates_are_named(own, template):
     with pytest.raises(ValueError, match=r"template is .* expected \{.file.: ..., .name.: ...\}"):

@@ -22,10 +22,10 @@ def with_line(recording, hertz, amplitude, channel=1):
     return recording.with_values(values)
 
 
-@pytest.mark.parametrize("hertz", [50.0, 60.2, 100.0, 180.0])
+@pytest.mark.parametrize("hertz", [50.0, 60.2, 100.0, 180.0, 250.0, 450.0, 480.0])
 def test_line_noise_is_named_with_its_channel(rng, hertz):
     (found,) = quality_warnings(with_line(noise(rng), hertz, 0.5))
-    line = 50 if hertz in (50.0, 100.0) else 60
+    line = 60 if hertz in (60.2, 180.0, 480.0) else 50
     assert found.startswith(f"{line} Hz line noise in c1:")
     assert f"--notch {line}" in found
 
@@ -37,14 +37,31 @@ def test_a_notch_takes_the_line_away_and_little_else(rng):
     assert quality_warnings(lines)
     assert not quality_warnings(filtered)
     assert np.corrcoef(filtered.values[1], clean.values[1])[0, 1] > 0.97
-    with pytest.raises(ValueError, match="no line of 600 Hz"):
-        notched(clean, 600.0)
+    for hertz in (600.0, 1e-6, np.nan):
+        with pytest.raises(ValueError, match=f"no line of {hertz:g} Hz.*give the frequency of the mains"):
+            notched(clean, hertz)
 
 
 def test_other_rhythms_and_plain_noise_are_left_alone(rng):
     assert not any(quality_warnings(noise(rng)) for _ in range(100))
     assert not quality_warnings(with_line(noise(rng), 41.0, 0.5))
     assert not quality_warnings(noise(rng, seconds=0.2))
+
+
+def test_lines_are_looked_for_up_to_the_highest_frequency(rng):
+    recording = Recording(rng.standard_normal((1, 20_000)), 10_000.0, "mV", ("c1",))
+    assert not quality_warnings(recording)
+    (found,) = quality_warnings(with_line(recording, 4250.0, 0.5, channel=0))
+    assert found.startswith("50 Hz line noise in c1:")
+
+
+def test_drift_is_named(rng):
+    recording = noise(rng)
+    slope = np.array([[0], [12], [0]]) * np.linspace(-1, 1, recording.values.shape[1])
+    (found,) = quality_warnings(recording.with_values(recording.values + slope))
+    assert found.startswith("drift: a straight line explains 98% of c1;")
+    assert "high-pass" in found
+    assert not quality_warnings(recording.with_values(recording.values + slope / 10))
 
 
 def test_clipped_channels_are_named(rng):

@@ -12,7 +12,9 @@ from jaxtyping import TypeCheckError
 
 from inference.recordings.files import read_counts, read_recording, write_recording
 from simulators.recording import Recording
+from simulators.text import printable
 
+POPULATIONS = ("excitatory", "inhibitory")
 DEPTHS = tuple(f"z = {-100 * k} um" for k in range(6))
 LFP = np.random.default_rng(1).normal(size=(6, 1000))
 PLACE = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -113,6 +115,46 @@ def test_npy_and_nameless_npz_take_what_is_given(tmp_path):
     assert_same(many, lfp(channels=DEPTHS))
 
 
+@pytest.mark.parametrize(
+    ("beside", "rate"),
+    [
+        (dict(t=np.arange(1000) / 250), 250),
+        (dict(time=np.arange(1000)[:, None] / 250), 250),
+        (dict(time_ms=np.arange(1000)), 1000),
+        (dict(fs=500, t=np.arange(1000)), 500),
+        (dict(t=np.arange(1000)), 100),  # in ms, it seems: the rate has to be given
+        (dict(srate=np.array([[500]]), transient=3), 500),
+    ],
+)
+def test_companions_of_a_recording_are_not_taken_for_it(beside, rate, tmp_path):
+    saved(tmp_path / "r.npz", LFP=LFP, **beside)
+    given_rate = {"sampling_rate": 100} if rate == 100 else {}
+    recording = read_recording(tmp_path / "r.npz", unit="mV", **given_rate)
+    assert recording.sampling_rate == pytest.approx(rate)
+    np.testing.assert_array_equal(recording.values, LFP)
+
+
+def test_one_of_several_arrays_is_chosen_by_name(tmp_path):
+    saved(tmp_path / "r.npz", LFP=LFP, ECG=LFP[:1], fs=500)
+    chosen = read_recording(tmp_path / "r.npz", unit="mV", variable="ECG")
+    np.testing.assert_array_equal(chosen.values, LFP[:1])
+    assert "no variable 'EKG'; its variables: ECG (1 x 1000), LFP (6 x 1000), fs (one value)" in refused(
+        read_recording, tmp_path / "r.npz", variable="EKG"
+    )
+    np.save(tmp_path / "r.npy", LFP)
+    assert "no variables to choose from" in refused(read_recording, tmp_path / "r.npy", variable="LFP")
+
+
+def test_what_a_terminal_would_obey_is_read_as_text(tmp_path):
+    """Escape sequences, a reversal of the direction of writing, half a character."""
+    channels = ("\x1b[2Jred", "a\u202eb", "µ-electrode 1\n")
+    write_recording(Recording(LFP[:3], 1000.0, "m\x07V", channels), tmp_path / "r.npz")
+    recording = read_recording(tmp_path / "r.npz")
+    assert recording.channels == (r"\x1b[2Jred", r"a\u202eb", r"µ-electrode 1\x0a")
+    assert recording.unit == r"m\x07V"
+    assert printable("\udc80 𝄞 \U000e0001", kept=" ") == r"\udc80 𝄞 \U000e0001"
+
+
 # --- refusing what is not ---
 
 
@@ -123,14 +165,25 @@ def saved(path, **arrays):
 REFUSED_NPZ = {
     "no rate": (dict(values=LFP, unit="mV"), "give sampling_rate in Hz"),
     "no unit": (dict(values=LFP, sampling_rate=1e3), "give unit='mV'"),
-    "two arrays": (dict(a=LFP, b=LFP), "no array 'values'.*: a, b"),
-    "no array": (dict(unit="mV"), "no array 'values'"),
-    "epochs": (dict(values=LFP.reshape(6, 10, 100)), "channels x samples"),
+    "two arrays": (dict(a=LFP, b=LFP[:2]), r"several arrays.*--variable.*: a \(6 x 1000\), b \(2 x 1000\)"),
+    "no array": (dict(unit="mV"), "no array that could be the recording"),
+    "four axes": (dict(values=np.ones((2, 2, 2, 2))), "channels x samples"),
     "empty": (dict(values=LFP[:, :0]), "empty"),
     "complex": (dict(values=LFP * 1j), "complex128; expected real numbers"),
     "text": (dict(values=["a", "b"]), "expected real numbers"),
     "objects": (dict(values=np.array([[1, 2], [3]], dtype=object)), "Python objects"),
-    "bad rate": (dict(values=LFP, sampling_rate=-1.0, unit="mV"), "-1.0 Hz"),
+    "bad rate": (dict(values=LFP, sampling_rate=-1.0, unit="mV"), "-1 Hz is not possible"),
+    "high rate": (
+        dict(values=LFP, sampling_rate=1e8, unit="mV"),
+        r"1e\+08 Hz is not possible; give .* up to 1,000,000",
+    ),
+    "no rate but nan": (dict(values=LFP, sampling_rate=np.nan, unit="mV"), "nan Hz is not possible"),
+    "trials": (dict(values=np.zeros((9, 6, 50))), r"as if trials x channels x samples.*values\[0\]"),
+    "times of rows": (dict(values=LFP, t=np.arange(6)), r"values\.T.*as its 6 times 't' show"),
+    "a missing sample": (
+        dict(values=LFP, t=np.arange(1000) + (np.arange(1000) > 500)),
+        "uneven: .* 500 to 502 at row 502",
+    ),
     "rates": (dict(values=LFP, sampling_rate=[1.0, 2.0], unit="mV"), "sampling_rate must be one number"),
     "unit a number": (dict(values=LFP, sampling_rate=1e3, unit=3), "unit must be text"),
     "fractional transient": (dict(values=LFP, sampling_rate=1e3, unit="mV", transient=0.5), "whole number"),
@@ -159,8 +212,11 @@ REFUSED_CSV = {
     "time stands still": ("time_ms,a\n0,1\n0,2\n", "increasing"),
     "time with gaps": ("time_ms,a\n0,1\n,2\n2,2\n", "increasing"),
     "a missing sample": ("time_ms,a\n" + "".join(f"{t},1\n" for t in range(100) if t != 50), "49 to 51 at row 51"),
-    "ms called time": ("time,a\n0,1\n1,2\n2,3\n", "name it 'time_ms'"),
-    "decimal commas": ("a;b\n1,5;2,5\n", "1,5"),
+    "ms called time": ("time,a\n0,1\n1,2\n2,3\n", "name them 'time_ms'"),
+    "decimal commas": ("a;b\n1,5;2,5\n", r"row 2, column 1 holds '1,5' .* are written as 1\.5"),
+    "a letter": ("Dear all,\nhere is\nmy text", "row 2, column 1 holds 'here is' where a number belongs"),
+    "text further down": ("1,2\n\n3,x\n", "row 3, column 2 holds 'x'"),
+    "a longer row": ("1,2\n3,4\n5,6,7\n", "row 3 has 3 columns, the rows before it have 2"),
 }
 
 
@@ -175,14 +231,21 @@ def test_csv_that_is_no_recording(text, says, tmp_path):
 def test_what_the_file_says_is_not_overruled(tmp_path):
     write_recording(lfp(), tmp_path / "r.npz")
     assert "says 1000 Hz, you say 250 Hz" in refused(read_recording, tmp_path / "r.npz", sampling_rate=250)
+    write_recording(lfp(unit="µV"), tmp_path / "micro.npz")
+    assert read_recording(tmp_path / "micro.npz", unit="uV").unit == "µV"
     assert "its unit is 'mV', you say 'uV'" in refused(read_recording, tmp_path / "r.npz", unit="uV")
 
 
 def test_files_that_are_not_there_or_have_no_reader(tmp_path):
     assert "No such file" in refused(read_recording, tmp_path / "none.npz")
     (tmp_path / "folder.npz").mkdir()
-    assert "directory" in refused(read_recording, tmp_path / "folder.npz")
+    (tmp_path / "subject").mkdir()
+    for folder in ("folder.npz", "subject"):
+        assert "it is a folder; name the files in it" in refused(read_recording, tmp_path / folder)
     assert "no reader for '.xyz'" in refused(read_recording, tmp_path / "r.xyz")
+    assert "no reader for files without an ending, only for .n" in refused(read_recording, tmp_path / "r")
+    (tmp_path / "r.csv").write_bytes(b"\xff\xfe1\x00,\x002")
+    assert "it is no text; save it as UTF-8" in refused(read_recording, tmp_path / "r.csv")
     assert ".npz" in refused(write_recording, lfp(), tmp_path / "r.npy")
 
 
@@ -202,7 +265,7 @@ def test_headers_that_promise_more_than_there_is(shape, tmp_path):
 
 
 def test_what_unpacks_to_too_much_is_refused_unopened(tmp_path, monkeypatch):
-    monkeypatch.setattr("inference.recordings.formats.LARGEST_BYTES", 10_000)
+    monkeypatch.setattr("inference.recordings.contents.LARGEST_BYTES", 10_000)
     for name, save in {"r.npz": np.savez_compressed, "r.npy": np.save, "r.csv": np.savetxt}.items():
         save(tmp_path / name, np.zeros((2, 5000)))
         assert "cut or downsample" in refused(read_recording, tmp_path / name, sampling_rate=1000, unit="mV")
@@ -220,7 +283,7 @@ def whole_file(suffix) -> bytes:
 
 
 def reads_or_says_why(path):
-    for read in (lambda p: read_recording(p, unit="mV", sampling_rate=1e3), read_counts):
+    for read in (lambda p: read_recording(p, unit="mV", sampling_rate=1e3), lambda p: read_counts(p, POPULATIONS)):
         try:
             assert isinstance(read(path), Recording)
         except ValueError as error:
@@ -262,7 +325,7 @@ def test_damaged_files_raise_nothing_but_value_errors(suffix, data, tmp_path):
 @pytest.mark.parametrize("dtype", [np.int64, np.uint16, float])
 def test_counts_are_read(dtype, tmp_path):
     saved(tmp_path / "c.npz", counts=np.arange(20, dtype=dtype).reshape(2, 10), bin_ms=0.5, transient=3)
-    counts = read_counts(tmp_path / "c.npz")
+    counts = read_counts(tmp_path / "c.npz", POPULATIONS)
     assert (counts.sampling_rate, counts.unit, counts.transient) == (2000, "1", 3)
     assert counts.channels == ("excitatory", "inhibitory")
     np.testing.assert_array_equal(counts.values, np.arange(20).reshape(2, 10))
@@ -278,6 +341,7 @@ def test_counts_are_read(dtype, tmp_path):
         (dict(counts=np.full((2, 5), 0.5)), "fractional"),
         (dict(counts=np.full((2, 5), np.nan)), "not finite"),
         (dict(counts=np.ones((2, 5)), bin_ms=0), "bin_ms is 0"),
+        (dict(counts=np.ones((2, 5)), bin_ms=1e-9), "not possible"),
         (dict(counts=np.ones((2, 5)), bin_ms=np.nan), "bin_ms is nan"),
         (dict(counts=np.ones((2, 5)), transient=5), "leaves nothing"),
         (dict(counts=np.array([[1, 2], [3]], dtype=object)), "Python objects"),
@@ -286,8 +350,17 @@ def test_counts_are_read(dtype, tmp_path):
 def test_counts_that_are_none(arrays, says, tmp_path):
     saved(tmp_path / "c.npz", **arrays)
     with pytest.raises(ValueError, match=says) as error:
-        read_counts(tmp_path / "c.npz")
+        read_counts(tmp_path / "c.npz", POPULATIONS)
     assert "c.npz" in str(error.value)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_counts_of_any_number_of_populations(n, tmp_path):
+    names = ("L4", "L5", "L6")[:n]
+    saved(tmp_path / "c.npz", counts=np.ones((n, 7), int))
+    assert read_counts(tmp_path / "c.npz", names).channels == names
+    said = refused(read_counts, tmp_path / "c.npz", ("E", "I"))
+    assert f"counts has shape ({n}, 7); expected (2, bins): E, I" in said
 
 
 def test_channels_are_picked_by_name_in_the_order_asked_for(tmp_path):

@@ -1,18 +1,34 @@
 """What the commands write on the terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from simulators.files import refuse_unwritable
+from simulators.text import printable
 
-# Names of files and channels may hold square brackets: nothing in a text is taken for markup.
-console = Console(markup=False)
-_errors = Console(stderr=True, markup=False)
+
+class SafeConsole(Console):
+    """A console that shows what is in a text and never obeys it: no markup, no escape sequences.
+
+    Names of files, channels and parameters come from strangers' files.
+    """
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text, kept="\n"))
+
+
+console = SafeConsole()
+_errors = SafeConsole(stderr=True)
 
 
 def warn(about: str, text: str) -> None:
@@ -38,8 +54,13 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, CampaignError, ImportError, OSError) as error:
-        _errors.print(Text.assemble(("error:", "bold red"), f" {error}"), soft_wrap=True, highlight=False)
+        said = _of_files(error) if isinstance(error, OSError) and error.filename else str(error)
+        _errors.print(Text.assemble(("error:", "bold red"), f" {said}"), soft_wrap=True, highlight=False)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         console.print("stopped; what was finished is kept")
         raise typer.Exit(130) from None
+
+
+def _of_files(error: OSError) -> str:
+    return f"{error.filename} can be neither read nor written ({error.strerror or error}); name another file or folder"

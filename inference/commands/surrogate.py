@@ -21,7 +21,11 @@ DataOption = Annotated[
     Path, typer.Option("--data", help="Folder of simulations, one of each cell in it; what is missing is simulated.")
 ]
 TrustOption = Annotated[
-    bool, typer.Option("--trust", help="Compile and run the .mod and hoc files that a cell of your own names.")
+    bool,
+    typer.Option(
+        "--trust",
+        help="Compile and run the .mod and hoc files that a cell of your own names, and read files outside its folder.",
+    ),
 ]
 WorkersOption = Annotated[int, typer.Option(min=1, help="Processes that simulate.")]
 

@@ -20,9 +20,12 @@ from inference.recordings.conform import resampled
 from simulators.interface import ParameterSpace
 from simulators.provenance import versions
 from simulators.recording import Recording
+from surrogates.headers import LARGEST_SEED, number, texts, whole
 from surrogates.threads import one_thread
 
 _KEPT = ("seed", "members", "validation_fraction")
+_MOST_MEMBERS = 1000
+MOST_NEIGHBOURS = 10**9
 _LENGTH = 1.5  # a recording longer or shorter by this factor is of another length
 
 
@@ -161,8 +164,14 @@ class AmortisedEstimator(BaseEstimator):
     def _restored(
         cls, parameters: ParameterSpace, features: Features, header: dict[str, Any], tensors: dict[str, Tensor]
     ) -> Self:
-        estimator = cls(parameters, features, **{name: header[name] for name in _KEPT})
-        estimator.channels = tuple(header["channels"])
+        estimator = cls(
+            parameters,
+            features,
+            seed=whole(header, "seed", 0, LARGEST_SEED),
+            members=whole(header, "members", 1, _MOST_MEMBERS),
+            validation_fraction=number(header, "validation_fraction", 0.0, 1.0),
+        )
+        estimator.channels = texts(header, "channels")
         estimator.familiarity = Familiarity.restored(tensors)
         estimator._restore(header["settings"], tensors)
         return estimator

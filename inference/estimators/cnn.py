@@ -10,12 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inference.estimate import Estimate
-from inference.estimators.amortised import AmortisedEstimator
+from inference.estimators.amortised import MOST_NEIGHBOURS, AmortisedEstimator
 from inference.estimators.spectral_networks import SpectralCNN, StasikCNN
 from inference.estimators.training_loop import Split, stored_state, train
 from inference.features.interface import Features
 from inference.features.spectra import STASIK_FEATURES, SpectralFeatures
 from simulators.interface import ParameterSpace
+from surrogates.headers import shaped, whole
+from surrogates.spectra.cholesky import with_weights
 
 _NETWORKS: dict[str, type[StasikCNN | SpectralCNN]] = {"StasikCNN": StasikCNN, "SpectralCNN": SpectralCNN}
 
@@ -97,13 +99,16 @@ class CNNRegressor(AmortisedEstimator):
         return settings, tensors
 
     def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        self.neighbours = int(settings["neighbours"])
-        self._points, self._errors = tensors["points"], tensors["errors"]
+        self.neighbours = whole(settings, "neighbours", 1, MOST_NEIGHBOURS)
+        self._points = shaped(tensors, "points", (None, len(self.parameters)))
+        self._errors = shaped(tensors, "errors", self._points.shape)
+        frequencies = len(self.features.frequencies)
+        whole(settings, "frequencies", frequencies, frequencies)
         self._nets = []
         for i in range(self.members):
-            net = _NETWORKS[settings["network"]](len(self.channels), settings["frequencies"], len(self.parameters))
-            net.load_state_dict({k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")})
-            self._nets.append(net.eval())
+            with torch.device("meta"):  # no memory is taken before the weights are known to fit
+                net = _NETWORKS[settings["network"]](len(self.channels), frequencies, len(self.parameters))
+            self._nets.append(with_weights(net, f"{i}.", tensors))
 
 
 def stasik_regressor(parameters: ParameterSpace, **settings: Any) -> CNNRegressor:

@@ -19,6 +19,7 @@ from inference.fitting.descent import CLOSE, Descent, Modes
 from simulators.fields.linear import LinearView
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
+from surrogates.headers import flag, number, shaped, text, texts
 from surrogates.spectra.cholesky import SpreadNetwork, fit_spread, with_weights
 from surrogates.spectra.emulator import SpectralEmulator
 from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
@@ -250,13 +251,25 @@ class GradientFit(BaseEstimator):
     def _restored(
         cls, parameters: ParameterSpace, features: Features, header: dict[str, Any], tensors: dict[str, Tensor]
     ) -> Self:
-        view = None if header["view"] is None else LinearView.from_json(header["view"], tensors["kernels"].numpy())
-        model = SpectralModel(SpectralEmulator.restored(header["emulator"], tensors), view, **header["model"])
+        view = None if header["view"] is None else _view(header["view"], tensors, parameters)
+        emulator = SpectralEmulator.restored(header["emulator"], tensors)
+        gain, floor = (flag(header["model"], name) for name in ("gain", "floor"))
+        if emulator.parameters != parameters:
+            raise ValueError(
+                f"it answers for {', '.join(parameters.names)}, its emulator for other parameters or ranges"
+            )
+        if view is not None and view.sources != emulator.channels:
+            raise ValueError(
+                f"its sources are {', '.join(view.sources)}, its emulator's {', '.join(emulator.channels)}"
+            )
         settings = dict(header["fit"])
-        fraction = settings.pop("validation_fraction")
+        fraction = number(settings, "validation_fraction", 0.0, 1.0)
+        del settings["validation_fraction"]
         if not isinstance(features, SpectralFeatures):
             raise ValueError("a gradient fit compares spectra")
-        fit = cls(model, features, Descent(**settings), fraction)
+        fit = cls(SpectralModel(emulator, view, gain=gain, floor=floor), features, Descent(**settings), fraction)
+        if (fit.channels, fit.unit) != (texts(header, "channels"), header["unit"]):
+            raise ValueError(f"its channels are not those that it sees: {', '.join(fit.channels)} in {fit.unit}")
         fit._temperature = with_weights(SpreadNetwork(len(parameters), torch.ones(1)), "temperature.", tensors)
         return fit
 
@@ -269,6 +282,17 @@ class GradientFit(BaseEstimator):
         other = replace(self, model=replace(self.model, gain=gain, floor=floor))
         other.about, other._temperature = dict(self.about), self._temperature
         return other
+
+
+def _view(fields: dict[str, Any], tensors: dict[str, Tensor], parameters: ParameterSpace) -> LinearView:
+    """The instrument of a file. Raises ValueError where it is none."""
+    texts(fields, "channels"), texts(fields, "sources"), text(fields, "unit")
+    number(fields, "sampling_rate", 1e-3, 1e6)
+    for sign, names in fields["weights"]:
+        number({"weight": sign}, "weight", -1e9, 1e9)
+        if unknown := set(names) - set(parameters.names):
+            raise ValueError(f"a weight is a product of {unknown}; its parameters are {', '.join(parameters.names)}")
+    return LinearView.from_json(fields, shaped(tensors, "kernels", (None, None, None)).numpy())
 
 
 def _other_orders(n: int) -> list[list[int]]:

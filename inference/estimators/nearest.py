@@ -8,8 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inference.estimate import Estimate
-from inference.estimators.amortised import AmortisedEstimator
+from inference.estimators.amortised import MOST_NEIGHBOURS, AmortisedEstimator
 from inference.estimators.training_loop import Split
+from surrogates.headers import shaped, whole
 
 
 @dataclass(eq=False)
@@ -41,5 +42,8 @@ class NearestSimulations(AmortisedEstimator):
         return {"neighbours": self.neighbours}, tensors
 
     def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        self.neighbours = int(settings["neighbours"])
-        self._x, self._u, self._mean, self._scale = (tensors[name] for name in ("x", "u", "mean", "scale"))
+        self.neighbours = whole(settings, "neighbours", 1, MOST_NEIGHBOURS)
+        shape = len(self.channels), len(self.features.frequencies)
+        self._x = shaped(tensors, "x", (None, *shape))
+        self._u = shaped(tensors, "u", (len(self._x), len(self.parameters)))
+        self._mean, self._scale = (shaped(tensors, name, shape) for name in ("mean", "scale"))

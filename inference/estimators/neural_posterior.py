@@ -20,7 +20,9 @@ from inference.estimators.spectral_networks import SpectralCNN
 from inference.estimators.training_loop import Split, stored_state, train
 from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
+from inference.fitting.descent import MOST_DRAWS
 from simulators.interface import ParameterSpace
+from surrogates.headers import no_larger_than_file, text, whole
 
 _log = logging.getLogger(__name__)
 _MAX_ROUNDS = 20  # of sampling: an observation that puts less than 1/20 of the posterior in the box is cut short
@@ -30,8 +32,15 @@ _WIDTHS = (0.5, 3.0)  # of the densities' normals, relative to what was learnt
 _RANK_DRAWS = 50  # a density and held-out simulation, to rank its parameters among
 _MASS_DRAWS = 4000  # a density, to tell how much of it lies inside the box
 _MOST_ROWS = 10_000  # simulations; of more, fewer epochs teach as much
-_BUILD = {"hidden_features": 50, "transforms": 5, "embedding": 16, "draws": 2000, "components": 4, "width": 64}
-"""What a file's settings hold to build the densities; those that an older file lacks have these values."""
+_BUILD = {
+    "hidden_features": (50, 10_000),
+    "transforms": (5, 100),
+    "embedding": (16, 10_000),
+    "draws": (2000, MOST_DRAWS),
+    "components": (4, 1000),
+    "width": (64, 10_000),
+}
+"""What a file's settings hold to build the densities: what those are that an older file lacks, and the most."""
 
 
 def box_prior(parameters: ParameterSpace) -> "torch.distributions.Distribution":
@@ -161,7 +170,7 @@ class NeuralPosterior(AmortisedEstimator):
             for i, density in enumerate(self._densities):
                 wanted = draws * (i + 1) // len(self._densities) - draws * i // len(self._densities)
                 got = 0
-                for _ in range(_MAX_ROUNDS):
+                for _ in range(_MAX_ROUNDS if wanted else 0):
                     u = density.draws(x, round(_SURPLUS * wanted))[:, 0]
                     tried += len(u)
                     u = u[((u >= 0) & (u <= 1)).all(1)]
@@ -211,13 +220,28 @@ class NeuralPosterior(AmortisedEstimator):
         return settings | {"density": self.density} | {name: getattr(self, name) for name in _BUILD}, tensors
 
     def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        for name, default in _BUILD.items():
-            setattr(self, name, int(settings.get(name, default)))
+        for name, (default, most) in _BUILD.items():
+            setattr(self, name, whole({name: default} | settings, name, 1, most))
+        values = len(self.features.axis.values)
+        whole(settings, "frequencies", values, values)
+        self.density = text({"density": "nsf"} | settings, "density")
+        flow = self.density != "gaussian mixture"
+        # sbi builds nothing on the device "meta": that a density fits into the file is found out before.
+        no_larger_than_file(
+            tensors,
+            self.density,
+            (self.width if "width" in settings else 1, len(self.channels), values),
+            (self.transforms, self.hidden_features, self.hidden_features) if flow else (self.components,),
+            (self.transforms, self.embedding, self.hidden_features) if flow else (self.components, self.width),
+        )
         first = "" if "density" in settings else "flow."  # older files hold sbi's flows as they are
-        self.density = settings.get("density", "nsf")
         self._densities = []
-        for i in range(int(settings["flows"])):
-            density = self._untrained(len(self.channels), settings["frequencies"])
+        for i in range(whole(settings, "flows", 1, 1000)):
+            density = self._untrained(len(self.channels), values)
             own = {first + k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")}
+            for name, built in density.state_dict().items():
+                # Which inputs a spline takes follows from the settings; other indices could lie outside of them.
+                if not built.is_floating_point() and not torch.equal(built, own[name]):
+                    raise ValueError(f"{i}.{name} does not hold the indices of such a density")
             density.load_state_dict(own)
             self._densities.append(density.eval())

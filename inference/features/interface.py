@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from simulators.recording import Recording
+from simulators.recording import SAME_RATE, Recording
 
 
 class Axis(NamedTuple):
@@ -86,7 +86,3 @@ def refuse_unusable(recording: Recording, features: Features) -> None:
             f"the recording has {x.shape[1]} samples ({recording.duration_ms:g} ms) after its transient; these "
             f"features need {features.least_ms:g} ms at least (a few seconds for a useful estimate)"
         )
-
-
-SAME_RATE = 1e-3
-"""Relative difference of two sampling rates that counts as none."""

@@ -10,6 +10,8 @@ from scipy.signal import welch
 from inference.features.interface import Axis, refuse_unusable
 from simulators.recording import Recording
 
+_LONGEST_SEGMENT = 2**20  # samples; more is a mistake, or a stranger's file that is to fill the memory
+
 
 @dataclass(frozen=True)
 class SpectralFeatures:
@@ -28,8 +30,14 @@ class SpectralFeatures:
     relative: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.sampling_rate < np.inf or not 0 < self.segment_ms < np.inf:
-            raise ValueError(f"segments of {self.segment_ms:g} ms at {self.sampling_rate:g} Hz do not exist")
+        if not isinstance(self.relative, bool):
+            raise ValueError(f"relative is {self.relative!r:.80}; expected true or false")
+        samples = self.segment_ms * self.sampling_rate / 1e3
+        if not (self.sampling_rate > 0 and 1 <= samples <= _LONGEST_SEGMENT):
+            raise ValueError(
+                f"segments of {self.segment_ms:g} ms at {self.sampling_rate:g} Hz have {samples:.3g} samples; "
+                f"give a length and a rate with which they have 1 to {_LONGEST_SEGMENT:,}"
+            )
         if self.band_hz is None:
             object.__setattr__(self, "band_hz", (1.0, self.sampling_rate / 2))
         low, high = self.band

@@ -13,8 +13,12 @@ from inference.estimate import Estimate
 from inference.fitting.sampling import Drawn, importance_samples, nuts_samples
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
+from surrogates.headers import LARGEST_SEED, number, whole
 from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
 from surrogates.threads import one_thread
+
+MOST_DRAWS = 100_000
+"""Of a posterior; more are refused, as a file that asks for a thousand million would fill the memory."""
 
 CLOSE = 0.01  # of the unit cube: a fit nearer to an edge than this is said to lie on it
 _LOW_SAMPLES = 100  # effective ones
@@ -77,7 +81,8 @@ class Descent:
     """Adam from ``starts`` places at once (a Sobol sequence), then ``draws`` samples of the posterior.
 
     posterior: "laplace" corrects the normal distribution of the fit's curvature by importance sampling; "nuts" runs
-    pyro's No-U-Turn sampler from the fit (many seconds). Raises ValueError for another one.
+    pyro's No-U-Turn sampler from the fit (many seconds). Raises ValueError for another one, and for numbers that are
+    out of all proportion.
     """
 
     starts: int = 8
@@ -90,6 +95,11 @@ class Descent:
     def __post_init__(self) -> None:
         if self.posterior not in ("laplace", "nuts"):
             raise ValueError(f"posterior is '{self.posterior}'; choose 'laplace' or 'nuts'")
+        whole(vars(self), "starts", 1, 1000)
+        whole(vars(self), "iterations", 1, 100_000)
+        whole(vars(self), "draws", 1, MOST_DRAWS)
+        whole(vars(self), "seed", 0, LARGEST_SEED)
+        number(vars(self), "learning_rate", 1e-9, 1e3)
 
     def estimate(self, model: DifferentiableModel, recording: Recording) -> Estimate:
         """Parameters of a recording; the point is the posterior mean. Raises ValueError as ``modes``."""

@@ -10,37 +10,45 @@ from jaxtyping import Float, Real
 from scipy.signal import filtfilt, firwin, iirnotch, resample_poly
 
 from inference.features.interface import Features
-from simulators.recording import Recording
+from simulators.recording import SAME_RATE, Recording
+from simulators.units import factor
 
-VOLT_EXPONENTS = {"V": 0, "mV": -3, "uV": -6, "µV": -6, "μV": -6, "nV": -9}
-"""Units of voltage as powers of ten; the micro sign and the Greek letter are two characters that look alike."""
+HIGHEST_HZ = 1e6
+"""No recording is sampled faster; filters for a rate that a file merely claims could fill the memory."""
 
-SAME_RATE = 1e-3
-"""Relative difference of two sampling rates that counts as none."""
-
+_LARGEST_RATIO = 20_000  # numerator of a ratio of two rates: a filter has 200 times as many samples
+_LOWEST_LINE_HZ = 5.0  # what is filtered out is 1 Hz wide
+_LARGEST, _SMALLEST = 1e15, 1e-18  # in any unit; beyond, a square or a ratio has no room in single precision
 _FILTER_REACH = 100  # samples of the new rate on either side: the response falls within 2 % of its Nyquist frequency
 _UNIT_MISTAKE = 1.5  # orders of magnitude beyond all of training; a wrong unit makes three or six
 
 
 def to_unit(recording: Recording, unit: str) -> Recording:
-    """The same recording in another unit of voltage. Raises ValueError where there is no way from one to the other."""
+    """The same recording in another unit, or in one for each channel, as in "mV, 1, nA um".
+
+    Raises ValueError where there is no way from one unit to the other, or not as many units as channels.
+    """
     if recording.unit == unit:
         return recording
-    for name in (recording.unit, unit):
-        if name not in VOLT_EXPONENTS:
-            known = ", ".join(dict.fromkeys(u.replace("µ", "u").replace("μ", "u") for u in VOLT_EXPONENTS))
-            raise ValueError(
-                f"cannot convert '{recording.unit}' to '{unit}': '{name}' is none of {known}; name the unit"
-            )
-    factor = 10.0 ** (VOLT_EXPONENTS[recording.unit] - VOLT_EXPONENTS[unit])
-    return replace(recording, values=recording.values * factor, unit=unit)
+    wanted = replace(recording, unit=unit).units
+    factors = [factor(given, to) for given, to in zip(recording.units, wanted, strict=True)]
+    return replace(recording, values=recording.values * np.array(factors)[:, None], unit=unit)
+
+
+def check_rate(sampling_rate: float) -> None:
+    """Raises ValueError for a sampling rate (Hz) beyond what any amplifier has."""
+    if not 0 < sampling_rate <= HIGHEST_HZ:
+        raise ValueError(
+            f"a sampling rate of {sampling_rate:g} Hz is not possible; give one above 0 and up to {HIGHEST_HZ:,.0f} Hz"
+        )
 
 
 def resampled(recording: Recording, sampling_rate: float) -> Recording:
     """The same recording at a lower sampling rate (Hz), low-pass filtered below 98 % of its Nyquist frequency.
 
-    Raises ValueError for a higher rate: what was not recorded cannot be added.
+    Raises ValueError for a higher rate, as what was not recorded cannot be added, and for one that is not possible.
     """
+    check_rate(recording.sampling_rate)
     if abs(recording.sampling_rate / sampling_rate - 1) <= SAME_RATE:
         return recording
     if recording.sampling_rate < sampling_rate:
@@ -49,7 +57,8 @@ def resampled(recording: Recording, sampling_rate: float) -> Recording:
             f"{recording.sampling_rate / 2:g} Hz; {sampling_rate:g} Hz are needed: record at that rate or higher, "
             f"or train an estimator for a lower rate"
         )
-    ratio = Fraction(recording.sampling_rate / sampling_rate).limit_denominator(1000)
+    exact = recording.sampling_rate / sampling_rate
+    ratio = Fraction(exact).limit_denominator(max(1, min(1000, int(_LARGEST_RATIO / exact))))
     up, down = ratio.denominator, ratio.numerator
     lowpass = firwin(2 * _FILTER_REACH * down + 1, 1 / down, window=("kaiser", 5.0))
     values = resample_poly(recording.values.astype(float), up, down, axis=1, window=lowpass, padtype="line")
@@ -60,11 +69,16 @@ def resampled(recording: Recording, sampling_rate: float) -> Recording:
 def notched(recording: Recording, hertz: float) -> Recording:
     """The same recording without a line at ``hertz`` and its multiples, each filtered out 1 Hz wide, without delay.
 
-    Raises ValueError for a frequency that the recording cannot hold, and for values that are not finite.
+    Raises ValueError for a frequency that the recording cannot hold or that is no line's, and for values that are not
+    finite.
     """
+    check_rate(recording.sampling_rate)
     nyquist = recording.sampling_rate / 2
-    if not 0 < hertz < nyquist:
-        raise ValueError(f"there is no line of {hertz:g} Hz in a recording sampled at {recording.sampling_rate:g} Hz")
+    if not _LOWEST_LINE_HZ <= hertz < nyquist:
+        raise ValueError(
+            f"there is no line of {hertz:g} Hz in a recording sampled at {recording.sampling_rate:g} Hz; "
+            f"give the frequency of the mains, 50 or 60"
+        )
     _check_gaps(recording)
     values = recording.values.astype(float)
     for line in np.arange(hertz, nyquist - 1, hertz):
@@ -86,12 +100,15 @@ def matched(
     to its rate if it has a higher one. Relative features need no unit. trained_sd: (2, channels), lowest and highest
     standard deviation in training, in ``unit``; an amplitude thirty times beyond them is taken for a wrong unit.
 
-    Raises ValueError, each saying what to do, for another number of channels, gaps, flat channels, a lower sampling
-    rate, fewer samples than one segment, an unknown unit, or an amplitude off by a factor such as 1,000.
+    Raises ValueError, each saying what to do, for another number of channels, gaps, flat channels, values beyond any
+    amplifier's, a sampling rate that is lower or not possible, fewer samples than one segment, a unit that cannot be
+    converted, or an amplitude off by a factor such as 1,000.
     """
     recording = _ordered(recording, tuple(channels))
     _check_gaps(recording)
     _check_flat(recording)
+    _check_size(recording)
+    _check_length(recording, features)  # before filtering, which takes longer the higher the rate that a file claims
     recording = resampled(recording, features.sampling_rate)
     _check_length(recording, features)
     if features.scale_free:
@@ -141,6 +158,17 @@ def _check_flat(recording: Recording) -> None:
             f"channel {names} never changes: disconnected, or the reference itself? Leave it out and train an "
             f"estimator for the remaining channels, or interpolate it from its neighbours"
         )
+
+
+def _check_size(recording: Recording) -> None:
+    for name, row in zip(recording.channels, recording.values.astype(float), strict=True):
+        largest, range_ = np.abs(row).max(), np.ptp(row[recording.transient :])
+        if not (largest <= _LARGEST and range_ >= _SMALLEST):
+            found = f"reaches {largest:.3g}" if largest > _LARGEST else f"changes by {range_:.3g} only"
+            raise ValueError(
+                f"channel {name} {found} (in '{recording.unit}'), which no amplifier records; check what kind of "
+                f"numbers the file holds, or rescale them"
+            )
 
 
 def _check_length(recording: Recording, features: Features) -> None:

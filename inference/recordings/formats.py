@@ -1,43 +1,22 @@
 """Recordings in the files of other programs, read by the libraries that know them: MNE, Neo, PyNWB, SciPy."""
 
 import math
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Real, Shaped
+from jaxtyping import Shaped
+
+from inference.recordings.contents import Contents, check_size, chosen, numbers, rate_beside
 
 MNE_SUFFIXES = (".fif", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".cnt", ".mff")
 NEO_SUFFIXES = (".abf", ".axgd", ".axgx", ".ncs", ".nex", ".plx", ".pl2", ".rhd", ".rhs", ".smr", ".smrx")
 """Of Neo's formats those of electrophysiological recordings in one file. Its pickles are none of them."""
 
-LARGEST_BYTES = 2 * 1024**3
-"""A file that unpacks to more is refused: it is a recording to be cut first, or a trap."""
-
 _NEURAL = ("eeg", "seeg", "ecog", "dbs")
-_RATES = ("sampling_rate", "fs", "Fs", "srate", "sfreq")
 _FLOAT_BYTES = 8
 _EVEN = 0.01  # time stamps may differ by this part of a step from even ones
-
-
-@dataclass(frozen=True, eq=False)
-class Contents:
-    """What a file says; None where it says nothing."""
-
-    values: Real[np.ndarray, "channels samples"]
-    sampling_rate: float | None = None
-    unit: str | None = None
-    channels: tuple[str, ...] | None = None
-    transient: int = 0
-
-
-def check_size(size: int) -> None:
-    if size > LARGEST_BYTES:
-        raise ValueError(
-            f"it unpacks to {size / 1e9:.1f} GB, more than {LARGEST_BYTES / 1e9:.1f}; cut or downsample it"
-        )
 
 
 def read_mne(path: Path) -> Contents:
@@ -87,15 +66,20 @@ def read_neo(path: Path) -> Contents:
     )
 
 
-def read_nwb(path: Path) -> Contents:
-    """The ElectricalSeries of an NWB file, in V; an LFP where there are several."""
+def read_nwb(path: Path, variable: str | None = None) -> Contents:
+    """The ElectricalSeries of an NWB file, in V: the one called ``variable``, or the only one, or the only LFP."""
     pynwb = _library("pynwb", "PyNWB")
     with pynwb.NWBHDF5IO(str(path), "r", load_namespaces=False) as file:
         every = [o for o in file.read().objects.values() if isinstance(o, pynwb.ecephys.ElectricalSeries)]
         lfp = [s for s in every if isinstance(s.parent, pynwb.ecephys.LFP)] or every
+        if variable is not None:
+            lfp = [s for s in every if s.name == variable]
         if len(lfp) != 1:
-            listed = ", ".join(s.name for s in lfp) or "none"
-            raise ValueError(f"it holds {len(lfp)} electrical series ({listed}); save the one to be analysed as .npz")
+            listed = ", ".join(f"{s.name} ({' x '.join(map(str, s.data.shape))})" for s in every) or "none"
+            asked = "" if variable is None else f" called '{variable}'"
+            raise ValueError(
+                f"it holds {len(lfp)} electrical series{asked}; name one with variable= (--variable), of: {listed}"
+            )
         series = lfp[0]
         check_size(_FLOAT_BYTES * int(np.prod(series.data.shape)))
         data = np.asarray(series.data, float)
@@ -107,22 +91,20 @@ def read_nwb(path: Path) -> Contents:
     return Contents(values.T, rate, "V", channels)
 
 
-def read_matlab(path: Path) -> Contents:
-    """The array ``values`` of a .mat file, or its only matrix, channels x samples; rate and unit where it has them.
+def read_matlab(path: Path, variable: str | None = None) -> Contents:
+    """The variable of a .mat file that ``contents.chosen`` takes, channels x samples; rate and unit where it has them.
 
-    sampling rate: a scalar named sampling_rate, fs, Fs, srate or sfreq (Hz); unit: a text named unit.
+    sampling rate: a number such as fs or srate (Hz), or times such as t (s); unit: a text named unit. A column is one
+    channel: MATLAB has no vectors.
     """
     arrays = _matlab_arrays(path)
-    matrices = {k: v for k, v in arrays.items() if v.ndim == 2 and min(v.shape) > 0 and v.size > 1 and _numeric(v)}
-    if "values" not in matrices and len(matrices) != 1:
-        listed = ", ".join(sorted(matrices)) or "none"
-        raise ValueError(f"it holds no matrix 'values' (channels x samples) and not one only; its matrices: {listed}")
-    values = matrices.get("values", next(iter(matrices.values())))
-    rates = [float(arrays[k].item()) for k in _RATES if k in arrays and arrays[k].size == 1 and _numeric(arrays[k])]
+    name = chosen({k: v.shape for k, v in arrays.items() if v.dtype.kind in "iuf"}, variable)
+    values = numbers(arrays[name], name)
+    values = values.T if values.shape[1] == 1 else values
     unit = arrays.get("unit")
     return Contents(
         values=np.asarray(values, float),
-        sampling_rate=rates[0] if rates else None,
+        sampling_rate=rate_beside({k: v for k, v in arrays.items() if k != name}, values),
         unit=str(unit.item()) if unit is not None and unit.size == 1 and unit.dtype.kind == "U" else None,
     )
 
@@ -146,10 +128,6 @@ def _matlab_arrays(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
             k: np.array("".join(map(chr, np.asarray(v).ravel()))) if text[k] else np.asarray(v).T
             for k, v in found.items()
         }
-
-
-def _numeric(x: np.ndarray) -> bool:
-    return x.dtype.kind in "iuf"
 
 
 def _is_voltage(signal: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from inference.estimate import Estimate
 from inference.reports.verdict import DOUBTFUL, FAILED, OK, REFUSED, Verdict, remarks_on, verdict
 from simulators.interface import ParameterSpace
+from simulators.text import printable
 
 if TYPE_CHECKING:
     import xarray
@@ -103,7 +104,8 @@ def _numbers(estimate: Estimate) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """A cell that no spreadsheet takes for a formula, and no terminal for orders."""
+    text = printable(text)
     return "'" + text if text.startswith(_FORMULA) else text
 
 

@@ -4,6 +4,7 @@ Every function returns a matplotlib Figure of its own, outside of pyplot: nothin
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import cycle
 from typing import Any
 
@@ -17,10 +18,10 @@ from matplotlib.patches import Patch
 from inference.estimate import Estimate
 from inference.evaluation.departures import PredictiveCheck
 from inference.features.interface import Features
-from inference.recordings.conform import VOLT_EXPONENTS
 from inference.reports.spectral_panels import draw_spectra
 from inference.reports.style import INK, legend, plain, short
 from simulators.recording import Recording, Spikes
+from simulators.units import factor
 
 METHOD_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 """Okabe and Ito (2008): told apart with any kind of colour vision."""
@@ -138,9 +139,9 @@ def summary_figure(
 
 def quantity(value: float, unit: str) -> str:
     """A value with its unit; a voltage with the prefix that makes it a number of 1 or more."""
-    if unit in VOLT_EXPONENTS:
+    with suppress(ValueError):  # no voltage
         for prefixed in ("V", "mV", "uV", "nV"):
-            scaled = value * 10.0 ** (VOLT_EXPONENTS[unit] - VOLT_EXPONENTS[prefixed])
+            scaled = value * factor(unit, prefixed)
             if abs(scaled) >= 1 - 1e-9:
                 return f"{scaled:.3g} {prefixed.replace('u', 'µ')}"
     return f"{value:.3g}" if unit == "1" else f"{value:.3g} {unit}"

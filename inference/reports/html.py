@@ -9,11 +9,13 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
+from simulators.text import printable
+
 _LONGEST = 300  # characters of a value in the provenance table
 
 
 def rendered(template: str, **values: Any) -> str:
-    """A page from one of this folder's templates; everything put into it is escaped."""
+    """A page from one of this folder's templates; everything put into it is escaped, and control characters shown."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -21,7 +23,7 @@ def rendered(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**values)
+    return printable(environment.get_template(template).render(**values), kept="\n\t")
 
 
 def embedded(figure: Figure) -> str:

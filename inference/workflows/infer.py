@@ -56,8 +56,8 @@ def infer(
     """Answers of every estimator for every window of every file; ``reading`` goes to ``read_recording``.
 
     window_s: length of windows that follow each other; None takes a recording as one. notch: line noise to filter out
-    before (Hz). Raises ValueError for a window that is not positive, or estimators of different parameters; whatever is
-    wrong with a file or a window is its answer's reason.
+    before (Hz). Raises ValueError for a window that is not positive, or estimators of different parameters; whatever
+    goes wrong with a file or a window is its answer's reason, and the others are answered all the same.
     """
     for window in answered_windows(paths, estimators, window_s, notch, progress, **reading):
         yield from window.answers
@@ -82,9 +82,10 @@ def answered_windows(
         try:
             recording = read_recording(path, **reading)
             pieces = list(windows(recording if notch is None else notched(recording, notch), window_s))
-        except (ValueError, ImportError, OSError) as error:
-            failed = verdict([], reasons=[str(error)])
-            unread = Answer(str(path), 0, 0.0, "", None, str(error), verdict=failed)
+        except Exception as error:
+            reason = _reason(error)
+            failed = verdict([], reasons=[reason])
+            unread = Answer(str(path), 0, 0.0, "", None, reason, verdict=failed)
             yield AnsweredWindow(str(path), 0.0, None, (unread,), failed)
             continue
         for number, (start_s, piece) in enumerate(pieces):
@@ -107,8 +108,8 @@ def _answered(
             estimate = estimator.estimate(measured)
             if check is None:
                 seen_by, check = estimator, _emulated_check(estimator, estimate, measured)
-        except ValueError as error:
-            reason = str(error)
+        except Exception as error:  # a fault of ours too: one recording never ends a batch
+            reason = _reason(error)
         answers.append(Answer(name, number, start_s, estimator.kind, estimate, reason, about))
     estimates = [a.estimate for a in answers if a.estimate is not None]
     refused = any(not e.trusted for e in estimates)
@@ -142,6 +143,14 @@ def write_page(path: Path, title: str, window: AnsweredWindow) -> None:
         verdict=window.verdict,
         provenance={"recording": window.recording, "from (s)": f"{window.start_s:g}", **window.seen_by.about},
     )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValueError | ImportError | OSError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is; cut it into windows (--window)"
+    return f"the calculation failed ({type(error).__name__}: {error}); check the recording, and report it if it is fine"
 
 
 def windows(recording: Recording, window_s: float | None) -> Iterator[tuple[float, Recording]]:

@@ -14,7 +14,7 @@ from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.nearest import NearestSimulations
 from inference.estimators.neural_posterior import NeuralPosterior
 from inference.features.choice import SIMULATIONS_TO_CHOOSE_WITH, chosen_spectra
-from inference.features.interface import SAME_RATE, Features
+from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from inference.fitting.descent import Descent
 from inference.recordings.conform import resampled
@@ -24,7 +24,7 @@ from simulators.campaigns.store import Campaign
 from simulators.fields.linear import LinearView
 from simulators.fields.probes import Probe
 from simulators.interface import ParameterSpace, Simulator
-from simulators.recording import Recording
+from simulators.recording import SAME_RATE, Recording
 from surrogates.spectra.cross_spectrum import Bands, band_transform
 from surrogates.spectra.emulator import SpectralEmulator
 from surrogates.spectra.likelihood import SpectralModel

@@ -35,6 +35,8 @@ class LinearView:
     kernels: (sources, channels, lags), the response per spike at weight 1, in ``unit``. Lag ``l`` is its mean over bin
         ``l`` for a spike that falls anywhere in bin 0, so convolved with counts it gives means over the same bins.
     sampling_rate: bins per second; sources: names of the populations; weights: one a source.
+
+    Raises ValueError where these do not fit together.
     """
 
     kernels: Float[np.ndarray, "sources channels lags"]
@@ -43,6 +45,17 @@ class LinearView:
     channels: tuple[str, ...]
     sources: tuple[str, ...]
     weights: tuple[Weight, ...]
+
+    def __post_init__(self) -> None:
+        expected = len(self.sources), len(self.channels)
+        if self.kernels.ndim != 3 or self.kernels.shape[:2] != expected or not self.kernels.shape[2]:
+            raise ValueError(
+                f"kernels have shape {self.kernels.shape}; expected {expected[0]} sources x {expected[1]} channels x n"
+            )
+        if len(self.weights) != len(self.sources):
+            raise ValueError(f"{len(self.weights)} weights for the sources {', '.join(self.sources)}; give one each")
+        if not self.kernels.any() or not np.isfinite(self.kernels).all():
+            raise ValueError("kernels must be finite, and not all of them zero; compute them again")
 
     def observe(self, source: Recording, theta: Mapping[str, float]) -> Recording:
         """What the channels show of a recording of spike counts. Raises ValueError for any other recording."""

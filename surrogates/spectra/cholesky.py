@@ -94,8 +94,12 @@ def fit_spread(
 
 
 def with_weights(net: Net, prefix: str, tensors: dict[str, Tensor]) -> Net:
-    """The network with the weights whose names begin with ``prefix``. Raises RuntimeError where they do not fit."""
-    net.load_state_dict({k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)})
+    """The network with the weights whose names begin with ``prefix``. Raises RuntimeError where they do not fit.
+
+    It may be on the device "meta", so that no memory is taken before the weights are known to fit.
+    """
+    weights = {k.removeprefix(prefix): v.float() for k, v in tensors.items() if k.startswith(prefix)}
+    net.load_state_dict(weights, assign=True)
     return net.eval()
 
 

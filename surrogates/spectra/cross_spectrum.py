@@ -10,6 +10,7 @@ from scipy.signal.windows import tukey
 
 from simulators.recording import Recording
 
+_MOST_BANDS = 100_000
 _TAPERED = 0.1  # share of a recording under its taper's two flanks: a filter's transients end there
 _ON_THE_EDGE = 1e-12  # of an edge: a frequency on it, but for rounding, is in the upper band
 
@@ -19,7 +20,8 @@ class Bands:
     """Neighbouring frequency bands, of equal width or each wider than the one below it.
 
     low_hz, high_hz: first and last edge; width_hz: of the first band; widening: by what share each is wider than the
-    one before. A slow rhythm needs narrow bands, the tail of a spectrum few. Raises ValueError where they give no band.
+    one before. A slow rhythm needs narrow bands, the tail of a spectrum few. Raises ValueError where they give no band,
+    or more than anybody needs.
     """
 
     low_hz: float = 2.5
@@ -30,6 +32,11 @@ class Bands:
     def __post_init__(self) -> None:
         if not 0 < self.width_hz <= self.high_hz - self.low_hz or self.low_hz < 0 or not 0 <= self.widening < 1:
             raise ValueError(f"no band of {self.width_hz:g} Hz fits {self.low_hz:g} ... {self.high_hz:g} Hz")
+        if not (self.high_hz - self.low_hz) / self.width_hz <= _MOST_BANDS:
+            raise ValueError(
+                f"bands of {self.width_hz:g} Hz in {self.low_hz:g} ... {self.high_hz:g} Hz are more than "
+                f"{_MOST_BANDS:,}; make them wider"
+            )
 
     @classmethod
     def widened(cls, low_hz: float, high_hz: float, width_hz: float, most: int) -> "Bands":

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from simulators.interface import ParameterSpace
 from simulators.provenance import versions
 from simulators.recording import Recording
+from surrogates.headers import LARGEST_SEED, number, parameter_space, shaped, text, texts, whole
 from surrogates.spectra.cholesky import (
     CholeskyNetwork,
     SpreadNetwork,
@@ -34,6 +35,8 @@ from surrogates.weights import read_weights, write_weights
 FORMAT = 1
 _REMEDY = "train a new one"
 _MOST_COMPONENTS = 8
+_WIDEST = 100_000  # of a network in a file
+_LONGEST_MS = 1e8  # of the recordings that it says to draw: a day
 
 
 @dataclass(eq=False)
@@ -285,21 +288,31 @@ class SpectralEmulator:
 
     @classmethod
     def restored(cls, settings: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
-        """The inverse of ``state``."""
+        """The inverse of ``state``. Raises ValueError or RuntimeError where settings and tensors do not fit."""
         emulator = cls(
-            ParameterSpace.from_json(settings["parameters"]),
+            parameter_space(settings, "parameters"),
             Bands(**settings["bands"]),
-            **{name: settings[name] for name in ("seed", "width", "duration_ms", "transient_ms")},
+            seed=whole(settings, "seed", 0, LARGEST_SEED),
+            width=whole(settings, "width", 1, _WIDEST),
+            duration_ms=number(settings, "duration_ms", 1e-3, _LONGEST_MS),
+            transient_ms=number(settings, "transient_ms", 0.0, _LONGEST_MS),
         )
-        emulator.channels, emulator.unit = tuple(settings["channels"]), settings["unit"]
-        emulator.sampling_rate, emulator.about = float(settings["sampling_rate"]), settings["about"]
-        net = CholeskyNetwork(len(emulator.parameters), len(emulator.bands), len(emulator.channels), emulator.width)
+        emulator.channels, emulator.unit = texts(settings, "channels"), text(settings, "unit")
+        emulator.sampling_rate, emulator.about = number(settings, "sampling_rate", 1e-3, 1e6), settings["about"]
+        n, bands, channels = len(emulator.parameters), len(emulator.bands), len(emulator.channels)
+        with torch.device("meta"):
+            net = CholeskyNetwork(n, bands, channels, emulator.width)
         emulator._net = with_weights(net, "net.", tensors)
-        emulator._components = tensors["components"]
-        n, size = len(emulator.parameters), len(emulator._components)
+        size = len(tensors["components"])
+        if size > _MOST_COMPONENTS:
+            raise ValueError(f"it has {size} components; expected {_MOST_COMPONENTS} or fewer")
+        emulator._components = (
+            shaped(tensors, "components", (size, bands, channels**2)) if size else tensors["components"]
+        )
         emulator._dispersion = with_weights(SpreadNetwork(n, torch.ones(1)), "dispersion.", tensors)
         emulator._sizes = with_weights(SpreadNetwork(n, torch.ones(size)), "sizes.", tensors) if size else None
-        emulator._constant = torch.view_as_complex(tensors["constant"].contiguous())
+        constant = shaped(tensors, "constant", (bands, channels, channels, 2))
+        emulator._constant = torch.view_as_complex(constant.contiguous())
         return emulator
 
     def save(self, path: str | os.PathLike) -> None:
@@ -314,7 +327,7 @@ class SpectralEmulator:
         header, tensors = read_weights(path, "spectral emulator", FORMAT, _REMEDY)
         try:
             return cls.restored(header["settings"], tensors)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"{path} does not fit together ({type(error).__name__}: {error}); {_REMEDY}") from error
 
 

@@ -228,7 +228,8 @@ class SpectralModel:
         if self.view is not None:
             low, high = (torch.as_tensor(edge).float() for edge in (self.parameters.low, self.parameters.high))
             theta = dict(zip(self.parameters.names, (low + u * (high - low)).unbind(-1), strict=True))
-            weights = torch.stack([torch.as_tensor(w.of(theta)).expand(len(u)) for w in self.view.weights], -1)
+            each = [torch.as_tensor(w.of(theta), dtype=torch.float32) for w in self.view.weights]
+            weights = torch.stack([w.expand(len(u)) for w in each], -1)  # one of no parameter is a number
         if self.gain:
             weights = weights * nuisances[:, :1].exp()
         return weights[:, None, :, None] * factors

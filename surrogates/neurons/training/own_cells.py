@@ -6,8 +6,9 @@
      "record": ["apic[0]"], "rates_Hz": [20, 20]}
 
 Instead of morphology and parameters there may be "template": {"file": "cell.hoc", "name": "Cell", "arguments": [...]}.
-Paths are relative to the file, those among a template's arguments to the hoc file. rates_Hz: the highest rates of each
-excitatory and each inhibitory synapse.
+Paths are relative to the file, those among a template's arguments to the hoc file. They stay inside the file's folder,
+links followed, unless the file is trusted: a stranger's file is not to say what else is read. rates_Hz: the highest
+rates of each excitatory and each inhibitory synapse.
 """
 
 import json
@@ -24,15 +25,17 @@ from surrogates.neurons.training.loop import Schedule
 _RATES_HZ = (20.0, 20.0)
 _FASTEST_HZ = 1000.0
 _OPTIONAL = ("arguments", "celsius", "rest_mV")  # in a template
-_BODY = ("morphology", "parameters", "channels", "values", "template")
+_FILES = ("morphology", "parameters", "channels", "values")
+_BODY = (*_FILES, "template")
 _REST = ("synapses", "mechanisms", "record", "currents", "seed", "threshold_mV", "rates_Hz", "rounds", "passes")
 
 
 def read_own_cell(path: str | Path, trust: bool = False) -> Curriculum:
     """The curriculum of the cell that a JSON file describes.
 
-    trust: the .mod and hoc files it names are programs; without it they are refused. Raises ValueError where the file
-    is not what the module says, naming what is wrong, and as ``DetailedCell`` does.
+    trust: the .mod and hoc files it names are programs; without it they are refused, and so are files outside its
+    folder. Raises ValueError where the file is not what the module says, naming what is wrong, and as ``DetailedCell``
+    does.
     """
     path = Path(path)
     about = _read(path)
@@ -42,6 +45,8 @@ def read_own_cell(path: str | Path, trust: bool = False) -> Curriculum:
             f"{path} names {' and '.join(programs)}: programs that will run with all your rights. If you trust whoever "
             f"wrote them, say so with --trust"
         )
+    if not trust:
+        _refuse_outside(path, {name: about[name] for name in _FILES if name in about})
     cell = DetailedCell(
         _body(about, path.parent),
         tuple(_group(path, k, group) for k, group in enumerate(about["synapses"])),
@@ -80,6 +85,17 @@ def _read(path: Path) -> dict[str, Any]:
     return about
 
 
+def _refuse_outside(path: Path, named: dict[str, str]) -> None:
+    """Raises ValueError for a file that does not lie in the folder of ``path``, or below it."""
+    folder = path.parent.resolve()
+    for name, file in named.items():
+        if not (folder / file).resolve().is_relative_to(folder):
+            raise ValueError(
+                f"{path}: {name} is {json.dumps(file)[:80]}, which lies outside its folder; put the file beside it, or "
+                f"if you trust whoever wrote it, say so with --trust"
+            )
+
+
 def _whole(least: int, most: int) -> tuple[str, Callable[[Any], bool]]:
     return f"a whole number from {least} to {most}", lambda x: type(x) is int and least <= x <= most
 
@@ -107,7 +123,7 @@ def _is_template(x: Any) -> bool:
 _FILE = ("the name of a file", lambda x: isinstance(x, str))
 _NAMES = ("a list of names", lambda x: _is_list_of(x, str))
 _EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    **dict.fromkeys(("morphology", "parameters", "channels", "values"), _FILE),
+    **dict.fromkeys(_FILES, _FILE),
     "mechanisms": ("the name of a folder", lambda x: isinstance(x, str)),
     "template": (
         '{"file": ..., "name": ...} and, if needed, "arguments" (a list), "celsius", "rest_mV" (numbers)',
