@@ -36,6 +36,7 @@ def compare(
         if figure is not None:
             refuse_no_picture(figure)
         from inference.reports.comparison import compare_figure, compare_tables
+        from inference.reports.tables import show
         from inference.workflows.evaluate import compare as compare_estimators
         from inference.workflows.evaluate import held_out
 
@@ -46,10 +47,10 @@ def compare(
         for caution in tested.cautions:
             warn("campaign", caution)
         scores, limit = compare_estimators(tested)
-        console.print(*compare_tables(scores, limit))
+        show(console, *compare_tables(scores, limit))
         if limit is not None:
             named = zip(next(iter(scores.values())).parameters.names, limit, strict=True)
-            console.print("Cramér-Rao limit of the error: " + ", ".join(f"{p} {100 * v:.2f} %" for p, v in named))
+            show(console, "Cramér-Rao limit of the error: " + ", ".join(f"{p} {100 * v:.2f} %" for p, v in named))
         if figure is not None:
             compare_figure(scores, limit).savefig(figure)
             console.print(f"figure: {figure}")
@@ -70,7 +71,7 @@ def diagnose(
     with plain_errors():
         refuse_unwritable(out)
         from inference.reports.diagnosis_page import write_diagnosis
-        from inference.reports.tables import findings_table
+        from inference.reports.tables import findings_table, show
         from inference.workflows.evaluate import diagnose as diagnose_estimators
         from inference.workflows.evaluate import held_out
         from inference.workflows.study import NotAtHand
@@ -87,11 +88,12 @@ def diagnose(
                 f"--test {_LEAST} or more, or give another --campaign"
             )
         found = diagnose_estimators(tested, checks)
-        console.print(findings_table(found))
+        show(console, findings_table(found))
         if checks and isinstance(tested.study.simulator, NotAtHand):
-            console.print(
+            show(
+                console,
                 f"no posterior predictive check: it needs the code of {tested.study.simulator.name}; "
-                f"give it, such as --simulator my_model.py:my_circuit"
+                f"give it, such as --simulator my_model.py:my_circuit",
             )
         about = {e.kind: e.about for e in tested.estimators}
         write_diagnosis(

@@ -43,8 +43,9 @@ def infer(
 ) -> None:
     """Estimate a circuit's parameters from recordings: a verdict on each first, then the numbers.
 
-    Numbers that are not to be trusted stand in brackets, and in the table (.csv) not at all. Its column "status" says
-    ok, doubtful, refused (the method finds the recording unlike the simulated circuit) or failed (no answer, and why).
+    Numbers that are not to be trusted stand in brackets, and in the table (.csv) not at all.
+
+    The table's column "status" says ok, doubtful, refused (unlike the simulated circuit) or failed (no answer).
     """
     with plain_errors():
         many = len(recordings) > 1 or window_s is not None

@@ -46,9 +46,7 @@ def draw_spectra(
     for axes in (upper, lower):
         _same_height(axes, len(channels))
     for i, ax in enumerate(lower if relative else upper):
-        if columns <= len(channels) - i:
-            continue
-        if i < len(channels):
+        if len(channels) - columns <= i < len(channels):
             ax.tick_params(labelbottom=True)
             ax.set_xlabel(f"{features.axis.name} ({features.axis.unit})", fontsize=9, color=INK)
     for ax in [a for axes in (upper, lower) for a in axes[len(channels) :]]:
@@ -93,11 +91,13 @@ def _draw_spectrum(
 
 
 def _label_factors(axes: Sequence[Axes] | np.ndarray) -> None:
-    """Ticks at 1, 2 and 5 where all lies within a power of ten or two, of which there would be one tick or none."""
+    """Ticks between the powers of ten as well, where all lies within one or two of them."""
     for ax in axes:
         low, high = ax.get_ylim()
         if high / low < 50:
-            ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            ax.yaxis.set_major_locator(
+                LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high / low < 5 else (1.0, 2.0, 5.0))
+            )
             ax.yaxis.set_major_formatter("{x:g}")
 
 

@@ -9,6 +9,10 @@ from inference.evaluation.departures import PredictiveCheck
 
 OK, DOUBTFUL, REFUSED, FAILED = "ok", "doubtful", "refused", "failed"
 _LABELS = {OK: "no objection", DOUBTFUL: "with care", REFUSED: "not to be trusted", FAILED: "no answer"}
+LOOK_AGAIN = (
+    "Check unit, sampling rate, order of channels and filters. If only some frequencies are unlike the circuit's, "
+    "train on the others ('circuitsbi train --band 2,150'). Else the simulated circuit does not make such recordings"
+)
 _AT_THE_EDGE = 0.02  # of the range: an interval that ends closer to its edge is cut off by it
 
 
@@ -125,12 +129,7 @@ def _after_refusal(quality_warnings: Sequence[str], elsewhere: str) -> str:
     """What to do next, the likeliest cause first."""
     if quality_warnings:
         return f"Mend the recording first: {quality_warnings[0]}. Then estimate again."
-    if elsewhere:
-        return elsewhere
-    return (
-        "Check unit, sampling rate, order of channels and filters. If they are right, the simulated circuit does not "
-        "make such recordings in this range: take a wider range, or another circuit."
-    )
+    return elsewhere or f"{LOOK_AGAIN} in this range: take a wider range, or another circuit."
 
 
 def _listed(names: Sequence[str]) -> str:

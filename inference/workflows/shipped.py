@@ -10,6 +10,7 @@ from typing import Any
 from inference.estimators.base import BaseEstimator
 from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.load import load_estimator
+from inference.reports.verdict import LOOK_AGAIN
 from simulators.campaigns.store import Campaign
 from simulators.recording import Recording
 from surrogates.spectra.emulator import SpectralEmulator
@@ -64,10 +65,7 @@ def other_ranges(asked: str, noise: bool, recording: Recording) -> str:
                         return f"Try '--range {name}': the gradient fit over that range explains this recording."
     if not others:
         return ""
-    return (
-        f"Check unit, sampling rate, order of channels and filters. If they are right, the simulated circuit does not "
-        f"make such recordings in any shipped range ({', '.join(others)} was tried too): train on another circuit."
-    )
+    return f"{LOOK_AGAIN} in any shipped range ({', '.join(others)} was tried too): train on another circuit."
 
 
 def shipped_emulator(campaign: Campaign, test: int, seed: int) -> SpectralEmulator | None:
