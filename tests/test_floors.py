@@ -20,7 +20,7 @@ ROOMS = ("features", "recordings", "fitting", "estimators", "evaluation", "repor
 CIRCUIT = re.compile(r"\b(brunel|poster)\b", re.IGNORECASE)
 OF_ONE_CIRCUIT = {"inference/workflows/brunel.py", "inference/workflows/demo.py"}
 HELP_TEXTS = "inference/commands/"
-STILL_NAMING_IT = {"inference/recordings/files.py"}
+STILL_NAMING_IT: set[str] = set()
 """Spike counts are read as the populations of one network; to be moved, and then taken out of here."""
 
 

@@ -99,6 +99,6 @@ def observe(
         wrong = [name for name in needed if not isinstance(values.get(name), int | float)]
         if wrong or set(values) - set(chosen.parameters.names):
             raise ValueError(f"--at is '{at}'; give numbers for {', '.join(needed)}, such as 'J=0.1,g=5'")
-        signal = view.observe(read_counts(counts), values)
+        signal = view.observe(read_counts(counts, view.sources), values)
         write_recording(signal, out)
         console.print(f"{out}: {signal.values.shape[0]} channels x {signal.values.shape[1]} samples, {signal.unit}")

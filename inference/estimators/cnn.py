@@ -102,7 +102,7 @@ class CNNRegressor(AmortisedEstimator):
         self.neighbours = whole(settings, "neighbours", 1, MOST_NEIGHBOURS)
         self._points = shaped(tensors, "points", (None, len(self.parameters)))
         self._errors = shaped(tensors, "errors", self._points.shape)
-        frequencies = len(self.features.frequencies)
+        frequencies = len(self.features.axis.values)
         whole(settings, "frequencies", frequencies, frequencies)
         self._nets = []
         for i in range(self.members):
