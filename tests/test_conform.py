@@ -76,7 +76,7 @@ def test_rates_that_no_amplifier_has_are_refused_before_anything_is_filtered(rat
 
 def test_recordings_that_stay_too_short_are_refused_before_they_are_filtered(monkeypatch):
     monkeypatch.setattr(conform, "resample_poly", None)
-    with pytest.raises(ValueError, match=r"3 samples \(3 ms\) at 1000 Hz, one segment needs 150"):
+    with pytest.raises(ValueError, match=r"3000 samples \(3 ms\) at 1e\+06 Hz; give at least 150 ms"):
         matched_lfp(lfp(np.random.default_rng(0).normal(size=(6, 3000)), 1e6))
 
 

@@ -20,8 +20,6 @@ ROOMS = ("features", "recordings", "fitting", "estimators", "evaluation", "repor
 CIRCUIT = re.compile(r"\b(brunel|poster)\b", re.IGNORECASE)
 OF_ONE_CIRCUIT = {"inference/workflows/brunel.py", "inference/workflows/demo.py"}
 HELP_TEXTS = "inference/commands/"
-STILL_NAMING_IT: set[str] = set()
-"""Spike counts are read as the populations of one network; to be moved, and then taken out of here."""
 
 
 class Import(NamedTuple):
@@ -158,7 +156,7 @@ def without_strings(source):
 
 def test_general_rooms_name_no_circuit():
     """Exactly those that still do: what has been mended is taken out of the list."""
-    assert set(naming_one_circuit(ROOT)) == STILL_NAMING_IT
+    assert not set(naming_one_circuit(ROOT))
 
 
 @pytest.mark.parametrize("module", ["simulators", "circuitsbi", "inference"])
