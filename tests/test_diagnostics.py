@@ -1,5 +1,7 @@
 """Every diagnostic with posteriors known to be exact, too narrow, too wide or shifted."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.neural_network import MLPClassifier
@@ -84,7 +86,7 @@ def test_local_agreement(fault, good):
     assert finding.good == good
 
 
-def weakly_told(told=0.5, n=900, draws=100, seed=0):
+def weakly_told(told=0.3, n=900, draws=100, seed=0):
     """Truths all over the range, measured with ``told`` of it as noise, and draws of the exact posterior in the box."""
     rng = np.random.default_rng(seed)
     grid = (np.arange(400) + 0.5) / 400
@@ -109,8 +111,8 @@ def test_shrinkage_of_a_parameter_that_is_weakly_told_is_no_bias():
     assert finding.verdict == "biased"
     assert "second by +" in finding.text
     assert "first by" not in finding.text
-    overshrunk = SPACE.from_unit(0.5 + 0.3 * (means - 0.5))
-    assert recovery(SPACE, truths, overshrunk, parts=5).verdict == "biased"
+    overshrunk = SPACE.from_unit(0.5 + 0.2 * (means - 0.5))
+    assert recovery(SPACE, truths, overshrunk).verdict == "biased"
 
 
 def test_a_quicker_classifier_learns_the_same_weights(rng):
@@ -129,7 +131,9 @@ def test_recovery_names_where_estimates_are_biased():
     finding = recovery(SPACE, truths, bent)
     assert not finding.good
     assert "second" in finding.text
-    assert "where first is estimated as 1.33-4" in finding.text
+    assert re.search(
+        r"where first is estimated as 0\.[567]\d* \.\.\. 2", finding.text
+    )  # the upper third of its estimates
 
 
 @pytest.fixture(scope="module")

@@ -155,18 +155,20 @@ class QuickClassifier(MLPClassifier):
 
 
 def recovery(space: ParameterSpace, truths: Truths, points: Truths, parts: int = 3) -> Finding:
-    """Estimates against the truth, and their bias in each part of each parameter's range.
+    """Estimates against the truth, and their bias where each parameter is estimated as low, middle or high.
 
-    The parts are those of the estimates, not of the truths: an exact posterior's mean that lies in the lower third is
-    right on average, whereas the means for truths in the lower third lie above them, the more the less a recording
-    tells (shrinkage towards the middle of the prior). points: posterior means. A bias counts where it is sure and
-    larger than half the errors' standard deviation there. ``values["bias"]``: by parameter, part and parameter that is
-    biased.
+    The parts hold equally many estimates; they are not parts of the truths: where an exact posterior's mean is among
+    the lowest third it is right on average, whereas the means for the lowest third of the truths lie above them, the
+    more the less a recording tells (shrinkage towards the middle of the prior). A bias counts where it is sure and
+    larger than half the errors' standard deviation there.
+
+    points: posterior means. ``values["bias"]``: by parameter, part and parameter that is biased.
     """
     keep = np.isfinite(truths).all(1) & np.isfinite(points).all(1)
     estimated = space.to_unit(points[keep])
     error = estimated - space.to_unit(truths[keep])
-    place = np.clip((estimated * parts).astype(int), 0, parts - 1)
+    edges = np.quantile(estimated, np.linspace(0, 1, parts + 1), axis=0)
+    place = (estimated[:, :, None] > edges[1:-1].T).sum(2)
     bias = np.full((len(space), parts, len(space)), np.nan)
     found = []
     for k, by in enumerate(space):
@@ -178,10 +180,10 @@ def recovery(space: ParameterSpace, truths: Truths, points: Truths, parts: int =
             sd = here.std(0, ddof=1)
             for j, of in enumerate(space):
                 if abs(bias[k, part, j]) > max(0.5 * sd[j], _SURE * sd[j] / np.sqrt(len(here))):
-                    low, high = by.low + np.array([part, part + 1]) / parts * (by.high - by.low)
+                    low, high = by.low + edges[part : part + 2, k] * (by.high - by.low)
                     found.append(
                         f"{of.name} by {bias[k, part, j]:+.1%} of its range where {by.name} is estimated as "
-                        f"{low:.3g}-{high:.3g}"
+                        f"{low:.3g} ... {high:.3g}"
                     )
     text = "no part of the range is biased" if not found else "biased: " + "; ".join(found[:3])
     values = {"truths": truths[keep], "points": points[keep], "bias": bias}

@@ -36,7 +36,7 @@ def draw_spectra(
     grid = figure.subplots(
         rows * (1 + relative), columns, squeeze=False, sharex=True, height_ratios=[1.6, 1][: 1 + relative] * rows
     )
-    upper, lower = grid[:: 1 + relative].ravel(), grid[1::2].ravel() if relative else ()
+    upper, lower = grid[:: 1 + relative].ravel(), grid[1::2].ravel() if relative else np.array([])
     for ax, k in zip(upper, channels, strict=False):
         _draw_spectrum(ax, features, observed[k], None if quantiles is None else quantiles[:, k])
         ax.set_title(short(recording.channels[k]), fontsize=9, color=INK, pad=3, parse_math=False)
@@ -44,7 +44,7 @@ def draw_spectra(
         assert quantiles is not None
         _draw_spectrum(ax, features, observed[k] - quantiles[1, k], quantiles[:, k] - quantiles[1, k])
     for axes in (upper, lower):
-        _same_height(axes, len(channels))
+        _same_height(axes, len(channels), columns)
     for i, ax in enumerate(lower if relative else upper):
         if len(channels) - columns <= i < len(channels):
             ax.tick_params(labelbottom=True)
@@ -90,7 +90,7 @@ def _draw_spectrum(
     plain(ax)
 
 
-def _label_factors(axes: Sequence[Axes] | np.ndarray) -> None:
+def _label_factors(axes: np.ndarray) -> None:
     """Ticks between the powers of ten as well, where all lies within one or two of them."""
     for ax in axes:
         low, high = ax.get_ylim()
@@ -101,14 +101,14 @@ def _label_factors(axes: Sequence[Axes] | np.ndarray) -> None:
             ax.yaxis.set_major_formatter("{x:g}")
 
 
-def _same_height(axes: Sequence[Axes] | np.ndarray, n: int) -> None:
+def _same_height(axes: np.ndarray, n: int, columns: int) -> None:
     """One scale for the first ``n`` of some panels; only those at the left say it."""
-    if n == 0 or len(axes) == 0:
+    if not axes.size:
         return
     ends = np.array([ax.get_ylim() for ax in axes[:n]])
-    for ax in axes[:n]:
+    for i, ax in enumerate(axes[:n]):
         ax.set_ylim(ends[:, 0].min(), ends[:, 1].max())
-        ax.tick_params(labelleft=ax.get_subplotspec().is_first_col(), labelbottom=False)
+        ax.tick_params(labelleft=i % columns == 0, labelbottom=False)
 
 
 def _spectral_unit(recording: Recording, features: Features) -> str:

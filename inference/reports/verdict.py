@@ -1,7 +1,7 @@
 """What to make of the methods' answers to one recording: one plain sentence, before any number."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inference.estimate import Estimate
 from inference.evaluation.agreement import Agreement, agreement
@@ -65,7 +65,7 @@ def verdict(
     if check is not None and check.departures:
         most = ", and ".join(map(str, check.departures))
         where = f"The recording departs most from what the fitted circuit makes {most}."
-    parts = {"where": where, "agreed": _agreed(between), "details": tuple(details)}
+    found = Verdict(OK, "", where, agreed=_agreed(between), details=tuple(details))
     if refusing:
         standing = [e.method or "estimate" for e in estimates if e.trusted]
         but = (
@@ -77,20 +77,21 @@ def verdict(
             f"Do not trust these numbers: this recording is not like those of the simulated circuit, "
             f"{_verb(refusing, 'says', 'say')} {_listed(refusing)}{but}."
         )
-        return Verdict(REFUSED, sentence, advice=_after_refusal(quality_warnings, elsewhere), **parts)
+        advice = _after_refusal(quality_warnings, elsewhere)
+        return replace(found, status=REFUSED, sentence=sentence, advice=advice)
     if check is not None and check.poor:
         sentence = (
             f"With care: simulations with the estimated parameters do not give this spectrum, {check.inside:.0%} "
             f"of it lies in their band and {check.expected:.0%} would be expected; the circuit may "
             f"be wrong for this recording."
         )
-        return Verdict(DOUBTFUL, sentence, **parts)
+        return replace(found, status=DOUBTFUL, sentence=sentence)
     if between is not None and not between.good:
-        return Verdict(DOUBTFUL, f"With care: {_agreed(between)}", **parts | {"agreed": ""})
+        return replace(found, status=DOUBTFUL, sentence=f"With care: {found.agreed}", agreed="")
     if details:
         more = f" ({len(details) - 1} more below)" if len(details) > 1 else ""
-        return Verdict(DOUBTFUL, f"With care: {details[0]}{more}.", **parts)
-    return Verdict(OK, f"No check raised a doubt. {_agreed(between)}".rstrip(), **parts | {"agreed": ""})
+        return replace(found, status=DOUBTFUL, sentence=f"With care: {details[0]}{more}.")
+    return replace(found, sentence=f"No check raised a doubt. {found.agreed}".rstrip(), agreed="")
 
 
 def remarks_on(estimate: Estimate) -> tuple[str, ...]:
