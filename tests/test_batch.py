@@ -99,7 +99,7 @@ def test_whatever_goes_wrong_with_one_recording_the_others_are_answered(estimato
                 raise fault
             return estimator.estimate(recording)
 
-    answers = list(infer_all(files[:2], [Fails(SPACE, SpectralFeatures()), estimator], progress=False))
+    answers = list(infer(files[:2], [Fails(SPACE, SpectralFeatures()), estimator], progress=False))
     assert [a.estimate is not None for a in answers] == [False, True, True, True]
     assert answers[0].reason
     assert isinstance(fault, MemoryError) or str(fault) in answers[0].reason
@@ -110,13 +110,13 @@ def test_recordings_of_absurd_values_do_not_end_a_batch(estimator, files, tmp_pa
         recording = noise(0.0, 1.0, np.random.default_rng(0))
         write_recording(recording.with_values(recording.values * size), tmp_path / f"{name}.npz")
     paths = [tmp_path / "huge.npz", tmp_path / "tiny.npz", files[0]]
-    answers = list(infer_all(paths, [estimator], progress=False))
+    answers = list(infer(paths, [estimator], progress=False))
     assert [a.reason.partition(" ")[0] for a in answers] == ["channel", "channel", ""]
 
 
 def test_a_table_holds_no_orders_to_a_terminal(estimator, tmp_path):
     path = tmp_path / "\x1b[31m\udcffred.npz"
-    write_table(tmp_path / "t.csv", infer_all([path], [estimator], progress=False), SPACE)
+    write_table(tmp_path / "t.csv", infer([path], [estimator], progress=False), SPACE)
     text = (tmp_path / "t.csv").read_text()
     assert r"\x1b[31m\udcffred.npz" in text
     assert "\x1b" not in text

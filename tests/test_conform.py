@@ -122,8 +122,8 @@ REFUSED = {
     "1 channel": (lfp(LFP[:1]), "has 1 channel; "),
     "transposed": (lfp(LFP.T), r"\(1000, 6\) looks like samples x channels.*values\.T"),
     "50 Hz": (lfp(sampling_rate=50.0), "sampled at 50 Hz .* 1000 Hz are needed: record"),
-    "10 samples": (lfp(LFP[:, :10]), r"10 samples \(10 ms\).* one segment needs 150; give at least 150 ms"),
-    "short after resampling": (lfp(sampling_rate=10_000.0), "100 samples"),
+    "10 samples": (lfp(LFP[:, :10]), r"10 samples \(10 ms\).* give at least 150 ms"),
+    "short after resampling": (lfp(sampling_rate=10_000.0), r"1000 samples \(100 ms\)"),
     "short after transient": (lfp(transient=900), r"100 samples \(100 ms\)"),
     "gaps": (
         spoiled({(1, 7): np.nan, (1, 9): np.inf, (4, 100): np.nan}),

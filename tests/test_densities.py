@@ -29,7 +29,7 @@ def posterior(request, data):
 
 
 def spectra(npe, recordings):
-    return torch.as_tensor(npe.features.of_all(recordings))
+    return torch.as_tensor(features_of_all(npe.features, recordings))
 
 
 def test_densities_are_those_of_the_draws(posterior):

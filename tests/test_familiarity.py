@@ -56,7 +56,7 @@ def test_recordings_of_the_trained_kind_are_trusted(nearest, rng):
 
 def test_a_limit_too_high_lets_strangers_pass(nearest, rng):
     """Negative control: what the tests above find comes from the limits that were learnt."""
-    x = torch.as_tensor(FEATURES.of_all([with_line(white_noise([0.0, 0.5], rng), rng)]))
+    x = torch.as_tensor(features_of_all(FEATURES, [with_line(white_noise([0.0, 0.5], rng), rng)]))
     known = nearest.familiarity
     assert known.strangeness(x).distance > 1
     tensors = known.tensors()

@@ -7,7 +7,7 @@ from scipy import stats
 
 from inference.estimate import Estimate
 from inference.estimators.cnn import CNNRegressor
-from inference.estimators.neural_posterior import _Base
+from inference.estimators.sbi_flows import _Base
 from inference.evaluation.scores import score
 from simulators.interface import Parameter, ParameterSpace
 

@@ -240,8 +240,10 @@ class NeuralPosterior(AmortisedEstimator):
             density = self._untrained(len(self.channels), values)
             own = {first + k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")}
             for name, built in density.state_dict().items():
-                # Which inputs a spline takes follows from the settings; other indices could lie outside of them.
-                if not built.is_floating_point() and not torch.equal(built, own[name]):
+                # Which inputs a step takes, in some order, follows from the settings; other indices could lie outside.
+                if not built.is_floating_point() and not torch.equal(
+                    *(t.flatten().sort()[0] for t in (built, own[name]))
+                ):
                     raise ValueError(f"{i}.{name} does not hold the indices of such a density")
             density.load_state_dict(own)
             self._densities.append(density.eval())
