@@ -24,11 +24,10 @@ from scipy.signal import resample_poly
 from inference.estimators.amortised import AmortisedEstimator
 from inference.estimators.base import BaseEstimator
 from inference.estimators.familiarity import Familiarity
-from inference.workflows.brunel import TEST_SIMULATIONS, campaign_network, observed
-from inference.workflows.shipped import reference_campaign, shipped_estimators
-from inference.workflows.study import split_rows
+from inference.features.interface import features_of_all
+from inference.workflows.shipped import reference_campaign, reference_tests, shipped_estimators
+from inference.workflows.study import split_rows, study_of
 from inference.workflows.train import untrained_estimators
-from simulators.brunel.field import KernelSignal
 from simulators.recording import Recording
 
 console = Console()
@@ -121,10 +120,10 @@ def trusts(estimator: BaseEstimator, recording: Recording) -> bool:
 def evaluate(name: str, retrain: bool, gradient: bool) -> dict:
     """Silent answers and false alarms of the estimators of one range."""
     campaign = reference_campaign(name)
-    rows, test = split_rows(campaign, TEST_SIMULATIONS)
-    forward_model = KernelSignal(network=campaign_network(campaign), parameters=campaign.parameters)
-    theta, taught = observed(campaign, forward_model, rows)
-    _, tested = observed(campaign, forward_model, test)
+    rows, test = split_rows(campaign, reference_tests(name))
+    study = study_of(campaign)
+    theta, taught = study.recordings(campaign, rows)
+    _, tested = study.recordings(campaign, test)
     estimators = [e for e in shipped_estimators(name) if gradient or e.kind != "gradient"]
     if retrain:
         untrained = untrained_estimators(campaign.parameters)
@@ -132,7 +131,7 @@ def evaluate(name: str, retrain: bool, gradient: bool) -> dict:
         estimators = [*fresh, *(e for e in estimators if e.kind == "gradient")]
     for estimator in estimators:
         if isinstance(estimator, AmortisedEstimator) and estimator.familiarity is None:
-            features = torch.as_tensor(estimator.features.of_all(taught))
+            features = torch.as_tensor(features_of_all(estimator.features, taught))
             estimator.familiarity = Familiarity.learned(features, estimator.seed)
     found = {}
     for estimator in estimators:
@@ -161,12 +160,12 @@ def show(name: str, found: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--range", choices=["ai", "full", "both"], default="both")
+    parser.add_argument("--range", choices=["asynchronous", "full", "both"], default="both")
     parser.add_argument("--retrain", action="store_true", help="train the CNN and the posterior first")
     parser.add_argument("--gradient", action="store_true", help="the gradient fit as well")
     arguments = parser.parse_args()
     out = {}
-    for name in ["ai", "full"] if arguments.range == "both" else [arguments.range]:
+    for name in ["asynchronous", "full"] if arguments.range == "both" else [arguments.range]:
         out[name] = evaluate(name, arguments.retrain, arguments.gradient)
         show(name, out[name])
     print(json.dumps(out))

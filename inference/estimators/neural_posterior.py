@@ -241,9 +241,8 @@ class NeuralPosterior(AmortisedEstimator):
             own = {first + k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")}
             for name, built in density.state_dict().items():
                 # Which inputs a step takes, in some order, follows from the settings; other indices could lie outside.
-                if not built.is_floating_point() and not torch.equal(
-                    *(t.flatten().sort()[0] for t in (built, own[name]))
-                ):
+                expected, stored = (tensor.flatten().sort().values for tensor in (built, own[name]))
+                if not built.is_floating_point() and not torch.equal(expected, stored):
                     raise ValueError(f"{i}.{name} does not hold the indices of such a density")
             density.load_state_dict(own)
             self._densities.append(density.eval())
