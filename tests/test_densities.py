@@ -9,6 +9,7 @@ import torch
 from inference.estimators.load import load_estimator
 from inference.estimators.neural_posterior import NeuralPosterior
 from inference.estimators.sbi_flows import SBI_DENSITIES
+from inference.features.interface import features_of_all
 from tests.test_estimators import FEATURES, SPACE, white_noise
 
 DENSITIES = ("gaussian mixture", "nsf")

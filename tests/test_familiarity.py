@@ -7,6 +7,7 @@ import torch
 from inference.estimators.familiarity import Familiarity
 from inference.estimators.load import load_estimator
 from inference.estimators.nearest import NearestSimulations
+from inference.features.interface import features_of_all
 from tests.test_estimators import FEATURES, SPACE, white_noise
 
 
