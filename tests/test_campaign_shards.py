@@ -129,7 +129,7 @@ def test_shards_from_the_terminal(tmp_path, monkeypatch, whole):
         return run(MIXED, path, n=n, shard=shard)
 
     monkeypatch.setattr("simulators.campaigns.run.run_campaign", instead)
-    simulate = ["simulate", "--n", 20, "--out", tmp_path / "c", "--shard"]
+    simulate = ["simulate", "--simulator", "brunel", "--n", 20, "--out", tmp_path / "c", "--shard"]
     for shard in ("3", "a/b", "1/2/3", "3/2"):
         code, said = terminal(*simulate, shard)
         assert code == 2

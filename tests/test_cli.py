@@ -105,7 +105,6 @@ def test_bad_campaigns_end_with_one_message(arguments, words, tmp_path, monkeypa
     ("command", "words"),
     [
         ("infer lfp.npz --report no/report.html", "there is no folder no"),
-        ("infer lfp.npz --report folder", "folder is a folder; name a file"),
         ("infer lfp.npz --out table.xlsx", "written as .csv, not as '.xlsx'"),
         ("compare --n 5 --figure picture.foo", "does not end in a kind of picture"),
         ("diagnose --out no/diagnosis.html", "there is no folder no"),

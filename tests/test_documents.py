@@ -51,7 +51,7 @@ def run_page(page, slow):
     names: dict = {"__name__": "page"}
     printed = ""
     for block in FENCE.finditer(page.read_text(encoding="utf-8")):
-        if block["kind"] == "python" and (slow or block["mark"] != "slow"):
+        if block["kind"] == "python" and block["mark"] != "not run" and (slow or block["mark"] != "slow"):
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(compile(block["body"], f"{name_of(page)}: {block['body'][:60]!r}", "exec"), names)
             printed = out.getvalue()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulators.brunel.field import KernelSignal
+from simulators.brunel.field import WEIGHTS, KernelSignal
 from simulators.brunel.model import ASYNCHRONOUS_RANGE, BrunelNetwork
 from simulators.fields import kernels as kernels_module
 from simulators.fields.cell_model import CellModel, Morphology
@@ -102,7 +102,7 @@ def test_depth_slabs_have_converged():
 def test_one_contact_sees_what_it_sees_among_six(few_slabs):
     single = kernels(LaminarProbe((-200.0,)))
     np.testing.assert_allclose(single.values[:, 0], kernels().values[:, 2], rtol=1e-9)
-    lfp = single.view.observe(counts(np.ones((2, 120), int)), {"J": 0.1, "g": 5.0})
+    lfp = single.view(WEIGHTS).observe(counts(np.ones((2, 120), int)), {"J": 0.1, "g": 5.0})
     assert lfp.values.shape == (1, 120)
     assert lfp.channels == ("z = -200 um",)
 
