@@ -19,6 +19,7 @@ _SAFETY = 1.1
 _USUAL = (0.01, 0.99)  # quantiles between which what is usual somewhere lies
 _FAR = 4.0  # standard deviations; the sheet is known no farther out
 _RIDGE = 1e-3
+_SMALLEST = 1e-4  # standard deviation along a direction: its inverse has room in half precision
 
 
 class Strangeness(NamedTuple):
@@ -76,13 +77,13 @@ class Familiarity:
         standard = (values - mean) / scale
         n = min(_COMPONENTS, len(values) // _ROWS_A_COMPONENT + 1)
         _, size, axes = torch.linalg.svd(standard, full_matrices=False)
-        components = axes[:n] / (size[:n, None] / len(values) ** 0.5).clamp(min=1e-6)
+        components = axes[:n] / (size[:n, None] / len(values) ** 0.5).clamp(min=_SMALLEST)
         terms = _products(standard @ components.T)
         sheet = _regression(terms, standard)
         left = standard - terms @ sheet
         scatter = left.std(0).clamp(min=1e-3)
         _, size, axes = torch.linalg.svd(left / scatter, full_matrices=False)
-        directions = axes[:_DIRECTIONS] / (size[:_DIRECTIONS, None] / len(values) ** 0.5).clamp(min=1e-6)
+        directions = axes[:_DIRECTIONS] / (size[:_DIRECTIONS, None] / len(values) ** 0.5).clamp(min=_SMALLEST)
         unknown = {name: torch.zeros(n, 3).double() for name, n in (("usual", len(sheet)), ("bounds", 2))}
         return cls(mean, scale, components, sheet, scatter, directions, limits=torch.ones(3).double(), **unknown)
 
