@@ -38,9 +38,10 @@ def table():
 def test_a_terminal_shows_what_it_would_obey(console, thing):
     console.print(thing)
     said = console.file.getvalue()
-    assert SHOWN in said
+    assert SHOWN[:10] in said  # a table cuts what it took for shorter
+    assert isinstance(thing, Table) or SHOWN in said
     assert not set("\x1b\x9b\u202e") & set(said)
-    assert said.count("\n") >= len(str(thing).splitlines()) if isinstance(thing, Text) else True
+    assert not isinstance(thing, Text) or said.startswith("a\n")
 
 
 def test_warnings_and_errors_are_shown_too(console):
@@ -57,8 +58,8 @@ def test_our_own_colours_reach_a_terminal():
     console = SafeConsole()
     console.file, console._force_terminal = io.StringIO(), True
     console._color_system = console._color_system or 3
-    console.print(Text("bold", "bold"), STRANGE)
-    assert SHOWN in console.file.getvalue()
+    console.print(Text("bold", "bold"), STRANGE, highlight=False)
+    assert console.file.getvalue() == f"\x1b[1mbold\x1b[0m {SHOWN}\n"
 
 
 def test_a_page_shows_what_a_terminal_would_obey():
