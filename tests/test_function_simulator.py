@@ -213,8 +213,8 @@ def test_two_models_of_one_name_are_never_mixed_in_a_campaign(own_model, tmp_pat
         run_campaign(own_model(model, old, new), 2, 1, tmp_path / "c.zarr", progress=False)
 
 
-def test_a_dataclass_of_ours_is_told_by_its_class_and_the_version_alone():
-    assert set(describe(ParameterSpace((Parameter("a", "1", 0.0, 1.0),)))) == {"class", "parameters"}
+def test_a_dataclass_of_ours_is_told_by_its_class_module_and_the_version():
+    assert set(describe(ParameterSpace((Parameter("a", "1", 0.0, 1.0),)))) == {"class", "module", "parameters"}
 
 
 def test_functions_around_values_differ_by_these():

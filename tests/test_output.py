@@ -38,9 +38,10 @@ def table():
 def test_a_terminal_shows_what_it_would_obey(console, thing):
     console.print(thing)
     said = console.file.getvalue()
-    assert SHOWN in said
+    assert SHOWN[:10] in said  # a table cuts what it took for shorter
+    assert isinstance(thing, Table) or SHOWN in said
     assert not set("\x1b\x9b\u202e") & set(said)
-    assert said.count("\n") >= len(str(thing).splitlines()) if isinstance(thing, Text) else True
+    assert not isinstance(thing, Text) or said.startswith("a\n")
 
 
 def test_warnings_and_errors_are_shown_too(console):
@@ -57,8 +58,8 @@ def test_our_own_colours_reach_a_terminal():
     console = SafeConsole()
     console.file, console._force_terminal = io.StringIO(), True
     console._color_system = console._color_system or 3
-    console.print(Text("bold", "bold"), STRANGE)
-    assert SHOWN in console.file.getvalue()
+    console.print(Text("bold", "bold"), STRANGE, highlight=False)
+    assert console.file.getvalue() == f"\x1b[1mbold\x1b[0m {SHOWN}\n"
 
 
 def test_a_page_shows_what_a_terminal_would_obey():
@@ -70,7 +71,17 @@ def test_a_page_shows_what_a_terminal_would_obey():
 def test_where_nothing_can_be_written_is_said_in_words(tmp_path):
     counts = tmp_path / "c.npz"
     found = CliRunner().invoke(
-        app, ["observe", str(counts), "--J", ".2", "--g", "5", "--out", str(tmp_path / "no" / "lfp.npz")]
+        app,
+        [
+            "observe",
+            str(counts),
+            "--simulator",
+            "brunel",
+            "--at",
+            "J=0.2,g=5",
+            "--out",
+            str(tmp_path / "no" / "lfp.npz"),
+        ],
     )
     assert found.exit_code == 2
     assert "there is no folder" in " ".join(found.output.split())

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from inference.cli import app
 from simulators.campaigns.store import Campaign
 from simulators.provenance import describe
+from surrogates.neurons.assessment import against_cell
 from surrogates.neurons.assessment.behaviour import behaviour
 from surrogates.neurons.trained import load_neuron
 from surrogates.neurons.training import curricula, make
@@ -147,7 +148,8 @@ def small(curriculum):
 
 def test_an_own_cell_is_trained_and_evaluated_by_one_command_each(own, tmp_path, monkeypatch):
     read = make.curriculum_of
-    monkeypatch.setattr(make, "curriculum_of", lambda *a: small(read(*a)))
+    for module in (make, against_cell):
+        monkeypatch.setattr(module, "curriculum_of", lambda *a: small(read(*a)))
     run = CliRunner().invoke
     out, data = str(tmp_path / "own.safetensors"), str(tmp_path / "data")
     trained = run(app, ["surrogate", "train", "--cell", str(own()), "--out", out, "--data", data, "--workers", "1"])

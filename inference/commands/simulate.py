@@ -16,6 +16,7 @@ from inference.commands.options import (
     named_values,
 )
 from inference.commands.output import console, plain_errors
+from simulators.files import refuse_unwritable
 
 
 def simulate(
@@ -85,6 +86,7 @@ def observe(
 ) -> None:
     """Turn population spike counts of a network into the LFP or EEG at a probe."""
     with plain_errors():
+        refuse_unwritable(out)
         from inference.recordings.files import read_counts, write_recording
         from inference.workflows.study import Study, forward_model_of
 
