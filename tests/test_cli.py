@@ -182,3 +182,14 @@ def test_the_demo_draws_its_report(tmp_path):
     assert "seed 2026" in result.output
     assert (tmp_path / "demo" / "report.html").stat().st_size > 100_000
     assert read_recording(tmp_path / "demo" / "lfp.npz").values.shape == (6, 3000)
+
+
+@shipped
+def test_the_variable_that_a_message_asks_for_can_be_named(tmp_path):
+    path = tmp_path / "two.npz"
+    np.savez(path, a=lfp().values, b=lfp(channels=3).values, sampling_rate=1000.0)
+    refused = run(app, ["infer", str(path), "--unit", "mV"])
+    assert refused.exit_code == 2
+    assert "--variable" in flat(refused)
+    named = run(app, ["infer", str(path), "--unit", "mV", "--variable", "b"])
+    assert "3 channels; this estimator was trained for 6" in flat(named)

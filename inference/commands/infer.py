@@ -26,6 +26,9 @@ def infer(
     range_name: RangeOption = "asynchronous",
     sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
     unit: Annotated[str | None, typer.Option(help="mV, uV or V, where the file does not say.")] = None,
+    variable: Annotated[
+        str | None, typer.Option(help="Which of the variables of a .npz, .mat or .nwb file is the recording.")
+    ] = None,
     channels: Annotated[str | None, typer.Option(help="Channels to take, in this order: 'Cz' or 'ch3,ch2'.")] = None,
     report: Annotated[
         Path | None, typer.Option(help="Page to write (.html); or a folder, for a page each recording and window.")
@@ -68,6 +71,7 @@ def infer(
             sampling_rate=sampling_rate,
             unit=unit,
             pick=pick,
+            variable=variable,
         )
         kept = []
         with nullcontext() if out is None else AnswerTable(out, estimators[0].parameters) as table:
