@@ -132,10 +132,9 @@ def test_an_unknown_density_is_an_error_that_names_those_there_are(data):
         NeuralPosterior(SPACE, FEATURES, density="mfa").fit(data[0][:60], data[1][:60])
 
 
+@pytest.mark.parametrize("posterior", ["nsf"], indirect=True)
 def test_files_of_before_there_was_a_choice_hold_flows(posterior, data, tmp_path):
     """Their settings name no density, and their tensors are those of sbi's flows."""
-    if posterior.density != "nsf":
-        pytest.skip("older files hold neural spline flows")
     settings, tensors = posterior._settings()
     old = NeuralPosterior(SPACE, FEATURES)
     old.channels = posterior.channels
@@ -146,10 +145,9 @@ def test_files_of_before_there_was_a_choice_hold_flows(posterior, data, tmp_path
     np.testing.assert_array_equal(old.estimate(data[1][650]).samples, posterior.estimate(data[1][650]).samples)
 
 
+@pytest.mark.parametrize("posterior", ["nsf"], indirect=True)
 def test_a_flow_without_an_inverse_gives_an_answer_that_is_not_trusted(posterior, data, monkeypatch):
     """nflows' splines fail an assertion at recordings far from all they learnt."""
-    if posterior.density != "nsf":
-        pytest.skip("a mixture has no inverse to fail")
 
     def fails(*_, **__):
         raise AssertionError

@@ -72,11 +72,11 @@ class NeuralPosterior(AmortisedEstimator):
 
     features: Features = field(default_factory=SpectralFeatures)
     density: str = "gaussian mixture"
-    epochs: int = 150
+    epochs: int = 75
     batch: int = 100
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
-    components: int = 8
+    components: int = 4
     width: int = 64
     hidden_features: int = 50
     transforms: int = 5

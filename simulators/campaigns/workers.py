@@ -128,7 +128,10 @@ def _one_event() -> Event:
 
 
 def _sent(simulator: Simulator) -> bytes:
-    """What another process receives. Raises NotSent where nothing can be."""
+    """What another process receives. Raises NotSent where nothing can be.
+
+    In memory alone, from this program to its own workers, as multiprocessing sends everything: no file holds it.
+    """
     program = getattr(sys.modules["__main__"], "__file__", None)
     if program is not None and not Path(program).exists():
         raise NotSent(f"no process can run the program {program} again")
