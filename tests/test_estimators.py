@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.stats import norm
 
 from inference.estimators.base import FORMAT
 from inference.estimators.cnn import CNNRegressor, stasik_regressor
@@ -68,13 +69,19 @@ def trained(request, data):
     return ESTIMATORS[request.param]().fit(data[0][:600], data[1][:600])
 
 
-def test_estimates_are_near_the_truth_and_inside_the_box(trained, data):
+def test_estimates_are_near_the_truth_which_intervals_cover_about_as_often_as_they_say(trained, data):
     theta, estimates = data[0][600:], [trained.estimate(r) for r in data[1][600:]]
     points = np.stack([e.point for e in estimates])
     assert trained.parameters.contains(points).all()
     r2 = 1 - np.sum((points - theta) ** 2, 0) / np.sum((theta - theta.mean(0)) ** 2, 0)
     assert (r2 > 0.95).all()
-    for estimate in estimates[:5]:
+    low, high = np.stack([e.interval(0.9) for e in estimates]).transpose(2, 0, 1)
+    covered = ((low <= theta) & (theta <= high)).mean(0)
+    assert ((covered > 0.78) & (covered <= 1.0)).all()
+
+
+def test_estimates_are_inside_the_box(trained, data):
+    for estimate in (trained.estimate(r) for r in data[1][600:605]):
         assert estimate.names == ("first", "second")
         assert trained.parameters.contains(estimate.samples).all()
         narrow, wide = estimate.interval(0.5), estimate.interval(0.95)
@@ -98,7 +105,8 @@ def test_relative_features_do_not_know_the_gain(kind, data):
     theta, recordings = data
     estimator = makers[kind]().fit(theta[:600], recordings[:600])
     errors = []
-    for t, r in zip(theta[600:630], recordings[600:630], strict=True):
+    tested = slice(600, 610 if kind == "gradient" else 630)
+    for t, r in zip(theta[tested], recordings[tested], strict=True):
         point = estimator.estimate(r).point
         loud = replace(r, values=7e3 * r.values, unit="uV")
         # The gradient fit's draws are other ones: 400 of deviation .27, means of 60 of which differ by .09 at most.
@@ -106,19 +114,6 @@ def test_relative_features_do_not_know_the_gain(kind, data):
         np.testing.assert_allclose(estimator.estimate(loud).point, point, atol=tolerance)
         errors.append((point[1] - point[0]) - (t[1] - t[0]))
     assert np.median(np.abs(errors)) < (0.3 if kind == "nearest" else 0.15)
-
-
-def test_intervals_cover_about_as_often_as_they_say(trained, data):
-    covered = np.mean(
-        [
-            (i[:, 0] <= t) & (t <= i[:, 1])
-            for t, i in (
-                (t, trained.estimate(r).interval(0.9)) for t, r in zip(data[0][600:], data[1][600:], strict=True)
-            )
-        ],
-        axis=0,
-    )
-    assert ((covered > 0.78) & (covered <= 1.0)).all()
 
 
 def test_the_same_seed_trains_the_same_estimator(data):
@@ -230,13 +225,13 @@ def test_training_refuses_bad_data(make, data):
         make().estimate(recordings[0])
 
 
-@pytest.mark.parametrize("density", ["gaussian mixture", "nsf"])
-def test_the_neural_posterior_is_the_exact_one(density):
+@pytest.mark.parametrize(("density", "epochs"), [("gaussian mixture", 40), ("nsf", 20)])
+def test_the_neural_posterior_is_the_exact_one(density, epochs):
     """Width and place of the posterior against the closed form: half or double the width would fail."""
     rng = np.random.default_rng(2)
-    samples = 300
+    samples, features = 300, SpectralFeatures(segment_ms=20.0)
     theta = SPACE.sample(2500, rng)
-    npe = NeuralPosterior(SPACE, FEATURES, density=density, members=2, epochs=30, transforms=3, dropout=0.0)
+    npe = NeuralPosterior(SPACE, features, density=density, members=1, epochs=epochs, transforms=3, dropout=0.0)
     npe.fit(theta[:2400], [white_noise(t, rng, samples) for t in theta[:2400]])
     inside = theta[2400:]
     inside = inside[(np.abs(SPACE.to_unit(inside) - 0.5) < 0.4).all(1)][:60]
@@ -244,10 +239,11 @@ def test_the_neural_posterior_is_the_exact_one(density):
     estimates = [npe.estimate(r) for r in recordings]
     exact = np.log10(np.stack([r.values.std(1) for r in recordings]))
     # Welch's windows do not use every sample fully, so features tell a little less than the samples themselves.
-    width = np.stack([e.samples.std(0) for e in estimates]).mean(0) / exact_sd(samples)
-    assert ((width > 0.85) & (width < 1.6)).all(), width
+    interval = 2 * norm.ppf(0.9) * exact_sd(samples)
+    width = np.stack([np.diff(e.interval(0.8))[:, 0] for e in estimates]).mean(0) / interval
+    assert ((width > 0.9) & (width < 1.4)).all(), width
     offset = (np.stack([e.point for e in estimates]) - exact) / exact_sd(samples)
-    assert (np.sqrt((offset**2).mean(0)) < 1.3).all()
+    assert (np.sqrt((offset**2).mean(0)) < 0.8).all()
 
 
 def test_the_gradient_fit_is_as_wide_as_its_temperature_says(data):

@@ -45,8 +45,9 @@ def gradient():
 KINDS = {
     "cnn": lambda: CNNRegressor(SPACE, FEATURES, members=1, epochs=2),
     "npe": lambda: NeuralPosterior(
-        SPACE, FEATURES, members=1, epochs=1, transforms=1, hidden_features=4, embedding=4, draws=50
+        SPACE, FEATURES, members=1, epochs=1, density="nsf", transforms=1, hidden_features=4, embedding=4, draws=50
     ),
+    "npe of normals": lambda: NeuralPosterior(SPACE, FEATURES, members=1, epochs=1, width=8, draws=50),
     "nearest": lambda: NearestSimulations(SPACE, FEATURES),
     "gradient": gradient,
 }
@@ -128,7 +129,7 @@ def test_sizes_out_of_all_proportion_are_named_before_memory_is_taken(stored, tm
         assert f"{place[-1]} is 10000000000; expected" in said or "segments of 1e+10 ms" in said
 
 
-@pytest.mark.parametrize("stored", ["npe"], indirect=True)
+@pytest.mark.parametrize("stored", ["npe", "npe of normals"], indirect=True)
 def test_one_draw_of_several_flows_is_one(stored, tmp_path):
     header, tensors = stored
     twice = tensors | {name.replace("0.", "1.", 1): t.clone() for name, t in tensors.items()}
@@ -140,10 +141,11 @@ def test_networks_larger_than_their_file_are_refused_unbuilt(stored, tmp_path, m
     header, tensors = stored
     path = tmp_path / "estimator.safetensors"
     if header["kind"] == "npe":
-        monkeypatch.setattr(NeuralPosterior, "_flow", None)
-        for name in ("hidden_features", "embedding"):
+        flow = header["settings"]["density"] == "nsf"
+        monkeypatch.setattr(NeuralPosterior, "_untrained", None)
+        for name in ("hidden_features", "embedding") if flow else ("width",):
             said = refused(changed(header, ("settings", name), 9999), tensors, path)
-            assert "describe a flow of" in said
+            assert "describe a" in said
             assert "the file holds" in said
     if header["kind"] == "gradient":
         assert "size mismatch" in refused(changed(header, ("emulator", "width"), 100_000), tensors, path)

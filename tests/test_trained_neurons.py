@@ -144,7 +144,7 @@ def test_a_weight_that_is_infinite_only_in_single_precision_is_refused(file):
     tensors = load_file(file)
     tensors["heads.0.bias"] = tensors["heads.0.bias"].double() + 1e138
     save_file(tensors, file, metadata)
-    with pytest.raises(ValueError, match=r"not finite: heads.0.bias"):
+    with pytest.raises(ValueError, match=r"not finite \(heads.0.bias\)"):
         TrainedNeuron.load(file)
 
 
@@ -168,7 +168,7 @@ def test_weights_that_are_no_numbers_are_neither_written_nor_read(value, file, t
     tensors = load_file(file)
     tensors["heads.0.bias"][0] = torch.inf
     save_file(tensors, file, metadata)
-    with pytest.raises(ValueError, match=r"not finite: heads.0.bias"):
+    with pytest.raises(ValueError, match=r"not finite \(heads.0.bias\)"):
         TrainedNeuron.load(file)
 
 

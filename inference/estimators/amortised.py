@@ -172,6 +172,6 @@ class AmortisedEstimator(BaseEstimator):
             validation_fraction=number(header, "validation_fraction", 0.0, 1.0),
         )
         estimator.channels = texts(header, "channels")
-        estimator.familiarity = Familiarity.restored(tensors)
         estimator._restore(header["settings"], tensors)
+        estimator.familiarity = Familiarity.restored(tensors, len(estimator.channels), len(features.axis.values))
         return estimator

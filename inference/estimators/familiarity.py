@@ -123,11 +123,28 @@ class Familiarity:
         return {f"familiarity.{k}": v.half() if v.ndim == 2 else v for k, v in stored.items()}
 
     @classmethod
-    def restored(cls, tensors: dict[str, Tensor]) -> "Familiarity | None":
-        """The inverse of ``tensors``; None for a file of before there was one. Raises KeyError for a part of one."""
+    def restored(cls, tensors: dict[str, Tensor], channels: int, columns: int) -> "Familiarity | None":
+        """The inverse of ``tensors``; None for a file of before there was one.
+
+        Raises KeyError for a part of one, ValueError where it is none for features of ``channels`` x ``columns``.
+        """
         if "familiarity.mean" not in tensors:
             return None
-        return cls(**{f.name: tensors[f"familiarity.{f.name}"].float() for f in fields(cls)})
+        own = {f.name: tensors[f"familiarity.{f.name}"].float() for f in fields(cls)}
+        values = (1 + channels) * columns
+        components, directions = (own[name].numel() // values for name in ("components", "directions"))
+        directions = min(directions, _DIRECTIONS)
+        terms = _products(torch.zeros(1, components)).shape[1]
+        expected = {"components": (components, values), "directions": (directions, values), "sheet": (terms, values)}
+        expected |= {"usual": (terms, 3), "bounds": (2, 3), "limits": (3,)}
+        for name, tensor in own.items():
+            shape = expected.get(name, (values,))
+            if tensor.shape != shape:
+                raise ValueError(
+                    f"familiarity.{name} is {tuple(tensor.shape)}; expected {shape} for {channels} channels of "
+                    f"{columns} values"
+                )
+        return cls(**own)
 
 
 def _products(scores: Float[Tensor, "rows components"]) -> Float[Tensor, "rows terms"]:

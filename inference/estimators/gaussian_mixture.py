@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from inference.estimators.spectral_networks import SpectralCNN
 
 _SD = 0.14  # of the unit cube, before training
+_MOST_PRECISE = 12.0  # in log precision from there: 1e-6 of the cube, which no data give but absurd weights do
 
 
 class GaussianMixture(nn.Module):
@@ -65,7 +66,7 @@ class GaussianMixture(nn.Module):
         n = self.n_parameters
         out = self.network(x).view(len(x), self.components, -1)
         weights, means, log_precision, below = out.split([1, n, n, len(self.below[0])], -1)
-        diagonal = torch.exp(log_precision - math.log(_SD))
+        diagonal = torch.exp(log_precision.clamp(-_MOST_PRECISE, _MOST_PRECISE) - math.log(_SD))
         factors = torch.diag_embed(diagonal)
         # Relative to their rows' diagonals: off-diagonal entries of the order of one, whatever the width.
         factors[..., self.below[0], self.below[1]] = below * diagonal[..., self.below[0]]
