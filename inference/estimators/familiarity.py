@@ -135,8 +135,14 @@ class Familiarity:
         components, directions = (own[name].numel() // values for name in ("components", "directions"))
         directions = min(directions, _DIRECTIONS)
         terms = _products(torch.zeros(1, components)).shape[1]
-        expected = {"components": (components, values), "directions": (directions, values), "sheet": (terms, values)}
-        expected |= {"usual": (terms, 3), "bounds": (2, 3), "limits": (3,)}
+        expected: dict[str, tuple[int, ...]] = {
+            "components": (components, values),
+            "directions": (directions, values),
+            "sheet": (terms, values),
+            "usual": (terms, 3),
+            "bounds": (2, 3),
+            "limits": (3,),
+        }
         for name, tensor in own.items():
             shape = expected.get(name, (values,))
             if tensor.shape != shape:
