@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import signal
 
 from inference.features.interface import features_of_all
-from inference.features.spectra import STASIK_FEATURES, SpectralFeatures
+from inference.features.spectra import STASIK_FEATURES, SpectralFeatures, welch
 from simulators.recording import Recording
 
 
@@ -20,6 +21,14 @@ def test_white_noise_has_the_density_of_its_variance(rng):
     values = np.array([[1.0], [3.0]]) * rng.standard_normal((2, 60_000))
     density = SpectralFeatures().power(recording(values))
     np.testing.assert_allclose(density[:, 1:-1].mean(1), np.array([1.0, 9.0]) / 500.0, rtol=0.03)
+
+
+@pytest.mark.parametrize(("samples", "segment"), [(3000, 100), (2999, 300), (151, 101), (100, 100), (600_000, 1000)])
+def test_spectra_are_those_of_scipy(samples, segment, rng):
+    """Also of an odd segment, of one that is all there is, and of more segments than are transformed at once."""
+    x = 3 + rng.standard_normal((2, samples))
+    expected = signal.welch(x, 500.0, nperseg=segment)[1]
+    np.testing.assert_allclose(welch(x, 500.0, segment), expected, rtol=1e-9, atol=1e-12 * expected.max())
 
 
 def test_a_sine_has_its_power_at_its_frequency():
