@@ -121,7 +121,7 @@ class SpectralFeatures:
 def welch(
     x: Float[np.ndarray, "channels samples"], sampling_rate: float, segment: int
 ) -> Float[np.ndarray, "channels frequencies"]:
-    """What ``scipy.signal.welch(x, sampling_rate, nperseg=segment)`` gives, with many segments at a time: ten times as fast.
+    """What ``scipy.signal.welch(x, sampling_rate, nperseg=segment)`` gives, ten times as fast: many segments at once.
 
     Short segments of a recording are many, and a spectrum was most of an answer's time.
     """
