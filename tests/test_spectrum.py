@@ -326,6 +326,20 @@ def test_swapped_channels_and_noise_are_told_apart(emulator):
     with_floor = fit.with_nuisances(floor=True)
     assert found(with_floor, noisy(clean, rng)) == []
     assert "seem to be swapped" in found(with_floor, noisy(swapped, rng, white=0.01))[0]
+    assert fit.estimate(clean).trusted
+    assert not fit.estimate(swapped).trusted
+
+
+@pytest.mark.parametrize(("white", "pink", "mostly"), [(0.05, 0.0, False), (0.0, 200.0, True), (20.0, 0.0, True)])
+def test_one_channel_that_is_mostly_noise_is_not_trusted(emulator, white, pink, mostly):
+    """No other channel tells noise from activity, and noise of a free spectrum explains everything."""
+    seen, rng = view(1), np.random.default_rng(14)
+    fit = GradientFit(SpectralModel(emulator, seen, floor=True), descent=Descent(iterations=300, starts=2, draws=200))
+    clean = seen.observe(coupled_noise((1.5, 0.55), rng, 4000), {"amplitude": 1.5, "coupling": 0.55})
+    estimate = fit.estimate(noisy(clean, rng, white, pink))
+    assert any("down to noise" in warning for warning in estimate.warnings) == mostly
+    assert not any("hardly any noise" in warning for warning in estimate.warnings)
+    assert not (mostly and estimate.trusted)
 
 
 def test_nuisances_that_are_not_named_stay(emulator):

@@ -29,6 +29,8 @@ _PATIENCE = 5  # times the iterations of a descent, where fits are held against 
 _UNSEEN = 1e-6  # of the power; what a transform of finite length leaves of a simulation is a hundredth of it
 _BETTER = 3.0  # times less power unseen: another order of channels is the right one
 _DRAWN_AT_ONCE = 8  # recordings; of a minute each and a few channels they take some 100 MB
+_MOSTLY = 0.5  # of a band's power
+_MOST_NOISY = 0.33  # of the bands; of simulations with 10 % of noise, as much as their spectra can bear
 _MOST_SWAPPED = 16  # channels; of more, not every pair is tried
 
 
@@ -140,8 +142,10 @@ class GradientFit(BaseEstimator):
             estimate = self.descent.around(self.model, modes, data, temperature)
             misfit = float(modes.losses[0]) - self.model.expected_loss(u[0], data)
             share = float(self.model.unseen(recording, [range(len(self.channels))])[0])
-        unexplained = self._unexplained(misfit, data, share)
-        doubts = (*unexplained, *self._unseen(recording, share))
+        nuisances = modes.variables[0, len(self.parameters) + self.model.n_components :]
+        swapped = self._swapped(recording, share)
+        unexplained = (*self._unexplained(misfit, data, share), *self._taken_for_noise(nuisances, data), *swapped)
+        doubts = unexplained if swapped else (*unexplained, *self._own_noise(share))
         return replace(estimate, warnings=(*doubts, *estimate.warnings), trusted=not unexplained)
 
     def _unexplained(self, misfit: float, data: ObservedSpectrum, share: float) -> tuple[str, ...]:
@@ -151,7 +155,7 @@ class GradientFit(BaseEstimator):
         worst = self.about.get("misfit_99", np.inf) * max(1.0, longer)
         if misfit <= worst:
             return ()
-        if self.model.floor and share < _UNSEEN:
+        if self.model.floor and data.residual_channels and share < _UNSEEN:
             return (
                 f"the channels have hardly any noise of their own ({share:.1g} of the power), too little for its "
                 f"spectrum to be fitted: estimate without it (leave --noise out)",
@@ -162,23 +166,45 @@ class GradientFit(BaseEstimator):
             f"the estimate",
         )
 
-    def _unseen(self, recording: Recording, share: float) -> tuple[str, ...]:
-        """Warnings of patterns over the channels that no source makes: swapped channels, or noise not reckoned with."""
-        if share < _UNSEEN:
+    def _taken_for_noise(self, nuisances: Float[Tensor, " nuisances"], data: ObservedSpectrum) -> tuple[str, ...]:
+        """A warning of noise that nothing but the spectrum itself tells from the network's activity.
+
+        It explains whatever the network does not, so that no misfit is left to warn of. Several channels see noise as
+        patterns that no source makes.
+        """
+        if not self.model.floor or data.residual_channels:
             return ()
-        found = f"{share:.2g} of the recording's power lies in patterns over its channels that no network makes"
+        noisy = self.model.noise_share(nuisances, data) > _MOSTLY
+        if noisy.mean() <= _MOST_NOISY:
+            return ()
+        bands = self.model.emulator.bands.centres[data.samples.numpy() > 0][noisy]
+        return (
+            f"the fit puts most of the power in {100 * noisy.mean():.0f} % of the spectrum down to noise "
+            f"({bands.min():.3g}-{bands.max():.3g} Hz), and with {len(self.channels)} channel(s) nothing but the "
+            f"spectrum tells noise from activity: do not trust the estimate",
+        )
+
+    def _swapped(self, recording: Recording, share: float) -> tuple[str, ...]:
+        """A warning where another order of the channels leaves much less power that no source makes."""
         orders = _other_orders(len(self.channels))
+        if share < _UNSEEN or not orders:
+            return ()
         shares = self.model.unseen(recording, orders)
-        if orders and shares.min() < share / _BETTER:
-            names = ", ".join(recording.channels[i] for i in orders[int(shares.argmin())])
-            return (
-                f"{found}, in the order {names} only {shares.min():.2g}: channels seem to be swapped; reorder them",
-            )
-        if self.model.floor:
+        if shares.min() >= share / _BETTER:
+            return ()
+        names = ", ".join(recording.channels[i] for i in orders[int(shares.argmin())])
+        return (
+            f"{_no_source_makes(share)}, in the order {names} only {shares.min():.2g}: channels seem to be swapped; "
+            f"reorder them, and do not trust the estimate before",
+        )
+
+    def _own_noise(self, share: float) -> tuple[str, ...]:
+        """A warning of noise that is not reckoned with. share: of the power, in patterns that no source makes."""
+        if share < _UNSEEN or self.model.floor:
             return ()
         return (
-            f"{found}: they have noise of their own, or lie elsewhere than the probe's; fit the noise along with "
-            f"'circuitsbi infer --noise', or with_nuisances(floor=True)",
+            f"{_no_source_makes(share)}: they have noise of their own, or lie elsewhere than the probe's; fit the "
+            f"noise along with 'circuitsbi infer --noise', or with_nuisances(floor=True)",
         )
 
     def best_fit(self, recording: Recording) -> Float[np.ndarray, " n_parameters"]:
@@ -293,6 +319,10 @@ def _view(fields: dict[str, Any], tensors: dict[str, Tensor], parameters: Parame
         if unknown := set(names) - set(parameters.names):
             raise ValueError(f"a weight is a product of {unknown}; its parameters are {', '.join(parameters.names)}")
     return LinearView.from_json(fields, shaped(tensors, "kernels", (None, None, None)).numpy())
+
+
+def _no_source_makes(share: float) -> str:
+    return f"{share:.2g} of the recording's power lies in patterns over its channels that no network makes"
 
 
 def _other_orders(n: int) -> list[list[int]]:

@@ -96,9 +96,9 @@ class SpectralFeatures:
         refuse_unusable(recording, self)
         density = welch(recording.steady.astype(float), self.sampling_rate, self.segment_samples)
         density = density[:, self._inside(np.fft.rfftfreq(self.segment_samples, 1 / self.sampling_rate))]
-        flat = ~(density > 0).all(1)
-        if flat.any():
-            names = [c for c, f in zip(recording.channels, flat, strict=True) if f]
+        flat = np.flatnonzero(~(density > 0).all(1))
+        if flat.size:
+            names = [recording.channels[i] for i in flat]
             raise ValueError(f"channels {', '.join(names)} have no power: silent, flat or disconnected; leave them out")
         return density
 

@@ -234,6 +234,15 @@ class SpectralModel:
             weights = weights * nuisances[:, :1].exp()
         return weights[:, None, :, None] * factors
 
+    def noise_share(
+        self, nuisances: Float[Tensor, " nuisances"], observed: ObservedSpectrum
+    ) -> Float[np.ndarray, " bands"]:
+        """Share of a recording's power that a fit puts down to the channels' own noise, in each band that it fills."""
+        used = observed.samples > 0
+        noise = self._floor(nuisances[None])[0] * observed.noise.diagonal(dim1=-2, dim2=-1).real.sum(-1)
+        power = observed.factors.abs().square().sum((-1, -2))
+        return (noise[used] / power[used].clamp(min=_TINY)).clamp(max=1).numpy()
+
     def _floor(self, nuisances: Float[Tensor, "batch nuisances"]) -> Float[Tensor, "batch bands"]:
         """Noise density of each channel, in unit^2/Hz (two-sided)."""
         white, pink = nuisances[:, -2, None].exp(), nuisances[:, -1, None].exp()
