@@ -1,10 +1,11 @@
 """Recordings unlike the simulations are named; those of the trained kind are left alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from inference.estimators.familiarity import Familiarity
 from inference.estimators.load import load_estimator
 from inference.estimators.nearest import NearestSimulations
 from inference.features.interface import features_of_all
@@ -60,8 +61,7 @@ def test_a_limit_too_high_lets_strangers_pass(nearest, rng):
     x = torch.as_tensor(features_of_all(FEATURES, [with_line(white_noise([0.0, 0.5], rng), rng)]))
     known = nearest.familiarity
     assert known.strangeness(x).distance > 1
-    tensors = known.tensors()
-    assert Familiarity.restored(tensors | {"familiarity.limits": 100 * known.limits}).strangeness(x).distance < 1
+    assert replace(known, limits=100 * known.limits).strangeness(x).distance < 1
 
 
 def test_it_travels_with_the_file_and_older_files_say_that_they_cannot_tell(nearest, tmp_path, rng):

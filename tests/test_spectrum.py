@@ -244,10 +244,9 @@ def test_fits_scatter_as_the_information_says(emulator, gain):
         known = SpectralModel(emulator, view(3)).information(u, torch.zeros(0), observed).numpy()
         assert information[0, 0] < 0.05 * known[0, 0]
         return
-    fit = GradientFit(model, descent=Descent(iterations=80, starts=2))
-    fit.about["trained_sd"] = model.sd_range(SPACE.sample(200, rng))
-    points = [fit.best_fit(model.view.observe(coupled_noise((1.5, 0.55), rng), theta)) for _ in range(60)]
-    scatter = np.cov(SPACE.to_unit(np.stack(points)).T)
+    each = [model.observe(model.view.observe(coupled_noise((1.5, 0.55), rng), theta)) for _ in range(60)]
+    modes = Descent(iterations=80, starts=2).modes_of_each(model, each)
+    scatter = np.cov(torch.stack([found.variables[0, :2] for found in modes]).numpy().T)
     np.testing.assert_allclose(np.sqrt(np.diag(scatter) @ np.diag(information)), 2**0.5, rtol=0.6)
     limit = np.sqrt(np.diag(np.linalg.inv(information)))
     np.testing.assert_allclose(np.sqrt(np.diag(scatter)), limit, rtol=0.3)
@@ -277,7 +276,7 @@ def test_gain_and_noise_can_be_fitted_along(emulator):
         ({"floor": True}, [r.with_values(r.values + 1.5 * rng.standard_normal(r.values.shape)) for r in clean]),
     ):
         right, wrong = (
-            np.array([f.estimate(r).point[1] for r in changed]) for f in (fit.with_nuisances(**nuisance), fit)
+            np.array([e.point[1] for e in f.estimate_each(changed)]) for f in (fit.with_nuisances(**nuisance), fit)
         )
         assert abs(right.mean() - 0.55) < 0.02
         assert abs(wrong.mean() - 0.55) > abs(right.mean() - 0.55) + 0.015
