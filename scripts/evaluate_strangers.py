@@ -132,7 +132,7 @@ def evaluate(name: str, retrain: bool, gradient: bool) -> dict:
     for estimator in estimators:
         if isinstance(estimator, AmortisedEstimator) and estimator.familiarity is None:
             features = torch.as_tensor(features_of_all(estimator.features, taught))
-            estimator.familiarity = Familiarity.learned(features, estimator.seed)
+            estimator.familiarity = Familiarity.learned(features, estimator.seed, estimator._alike)
     found = {}
     for estimator in estimators:
         silent = {

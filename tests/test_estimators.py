@@ -18,6 +18,7 @@ from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.load import load_estimator
 from inference.estimators.nearest import NearestSimulations
 from inference.estimators.neural_posterior import NeuralPosterior
+from inference.features.cross_spectra import CrossSpectra
 from inference.features.spectra import SpectralFeatures
 from inference.fitting.descent import Descent
 from simulators.interface import Parameter, ParameterSpace
@@ -28,6 +29,7 @@ from surrogates.spectra.likelihood import SpectralModel
 
 SPACE = ParameterSpace((Parameter("first", "log10 mV", -1.0, 1.0), Parameter("second", "log10 mV", 0.0, 1.0)))
 FEATURES = SpectralFeatures(segment_ms=100.0)
+CROSS_SPECTRA = CrossSpectra(segment_ms=100.0, weights=((1.0, 0.0), (0.0, 1.0)))
 SAMPLES = 1000
 CHANNELS = ("z = 0 um", "z = -100 um")
 
@@ -38,6 +40,8 @@ ESTIMATORS = {
     "npe of flows": lambda: NeuralPosterior(
         SPACE, FEATURES, density="nsf", members=2, epochs=15, transforms=3, draws=1000
     ),
+    "npe of cross-spectra": lambda: NeuralPosterior(SPACE, CROSS_SPECTRA, members=2, epochs=30, draws=1000),
+    "cnn of cross-spectra": lambda: CNNRegressor(SPACE, CROSS_SPECTRA, members=2, epochs=15),
     "gradient": lambda: GradientFit(SpectralModel(emulator()), FEATURES, Descent(starts=4, draws=1000)),
 }
 
@@ -106,6 +110,8 @@ def test_relative_features_do_not_know_the_gain(kind, data):
     makers = {
         "cnn": lambda: CNNRegressor(SPACE, relative, members=1, epochs=15),
         "npe": lambda: NeuralPosterior(SPACE, relative, members=1, epochs=30, draws=1000),
+        "npe of cross-spectra": lambda: NeuralPosterior(SPACE, CROSS_SPECTRA, members=2, epochs=30, draws=1000),
+        "cnn of cross-spectra": lambda: CNNRegressor(SPACE, CROSS_SPECTRA, members=2, epochs=15),
         "gradient": lambda: GradientFit(SpectralModel(emulator(), gain=True), relative, Descent(starts=4)),
         "nearest": lambda: NearestSimulations(SPACE, relative),
     }

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from inference.features.cross_spectra import CrossSpectra
 from inference.features.evoked import EvokedResponse
 from inference.features.interface import Features, features_of_all
 from inference.features.load import features_from_json
@@ -15,11 +16,14 @@ FEATURES = {
     "spectra": SpectralFeatures(),
     "spectra in a band": SpectralFeatures(500.0, 200.0, (10.0, 100.0)),
     "relative spectra": SpectralFeatures(relative=True),
+    "cross-spectra": CrossSpectra(weights=((0.6, 0.8, 0.0), (0.0, 0.0, 1.0))),
+    "relative cross-spectra": CrossSpectra(band_hz=(10.0, 200.0), relative=True, weights=((1.0, 0.0, 0.0),)),
     "evoked": EvokedResponse(),
     "evoked, coarse": EvokedResponse(500.0, 100.0, 10.0),
     "relative evoked": EvokedResponse(relative=True),
 }
 every = pytest.mark.parametrize("features", FEATURES.values(), ids=FEATURES)
+of_channels = pytest.mark.parametrize("features", [f for f in FEATURES.values() if f.rows(("a",)) == ("a",)])
 scale_free = pytest.mark.parametrize("features", [f for f in FEATURES.values() if f.scale_free])
 scaled = pytest.mark.parametrize("features", [f for f in FEATURES.values() if not f.scale_free])
 
@@ -32,11 +36,12 @@ def recording(features: Features, channels: int = 3, transient: int = 20, ms: fl
 
 
 @every
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_row_a_channel_and_a_column_a_value_of_the_axis(features, channels):
+def test_named_rows_and_a_column_a_value_of_the_axis(features):
     assert isinstance(features, Features)
-    found = features(recording(features, channels))
-    assert found.shape == (channels, len(features.axis.values))
+    given = recording(features)
+    found, rows = features(given), features.rows(given.channels)
+    assert found.shape == (len(rows), len(features.axis.values))
+    assert len(set(rows)) == len(rows)
     assert np.isfinite(found).all()
     assert (np.diff(features.axis.values) > 0).all()
 
@@ -49,11 +54,17 @@ def test_json_and_back(features):
 
 
 @every
-def test_channels_keep_their_order_and_the_transient_is_not_looked_at(features):
+def test_the_transient_is_not_looked_at(features):
     given = recording(features)
     values = given.values.copy()
     values[:, : given.transient] = 1e6
     np.testing.assert_array_equal(features(given.with_values(values)), features(given))
+
+
+@of_channels
+def test_channels_keep_their_order_and_may_be_one(features):
+    given = recording(features)
+    assert features(recording(features, channels=1)).shape == (1, len(features.axis.values))
     np.testing.assert_allclose(features(given.with_values(given.values[::-1])), features(given)[::-1], rtol=1e-12)
 
 
@@ -98,5 +109,7 @@ def test_of_many_recordings_the_one_without_features_is_named(features):
 
 @pytest.mark.parametrize("fields", [{"kind": "wavelets"}, {"kind": "evoked", "bin_ms": 0.0}])
 def test_features_of_no_known_kind_are_refused(fields):
-    with pytest.raises(ValueError, match=r"no features of kind 'wavelets', only spectra, evoked|no two bins"):
+    with pytest.raises(
+        ValueError, match=r"no features of kind 'wavelets', only spectra, cross-spectra, evoked|no two bins"
+    ):
         features_from_json(fields)

@@ -86,7 +86,7 @@ class AmortisedEstimator(BaseEstimator):
         }
         with one_thread():
             self._learn(list(self._splits(x, u)))
-            self.familiarity = Familiarity.learned(x, self.seed)
+            self.familiarity = Familiarity.learned(x, self.seed, self._alike)
         return self
 
     def estimate(self, recording: Recording) -> Estimate:
@@ -99,6 +99,15 @@ class AmortisedEstimator(BaseEstimator):
         warnings = (*unlike, *estimate.warnings, *self._unknown(), *self._of_another_length(seconds))
         return replace(estimate, warnings=warnings, trusted=estimate.trusted and not unlike)
 
+    @property
+    def _rows(self) -> tuple[str, ...]:
+        return self.features.rows(self.channels)
+
+    @property
+    def _alike(self) -> bool:
+        """Whether rows are the channels, which have something in common and differ from it."""
+        return self._rows == self.channels
+
     def _unlike_the_simulations(self, x: Float[Tensor, "1 channels values"], seconds: float) -> tuple[str, ...]:
         """A warning where the features are none of those that the simulations have."""
         if self.familiarity is None:
@@ -107,7 +116,11 @@ class AmortisedEstimator(BaseEstimator):
         if found.distance <= 1:
             return ()
         axis = self.features.axis
-        where = "all channels" if found.row < 0 else f"{self.channels[found.row]} against the other channels"
+        if self._alike:
+            row = found.row - 1
+            where = "all channels" if row < 0 else f"{self.channels[row]} against the other channels"
+        else:
+            where = self._rows[found.row]
         return (
             f"this recording does not look like the simulations that taught this estimator, most of all at "
             f"{axis.values[found.column]:.3g} {axis.unit} in {where} ({found.distance:.3g} times as far from them as "
@@ -173,5 +186,7 @@ class AmortisedEstimator(BaseEstimator):
         )
         estimator.channels = texts(header, "channels")
         estimator._restore(header["settings"], tensors)
-        estimator.familiarity = Familiarity.restored(tensors, len(estimator.channels), len(features.axis.values))
+        estimator.familiarity = Familiarity.restored(
+            tensors, len(estimator._rows) + estimator._alike, len(features.axis.values)
+        )
         return estimator

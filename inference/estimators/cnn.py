@@ -48,7 +48,7 @@ class CNNRegressor(AmortisedEstimator):
         self._nets, points, errors, losses = [], [], [], []
         for member, data in enumerate(splits):
             torch.manual_seed(data.seed)
-            net = self.network(data.x.shape[1], data.x.shape[2], len(self.parameters))
+            net = self._untrained(data.x.shape[1], data.x.shape[2])
             net.learn_scale(data.x)
             trained = train(
                 net,
@@ -67,6 +67,12 @@ class CNNRegressor(AmortisedEstimator):
             errors.append(data.u_validation - points[-1])
         self._points, self._errors = torch.cat(points), torch.cat(errors)
         self.about["validation_losses"] = losses
+
+    def _untrained(self, rows: int, frequencies: int) -> StasikCNN | SpectralCNN:
+        n = len(self.parameters)
+        if self.network is StasikCNN:
+            return StasikCNN(rows, frequencies, n)
+        return SpectralCNN(rows, frequencies, n, alike=self._alike)
 
     def _predict(self, x: Float[Tensor, "rows channels frequencies"]) -> Float[Tensor, "rows n_parameters"]:
         with torch.no_grad():
@@ -104,10 +110,11 @@ class CNNRegressor(AmortisedEstimator):
         self._errors = shaped(tensors, "errors", self._points.shape)
         frequencies = len(self.features.axis.values)
         whole(settings, "frequencies", frequencies, frequencies)
+        self.network = _NETWORKS[settings["network"]]
         self._nets = []
         for i in range(self.members):
             with torch.device("meta"):  # no memory is taken before the weights are known to fit
-                net = _NETWORKS[settings["network"]](len(self.channels), frequencies, len(self.parameters))
+                net = self._untrained(len(self._rows), frequencies)
             self._nets.append(with_weights(net, f"{i}.", tensors))
 
 

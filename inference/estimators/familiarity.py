@@ -25,7 +25,7 @@ _SMALLEST = 1e-4  # standard deviation along a direction: its inverse has room i
 class Strangeness(NamedTuple):
     """How far features lie from the simulations', 1 being the limit; the row and the column where they do most.
 
-    row: -1 where it is common to all channels, else the channel's index.
+    row: of the features; where these are channels, 0 is what all have in common and 1 the first's difference from it.
     """
 
     distance: float
@@ -37,7 +37,7 @@ class Strangeness(NamedTuple):
 class Familiarity:
     """Distance of features from the sheet on which those of simulations lie.
 
-    Features are seen as the mean over channels and each channel's difference from it, standardised. Their first
+    Features that are channels are seen as their mean and each channel's difference from it. Standardised, their first
     principal components predict all values by a polynomial of second degree; what is left over is the distance,
     measured in three ways: in the directions of the largest scatter, in all others, and at the worst value (a line).
     Simulations that synchronise lie farther from any sheet than others do, so each distance is taken relative to what
@@ -56,9 +56,12 @@ class Familiarity:
     limits: Float[Tensor, " three"]
 
     @classmethod
-    def learned(cls, x: Float[Tensor, "rows channels columns"], seed: int = 0) -> Self:
-        """From features of simulations; the limits from what other simulations than these leave over."""
-        values = common_and_differences(x).flatten(1).double()
+    def learned(cls, x: Float[Tensor, "simulations rows columns"], seed: int = 0, alike: bool = True) -> Self:
+        """From features of simulations; the limits from what other simulations than these leave over.
+
+        alike: whether the rows are channels, with something in common.
+        """
+        values = (common_and_differences(x) if alike else x).flatten(1).double()
         folds = np.array_split(np.random.default_rng(seed).permutation(len(x)), _FOLDS)
         distances = torch.zeros(len(x), 3, dtype=torch.double)
         for held in folds:
@@ -110,12 +113,13 @@ class Familiarity:
 
     def strangeness(self, x: Float[Tensor, "1 channels columns"], shorter: float = 1.0) -> Strangeness:
         """Of one recording. shorter: its length relative to the simulations'; short ones' features scatter more."""
-        values = common_and_differences(x).flatten(1)
+        alike = self.mean.numel() > x[0].numel()
+        values = (common_and_differences(x) if alike else x).flatten(1)
         left = self._left_over(values)
         relative = self._sizes(left) / self._usual(values) / self.limits
         distance = float(relative.max()) * min(1.0, shorter) ** 0.5
         row, column = divmod(int(left[0].abs().argmax()), x.shape[2])
-        return Strangeness(distance, row - 1, column)
+        return Strangeness(distance, row, column)
 
     def tensors(self) -> dict[str, Tensor]:
         """For a file: the large ones in half precision."""
@@ -123,15 +127,16 @@ class Familiarity:
         return {f"familiarity.{k}": v.half() if v.ndim == 2 else v for k, v in stored.items()}
 
     @classmethod
-    def restored(cls, tensors: dict[str, Tensor], channels: int, columns: int) -> "Familiarity | None":
+    def restored(cls, tensors: dict[str, Tensor], rows: int, columns: int) -> "Familiarity | None":
         """The inverse of ``tensors``; None for a file of before there was one.
 
-        Raises KeyError for a part of one, ValueError where it is none for features of ``channels`` x ``columns``.
+        rows: of what it sees, one more than there are channels. Raises KeyError for a part of one, ValueError where
+        it is of other features.
         """
         if "familiarity.mean" not in tensors:
             return None
         own = {f.name: tensors[f"familiarity.{f.name}"].float() for f in fields(cls)}
-        values = (1 + channels) * columns
+        values = rows * columns
         components, directions = (own[name].numel() // values for name in ("components", "directions"))
         directions = min(directions, _DIRECTIONS)
         terms = _products(torch.zeros(1, components)).shape[1]
@@ -147,8 +152,7 @@ class Familiarity:
             shape = expected.get(name, (values,))
             if tensor.shape != shape:
                 raise ValueError(
-                    f"familiarity.{name} is {tuple(tensor.shape)}; expected {shape} for {channels} channels of "
-                    f"{columns} values"
+                    f"familiarity.{name} is {tuple(tensor.shape)}; expected {shape} for {rows} rows of {columns} values"
                 )
         return cls(**own)
 

@@ -23,13 +23,20 @@ class GaussianMixture(nn.Module):
     width: Tensor
 
     def __init__(
-        self, n_parameters: int, channels: int, frequencies: int, components: int, hidden: int, dropout: float
+        self,
+        n_parameters: int,
+        channels: int,
+        frequencies: int,
+        components: int,
+        hidden: int,
+        dropout: float,
+        alike: bool = True,
     ) -> None:
         super().__init__()
         self.n_parameters, self.components = n_parameters, components
         self.below = np.tril_indices(n_parameters, -1)
         outputs = components * (1 + 2 * n_parameters + len(self.below[0]))
-        self.network = SpectralCNN(channels, frequencies, outputs, hidden, dropout)
+        self.network = SpectralCNN(channels, frequencies, outputs, hidden, dropout, alike)
         self.register_buffer("width", torch.ones(()))
 
     def learn_scale(self, x: Float[Tensor, "rows channels frequencies"]) -> None:

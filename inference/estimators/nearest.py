@@ -43,7 +43,7 @@ class NearestSimulations(AmortisedEstimator):
 
     def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self.neighbours = whole(settings, "neighbours", 1, MOST_NEIGHBOURS)
-        shape = len(self.channels), len(self.features.axis.values)
+        shape = len(self._rows), len(self.features.axis.values)
         self._x = shaped(tensors, "x", (None, *shape))
         self._u = shaped(tensors, "u", (len(self._x), len(self.parameters)))
         self._mean, self._scale = (shaped(tensors, name, shape) for name in ("mean", "scale"))

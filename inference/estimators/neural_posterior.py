@@ -142,8 +142,8 @@ class NeuralPosterior(AmortisedEstimator):
     def _untrained(self, channels: int, frequencies: int) -> GaussianMixture | SbiFlow:
         n = len(self.parameters)
         if self.density == "gaussian mixture":
-            return GaussianMixture(n, channels, frequencies, self.components, self.width, self.dropout)
-        embedding = SpectralCNN(channels, frequencies, self.embedding, self.width, self.dropout)
+            return GaussianMixture(n, channels, frequencies, self.components, self.width, self.dropout, self._alike)
+        embedding = SpectralCNN(channels, frequencies, self.embedding, self.width, self.dropout, self._alike)
         return SbiFlow(self.density, n, channels, frequencies, embedding, self.hidden_features, self.transforms)
 
     def _answer(self, x: Float[Tensor, "1 channels frequencies"]) -> Estimate:
@@ -230,14 +230,14 @@ class NeuralPosterior(AmortisedEstimator):
         no_larger_than_file(
             tensors,
             self.density,
-            (self.width if "width" in settings else 1, len(self.channels), values),
+            (self.width if "width" in settings else 1, len(self._rows), values),
             (self.transforms, self.hidden_features, self.hidden_features) if flow else (self.components,),
             (self.transforms, self.embedding, self.hidden_features) if flow else (self.components, self.width),
         )
         first = "" if "density" in settings else "flow."  # older files hold sbi's flows as they are
         self._densities = []
         for i in range(whole(settings, "flows", 1, 1000)):
-            density = self._untrained(len(self.channels), values)
+            density = self._untrained(len(self._rows), values)
             own = {first + k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")}
             for name, built in density.state_dict().items():
                 # Which inputs a step takes, in some order, follows from the settings; other indices could lie outside.

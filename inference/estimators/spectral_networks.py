@@ -57,19 +57,30 @@ class SpectralCNN(nn.Module):
 
     The log spectra of neighbouring channels are nearly the same, and how strongly inhibition speaks compared with
     excitation shows in their small differences. So the mean over channels and each channel's difference from it are
-    standardised apart. Nothing is pooled: which frequency is which matters.
+    standardised apart. Nothing is pooled: which frequency is which matters. alike: whether rows are channels of one
+    kind; rows that are not have nothing in common and stay as they are.
     """
 
-    def __init__(self, channels: int, frequencies: int, outputs: int, width: int = 64, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        channels: int,
+        frequencies: int,
+        outputs: int,
+        width: int = 64,
+        dropout: float = 0.0,
+        alike: bool = True,
+    ) -> None:
         super().__init__()
-        self.standardise = Standardise(channels + 1, frequencies)
+        self.alike = alike
+        rows = channels + alike
+        self.standardise = Standardise(rows, frequencies)
         self.convolutions = nn.Sequential(
-            nn.Conv1d(channels + 1, 32, 7, padding=3), nn.SiLU(),
+            nn.Conv1d(rows, 32, 7, padding=3), nn.SiLU(),
             nn.Conv1d(32, 16, 5, stride=2, padding=2), nn.SiLU(),
             nn.Flatten(),
         )  # fmt: skip
-        n = self.convolutions(torch.zeros(1, channels + 1, frequencies)).shape[1]
-        self.first = nn.Linear(n + (channels + 1) * frequencies, width)
+        n = self.convolutions(torch.zeros(1, rows, frequencies)).shape[1]
+        self.first = nn.Linear(n + rows * frequencies, width)
         self.second = nn.Sequential(
             nn.SiLU(),
             nn.Dropout(dropout),
@@ -82,10 +93,13 @@ class SpectralCNN(nn.Module):
 
     def learn_scale(self, x: Tensor) -> None:
         """Take the statistics of training spectra."""
-        self.standardise.learn(common_and_differences(x))
+        self.standardise.learn(self._rows(x))
+
+    def _rows(self, x: Tensor) -> Tensor:
+        return common_and_differences(x) if self.alike else x
 
     def forward(self, x: Tensor) -> Tensor:
-        z = self.standardise(common_and_differences(x))
+        z = self.standardise(self._rows(x))
         hidden = self.first(torch.cat([self.convolutions(z), z.flatten(1)], 1))
         return self.last(hidden + self.second(hidden))
 

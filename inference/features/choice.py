@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from inference.features.cross_spectra import CrossSpectra
 from inference.features.interface import features_of_all
 from inference.features.spectra import SpectralFeatures
 from simulators.recording import Recording
@@ -12,6 +13,8 @@ from simulators.recording import Recording
 SEGMENTS_MS = (100.0, 200.0, 400.0, 800.0, 1600.0)
 _WINDOWS = 4  # of a segment's length: fewer leave spectra too noisy to learn from
 SIMULATIONS_TO_CHOOSE_WITH = 300
+_ENOUGH = 100  # simulations, to tell features apart that differ little
+_LESS = 0.9  # of the variance that powers leave unexplained: what cross-spectra may leave
 _WORTH = 0.01  # of the variance: what a longer segment must explain beyond a shorter one
 
 
@@ -20,37 +23,53 @@ def chosen_spectra(
     recordings: Sequence[Recording],
     relative: bool = False,
     band_hz: tuple[float, float] | None = None,
+    segment_ms: float | None = None,
 ) -> SpectralFeatures:
-    """Spectra in segments of the length from which a linear fit explains most of theta, in cross-validation.
+    """Spectra, or cross-spectra, from which a linear fit explains most of theta, in cross-validation.
 
-    Slow rhythms need long segments, broad spectra short ones, of which a recording holds more. unit_theta: in the unit
-    cube; recordings: of training. Raises ValueError where a recording is too short for any segment, or a band for all.
+    Slow rhythms need long segments, broad spectra short ones, of which a recording holds more; where channels see the
+    same sources, how they go together tells more than their powers. unit_theta: in the unit cube; recordings: of
+    training; segment_ms: where the length is given. Raises ValueError where a recording is too short for any segment,
+    or a band for all.
     """
+    some = [recordings[i] for i in range(min(SIMULATIONS_TO_CHOOSE_WITH, len(recordings)))]
+    unit_theta = unit_theta[: len(some)]
+    rate = some[0].sampling_rate
+    shortest_ms = min(recording.duration_ms for recording in some)
+    lengths = [s for s in SEGMENTS_MS if s <= shortest_ms / _WINDOWS] or [min(SEGMENTS_MS[0], shortest_ms)]
+    best, explained = None, -np.inf
+    for length in lengths if segment_ms is None else [segment_ms]:
+        try:
+            features = SpectralFeatures(rate, length, band_hz, relative)
+        except ValueError:
+            if length == lengths[-1] and best is None:
+                raise
+            continue
+        share = _explained(features, some, unit_theta)
+        if share > explained + _WORTH:
+            best, explained = features, share
+    assert best is not None
+    if len(some[0].channels) == 1 or len(some) < _ENOUGH:
+        return best
+    together = CrossSpectra.principal(best, some)
+    left = 1 - _explained(together, some, unit_theta)
+    return together if left < _LESS * (1 - explained) else best
+
+
+def _explained(
+    features: SpectralFeatures,
+    recordings: Sequence[Recording],
+    unit_theta: Float[np.ndarray, "simulations n_parameters"],
+) -> float:
+    """Share of the variance of theta that a linear fit explains, each simulation predicted from all others."""
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    some = range(min(SIMULATIONS_TO_CHOOSE_WITH, len(recordings)))
-    rate = recordings[0].sampling_rate
-    shortest_ms = min(recordings[i].duration_ms for i in some)
-    lengths = [s for s in SEGMENTS_MS if s <= shortest_ms / _WINDOWS] or [min(SEGMENTS_MS[0], shortest_ms)]
-    best, explained = None, -np.inf
-    for segment_ms in lengths:
-        try:
-            features = SpectralFeatures(rate, segment_ms, band_hz, relative)
-        except ValueError:
-            if segment_ms == lengths[-1] and best is None:
-                raise
-            continue
-        x = features_of_all(features, (recordings[i] for i in some)).reshape(len(some), -1)
-        fit = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 5, 11)))
-        fit.fit(x, unit_theta[: len(some)])
-        ridge = fit[-1]
-        share = 1 - _left_out(fit[0].transform(x), unit_theta[: len(some)], float(ridge.alpha_))
-        if share > explained + _WORTH:
-            best, explained = features, share
-    assert best is not None
-    return best
+    x = features_of_all(features, recordings).reshape(len(recordings), -1)
+    fit = make_pipeline(StandardScaler(), RidgeCV(np.logspace(0, 5, 11)))
+    fit.fit(x, unit_theta)
+    return 1 - _left_out(fit[0].transform(x), unit_theta, float(fit[-1].alpha_))
 
 
 def _left_out(

@@ -56,6 +56,10 @@ class EvokedResponse:
         """Middle of each bin, ms after the stimulus."""
         return Axis("time", "ms", (np.arange(self.bins) + 0.5) * 1e3 * self._samples / self.sampling_rate)
 
+    def rows(self, channels: tuple[str, ...]) -> tuple[str, ...]:
+        """A row a channel."""
+        return channels
+
     def __call__(self, recording: Recording) -> Float[np.ndarray, "channels bins"]:
         """Raises ValueError for values that are not finite, another sampling rate or too short a recording."""
         refuse_unusable(recording, self)

@@ -19,7 +19,7 @@ class Axis(NamedTuple):
 
 @runtime_checkable
 class Features(Protocol):
-    """Recording -> numbers, a row a channel.
+    """Recording -> numbers: a row a channel, or rows that several channels make together.
 
     sampling_rate: Hz to which recordings are brought before. least_ms: the shortest recording that has features.
     scale_free: whether a recording's gain, and so its unit, makes no difference. axis: of the second dimension.
@@ -46,13 +46,22 @@ class Features(Protocol):
         """What the second dimension runs over."""
         ...
 
-    def __call__(self, recording: Recording) -> Float[np.ndarray, "channels values"]:
+    def rows(self, channels: tuple[str, ...]) -> tuple[str, ...]:
+        """What the rows are of a recording with these channels: they themselves, or names of what they make."""
+        ...
+
+    def __call__(self, recording: Recording) -> Float[np.ndarray, "rows values"]:
         """Raises ValueError for a recording that has none, saying what to do."""
         ...
 
     def to_json(self) -> dict[str, Any]:
         """As a plain dictionary with its "kind", for JSON."""
         ...
+
+
+def shown(features: Features) -> Features:
+    """What a figure shows in place of features: themselves, unless they say what else."""
+    return getattr(features, "shown", features)
 
 
 def features_of_all(features: Features, recordings: Iterable[Recording]) -> Float[np.ndarray, "recordings c values"]:

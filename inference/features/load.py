@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from inference.features.cross_spectra import CrossSpectra
 from inference.features.evoked import EvokedResponse
 from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 
 _KINDS: dict[str, type[SpectralFeatures] | type[EvokedResponse]] = {
     "spectra": SpectralFeatures,
+    "cross-spectra": CrossSpectra,
     "evoked": EvokedResponse,
 }
 

@@ -1,10 +1,11 @@
 """Spectra of a recording: what most estimators see."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.fft import rfft
 from scipy.signal.windows import hann
@@ -83,6 +84,15 @@ class SpectralFeatures:
         """The frequencies, Hz."""
         return Axis("frequency", "Hz", self.frequencies)
 
+    @property
+    def shown(self) -> "SpectralFeatures":
+        """What a figure shows of a recording: the channels' spectra."""
+        return self
+
+    def rows(self, channels: tuple[str, ...]) -> tuple[str, ...]:
+        """A row a channel."""
+        return channels
+
     def _inside(self, frequencies: np.ndarray) -> np.ndarray:
         low, high = self.band
         return (frequencies >= low - 1e-9) & (frequencies <= high + 1e-9)
@@ -125,16 +135,24 @@ def welch(
 
     Short segments of a recording are many, and a spectrum was most of an answer's time.
     """
+    power = np.zeros((len(x), segment // 2 + 1))
+    for transforms, scale in segment_transforms(x, sampling_rate, segment):
+        power += scale * (transforms.real**2 + transforms.imag**2).sum(1)
+    return power
+
+
+def segment_transforms(
+    x: Float[np.ndarray, "channels samples"], sampling_rate: float, segment: int
+) -> Iterator[tuple[Complex[np.ndarray, "channels segments frequencies"], Float[np.ndarray, " frequencies"]]]:
+    """Transforms of the segments, some at a time, and what their products add to a mean density in unit^2/Hz."""
     window = hann(segment, sym=False)
     segments = sliding_window_view(x, segment, axis=1)[:, :: segment - segment // 2]
+    scale = np.full(segment // 2 + 1, 1 / (segments.shape[1] * sampling_rate * np.sum(window**2)))
+    scale[1 : (segment + 1) // 2] *= 2  # negative frequencies; zero and Nyquist's have none
     at_once = max(1, _AT_ONCE // (len(x) * segment))
-    power = np.zeros((len(x), segment // 2 + 1))
     for first in range(0, segments.shape[1], at_once):
         some = segments[:, first : first + at_once]
-        transform = rfft((some - some.mean(2, keepdims=True)) * window, axis=2)
-        power += (transform.real**2 + transform.imag**2).sum(1)
-    power[:, 1 : (segment + 1) // 2] *= 2  # negative frequencies; zero and Nyquist's have none
-    return power / (segments.shape[1] * sampling_rate * np.sum(window**2))
+        yield rfft((some - some.mean(2, keepdims=True)) * window, axis=2), scale
 
 
 STASIK_FEATURES = SpectralFeatures(segment_ms=300.0, band_hz=(0.0, 500.0))

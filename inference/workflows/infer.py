@@ -13,6 +13,7 @@ from inference.estimators.base import BaseEstimator
 from inference.estimators.gradient_fit import GradientFit
 from inference.evaluation.departures import PredictiveCheck, predictive_check
 from inference.evaluation.predictive import emulated_spectra
+from inference.features.interface import shown
 from inference.recordings.conform import notched
 from inference.recordings.files import read_recording
 from inference.recordings.quality import quality_warnings
@@ -137,7 +138,7 @@ def write_page(path: Path, title: str, window: AnsweredWindow) -> None:
         path,
         title=title,
         recording=window.seen_by.ready(window.measured),
-        features=window.seen_by.features,
+        features=shown(window.seen_by.features),
         estimates=window.estimates,
         check=window.check,
         verdict=window.verdict,

@@ -203,7 +203,8 @@ def untrained_estimators(
         if not isinstance(seen, SpectralFeatures):
             raise ValueError("the gradient fit compares spectra; leave 'gradient' out where features are others")
         untrained = SpectralEmulator(parameters, seed=seed, progress=progress)
-        return GradientFit(SpectralModel(emulator or untrained, view, gain=seen.relative), seen, Descent(seed=seed))
+        model = SpectralModel(emulator or untrained, view, gain=seen.relative)
+        return GradientFit(model, seen.shown, Descent(seed=seed))
 
     return {
         "cnn": lambda: CNNRegressor(parameters, seen, seed=seed, progress=progress),
@@ -235,12 +236,10 @@ def spectral_study(
         raise ValueError(
             f"the simulations have {study.features.sampling_rate:g} Hz; estimators for {rate:g} Hz need faster ones"
         )
-    if segment_ms is not None:
-        return replace(study, features=SpectralFeatures(rate, segment_ms, band_hz, relative))
-    if campaign.path.parent == SHIPPED:
-        return replace(study, features=SpectralFeatures(rate, band_hz=band_hz, relative=relative))
+    if campaign.path.parent == SHIPPED and segment_ms is None:
+        segment_ms = SpectralFeatures().segment_ms
     rows, _ = split_rows(campaign, test)
     theta, recordings = study.recordings(campaign, rows[:SIMULATIONS_TO_CHOOSE_WITH])
     unit_theta = campaign.parameters.to_unit(theta)
     slower = [resampled(r, rate) for r in recordings]
-    return replace(study, features=chosen_spectra(unit_theta, slower, relative, band_hz))
+    return replace(study, features=chosen_spectra(unit_theta, slower, relative, band_hz, segment_ms))

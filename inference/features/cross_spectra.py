@@ -1,0 +1,108 @@
+"""What a few sums over the channels tell together: their powers, and how they go along with one another."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Complex, Float
+
+from inference.features.spectra import SpectralFeatures, segment_transforms
+from simulators.recording import Recording
+
+_MOST_SUMS = 16
+_TINY = 1e-12  # of the power: what is less is rounding
+
+
+@dataclass(frozen=True)
+class CrossSpectra(SpectralFeatures):
+    """Cross-spectra of a few sums over channels, for recordings whose many channels see the same few sources.
+
+    Powers of channels, which ``SpectralFeatures`` gives, leave out how the channels go together, which a dozen sources
+    of one network differ in. weights: of the channels in each sum, orthonormal; ``principal`` finds them. The rows are
+    the log10 of the first sum's power, of what the sums before do not tell of each other sum's, and of what all sums
+    leave of the channels' power; then the real and imaginary parts of what is told, by pairs of sums. (Cholesky
+    factors of the cross-spectra; log10, so that no row depends on another's scale.)
+
+    Raises ValueError as ``SpectralFeatures``, and for weights that are not orthonormal.
+    """
+
+    weights: tuple[tuple[float, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        w = np.array(self.weights, dtype=float)
+        if w.ndim != 2 or not 1 <= len(w) <= min(_MOST_SUMS, w.shape[1]) or not np.isfinite(w).all():
+            raise ValueError(f"the weights are no 1 to {_MOST_SUMS} sums over as many channels or more")
+        if not np.allclose(w @ w.T, np.eye(len(w)), atol=1e-6):
+            raise ValueError("the weights of the sums over channels are not orthonormal")
+
+    @classmethod
+    def principal(cls, features: SpectralFeatures, recordings: Sequence[Recording], sums: int = 2) -> Self:
+        """With the principal components of simulated recordings as sums, and the settings of other features.
+
+        Each recording counts alike, loud or not. Raises ValueError for fewer channels than sums.
+        """
+        channels = len(recordings[0].channels)
+        if channels < sums:
+            raise ValueError(f"{channels} channels have no {sums} principal components")
+        covariance = np.zeros((channels, channels))
+        for recording in recordings:
+            one = np.cov(recording.steady.astype(float))
+            covariance += one / np.trace(np.atleast_2d(one))
+        _, vectors = np.linalg.eigh(covariance)
+        largest = vectors[:, ::-1][:, :sums].T
+        # The sign of a component is nobody's choice but the library's.
+        largest = largest * np.sign(largest[np.arange(sums), np.abs(largest).argmax(1)])[:, None]
+        return cls(**asdict(features), weights=tuple(map(tuple, largest.tolist())))
+
+    @property
+    def shown(self) -> SpectralFeatures:
+        """The channels' spectra."""
+        return SpectralFeatures(self.sampling_rate, self.segment_ms, self.band_hz, self.relative)
+
+    def rows(self, channels: tuple[str, ...]) -> tuple[str, ...]:
+        """Names of what the rows are."""
+        n = len(self.weights)
+        others = [f"component {i + 1} beyond {'component 1' if i == 1 else f'the {i} before'}" for i in range(1, n)]
+        pairs = [f"component {i + 1} by component {j + 1}" for i, j in zip(*np.tril_indices(n, -1), strict=True)]
+        parts = [f"{pair}, {part} part" for part in ("real", "imaginary") for pair in pairs]
+        return ("component 1", *others, "other patterns over channels", *parts)
+
+    def __call__(self, recording: Recording) -> Float[np.ndarray, "rows frequencies"]:
+        """Raises ValueError as ``power`` does, and for another number of channels than the sums have."""
+        w = np.array(self.weights)
+        if len(recording.channels) != w.shape[1]:
+            raise ValueError(f"the recording has {len(recording.channels)} channels; these sums have {w.shape[1]}")
+        power = self.power(recording)
+        total = power.sum(0)
+        cross = self._cross(w @ recording.steady.astype(float))
+        own = np.einsum("fii->fi", cross).real
+        rest = np.maximum(total - own.sum(1), _TINY * total)
+        factors = np.linalg.cholesky(cross + _TINY * total[:, None, None] * np.eye(len(w)))
+        size = np.einsum("fii->fi", factors).real
+        i, j = np.tril_indices(len(w), -1)
+        told = factors[:, i, j] / size[:, j]
+        if self.relative:
+            rest, size = rest / power.sum(), size / np.sqrt(power.sum())
+        return np.concatenate([2 * np.log10(size).T, np.log10(rest)[None], told.real.T, told.imag.T])
+
+    def _cross(self, sums: Float[np.ndarray, "sums samples"]) -> Complex[np.ndarray, "frequencies sums sums"]:
+        """Densities by Welch's method, in unit^2/Hz (one-sided, as ``power``)."""
+        frequencies = np.fft.rfftfreq(self.segment_samples, 1 / self.sampling_rate)
+        found = np.zeros((len(frequencies), len(sums), len(sums)), dtype=complex)
+        for transforms, scale in segment_transforms(sums, self.sampling_rate, self.segment_samples):
+            by_frequency = transforms.transpose(2, 0, 1)
+            found += scale[:, None, None] * (by_frequency @ by_frequency.conj().transpose(0, 2, 1))
+        return found[self._inside(frequencies)]
+
+    def to_json(self) -> dict[str, Any]:
+        """As a plain dictionary, for JSON."""
+        return {**super().to_json(), "kind": "cross-spectra", "weights": [list(w) for w in self.weights]}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> "CrossSpectra":
+        """The inverse of ``to_json``."""
+        given = {name: value for name, value in fields.items() if name != "kind"}
+        weights = tuple(tuple(float(x) for x in row) for row in given["weights"])
+        return cls(**{**given, "band_hz": tuple(given["band_hz"]), "weights": weights})
