@@ -6,7 +6,6 @@ Every statistical test has a control: a synaptic delay of 2.0 instead of 1.5 ms 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pytest
@@ -31,14 +30,14 @@ FULL_SIZE = BrunelNetwork(duration_ms=750.0)
 REGULAR = BrunelNetwork(duration_ms=300.0, transient_ms=100.0)
 SMALL = BrunelNetwork(order=250, duration_ms=550.0)
 
-# The five states of Brunel (2000) that the literature shows, and the corners of the range of asynchronous activity.
+# The five states of Brunel (2000) that the literature shows, and four corners of the range of asynchronous activity.
 FULL_SIZE_STATES = [
     (REGULAR, (0.1, 3.0, 2.0)),  # synchronous regular
     (FULL_SIZE, (0.1, 6.0, 4.0)),  # synchronous irregular, fast
     (FULL_SIZE, (0.1, 4.5, 0.9)),  # synchronous irregular, slow
     (FULL_SIZE, (0.1, 5.0, 2.0)),  # asynchronous irregular
     (FULL_SIZE, (0.2, 6.0, 4.0)),  # asynchronous irregular, strong synapses
-    *((FULL_SIZE, corner) for corner in product((0.1, 0.25), (4.5, 6.0), (1.5, 3.0))),
+    *((FULL_SIZE, corner) for corner in ((0.1, 4.5, 1.5), (0.1, 6.0, 3.0), (0.25, 4.5, 3.0), (0.25, 6.0, 1.5))),
 ]
 SMALL_STATES = [(SMALL, (0.4, 6.0, 4.0)), (SMALL, (0.4, 4.5, 0.9)), (SMALL, (0.4, 5.0, 2.0))]
 
@@ -72,9 +71,9 @@ def test_full_size_network_agrees_with_nest_and_with_a_wrong_delay_does_not():
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         nest = described_states(NestBrunel, FULL_SIZE_STATES, 3, pool.map)
         compiled = described_states(CompiledBrunel, FULL_SIZE_STATES, 12, pool.map)
-        wrong = described_states(CompiledBrunel, late(FULL_SIZE_STATES), 6, pool.map)
+        wrong = described_states(CompiledBrunel, late(FULL_SIZE_STATES[:5]), 6, pool.map)
     assert disagreements(nest, compiled, FALSE_ALARM_RATE) == []
-    assert disagreements(nest, wrong, FALSE_ALARM_RATE) != []
+    assert disagreements(nest[:5], wrong, FALSE_ALARM_RATE) != []
 
 
 def test_small_network_agrees_with_nest_and_with_a_wrong_delay_does_not():

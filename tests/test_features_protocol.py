@@ -109,7 +109,5 @@ def test_of_many_recordings_the_one_without_features_is_named(features):
 
 @pytest.mark.parametrize("fields", [{"kind": "wavelets"}, {"kind": "evoked", "bin_ms": 0.0}])
 def test_features_of_no_known_kind_are_refused(fields):
-    with pytest.raises(
-        ValueError, match=r"no features of kind 'wavelets', only spectra, cross-spectra, evoked|no two bins"
-    ):
+    with pytest.raises(ValueError, match=r"no features of kind 'wavelets', only spectra, cross-sp|no two bins"):
         features_from_json(fields)

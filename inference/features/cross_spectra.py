@@ -20,8 +20,8 @@ class CrossSpectra(SpectralFeatures):
 
     Powers of channels, which ``SpectralFeatures`` gives, leave out how the channels go together, which a dozen sources
     of one network differ in. weights: of the channels in each sum, orthonormal; ``principal`` finds them. The rows are
-    the log10 of the first sum's power, of what the sums before do not tell of each other sum's, and of what all sums
-    leave of the channels' power; then the real and imaginary parts of what is told, by pairs of sums. (Cholesky
+    the log10 of the first sum's power, of what the sums before do not tell of each other sum's, and of the share of the
+    channels' power that all sums leave; then the real and imaginary parts of what is told, by pairs of sums. (Cholesky
     factors of the cross-spectra; log10, so that no row depends on another's scale.)
 
     Raises ValueError as ``SpectralFeatures``, and for weights that are not orthonormal.
@@ -78,13 +78,13 @@ class CrossSpectra(SpectralFeatures):
         total = power.sum(0)
         cross = self._cross(w @ recording.steady.astype(float))
         own = np.einsum("fii->fi", cross).real
-        rest = np.maximum(total - own.sum(1), _TINY * total)
+        rest = np.maximum(1 - own.sum(1) / total, _TINY)
         factors = np.linalg.cholesky(cross + _TINY * total[:, None, None] * np.eye(len(w)))
         size = np.einsum("fii->fi", factors).real
         i, j = np.tril_indices(len(w), -1)
         told = factors[:, i, j] / size[:, j]
         if self.relative:
-            rest, size = rest / power.sum(), size / np.sqrt(power.sum())
+            size = size / np.sqrt(power.sum())
         return np.concatenate([2 * np.log10(size).T, np.log10(rest)[None], told.real.T, told.imag.T])
 
     def _cross(self, sums: Float[np.ndarray, "sums samples"]) -> Complex[np.ndarray, "frequencies sums sums"]:
