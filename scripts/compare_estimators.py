@@ -28,9 +28,8 @@ from rich.table import Table
 from inference.estimators.base import BaseEstimator
 from inference.estimators.gradient_fit import GradientFit
 from inference.evaluation.limit import cramer_rao_sd, error_limit
-from inference.features.spectra import SpectralFeatures
 from inference.reports.comparison import compare_figure, compare_tables
-from inference.workflows.brunel import brunel_study, range_of
+from inference.workflows.brunel import range_of
 from inference.workflows.evaluate import compare, held_out
 from inference.workflows.shipped import reference_campaign, reference_tests, shipped_estimators
 from inference.workflows.train import train
@@ -84,9 +83,9 @@ def show_repeated(figures: dict, names: tuple[str, ...]) -> None:
 
 def trained(name: str, probe: str, relative: bool) -> list[BaseEstimator]:
     """CNN, neural posterior and gradient fit for a probe, learned from the shipped campaign without its test rows."""
-    features = SpectralFeatures(relative=relative)
-    study = brunel_study(name, parse_probe(probe), features)
-    return [e for _, e in train(study, reference_campaign(name), test=reference_tests(name), progress=False)]
+    campaign, test = reference_campaign(name), reference_tests(name)
+    study = spectral_study(campaign, probe=parse_probe(probe), test=test, relative=relative)
+    return [e for _, e in train(study, campaign, test=test, progress=False)]
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ from inference.estimate import Estimate
 from inference.estimators.neural_posterior import NeuralPosterior
 from inference.evaluation.scores import score
 from inference.workflows.shipped import reference_campaign, reference_tests, shipped_estimators
-from inference.workflows.study import split_rows, study_of
-from inference.workflows.train import untrained_estimators
+from inference.workflows.study import split_rows
+from inference.workflows.train import spectral_study, untrained_estimators
 from simulators.campaigns.run import run_campaign
 from simulators.interface import ParameterSpace
 
@@ -63,12 +63,13 @@ def by_state(space: ParameterSpace, theta: np.ndarray, estimates: list[Estimate]
 def evaluate(name: str, retrain: bool, fresh: int) -> tuple[dict, Callable[[Figure], None]]:
     """All figures of one range, and a function that draws its maps."""
     campaign = reference_campaign(name)
-    study = study_of(campaign)
+    study = spectral_study(campaign, test=reference_tests(name))
     space = study.parameters
     rows, test_rows = split_rows(campaign, reference_tests(name))
     if retrain:
         theta, recordings = study.recordings(campaign, rows)
-        estimators = [untrained_estimators(space)[kind]().fit(theta, recordings) for kind in ("cnn", "npe")]
+        untrained = untrained_estimators(space, study.features)
+        estimators = [untrained[kind]().fit(theta, recordings) for kind in ("cnn", "npe")]
     else:
         estimators = shipped_estimators(name)[:2]
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +109,7 @@ def draw_maps(figure: Figure, name: str, space: ParameterSpace, theta: np.ndarra
 def learning_curve(name: str) -> dict:
     """Test error of both estimators trained on growing parts of the campaign."""
     campaign = reference_campaign(name)
-    study = study_of(campaign)
+    study = spectral_study(campaign, test=reference_tests(name))
     space = study.parameters
     rows, test_rows = split_rows(campaign, reference_tests(name))
     theta, recordings = study.recordings(campaign, rows)
@@ -116,7 +117,7 @@ def learning_curve(name: str) -> dict:
     curve: dict = {}
     for n in sorted({min(n, len(rows)) for n in (250, 500, 1000, 2000, len(rows))}):
         for kind in ("stasik-cnn", "cnn", "npe"):
-            estimator = untrained_estimators(space)[kind]().fit(theta[:n], recordings[:n])
+            estimator = untrained_estimators(space, study.features)[kind]().fit(theta[:n], recordings[:n])
             if isinstance(estimator, NeuralPosterior):
                 estimator.draws = 500  # enough for a mean and two intervals of 400 recordings
             estimates = [estimator.estimate(r) for r in test_recordings]

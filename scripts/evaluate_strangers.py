@@ -26,8 +26,8 @@ from inference.estimators.base import BaseEstimator
 from inference.estimators.familiarity import Familiarity
 from inference.features.interface import features_of_all
 from inference.workflows.shipped import reference_campaign, reference_tests, shipped_estimators
-from inference.workflows.study import split_rows, study_of
-from inference.workflows.train import untrained_estimators
+from inference.workflows.study import split_rows
+from inference.workflows.train import spectral_study, untrained_estimators
 from simulators.recording import Recording
 
 console = Console()
@@ -121,12 +121,12 @@ def evaluate(name: str, retrain: bool, gradient: bool) -> dict:
     """Silent answers and false alarms of the estimators of one range."""
     campaign = reference_campaign(name)
     rows, test = split_rows(campaign, reference_tests(name))
-    study = study_of(campaign)
+    study = spectral_study(campaign, test=reference_tests(name))
     theta, taught = study.recordings(campaign, rows)
     _, tested = study.recordings(campaign, test)
     estimators = [e for e in shipped_estimators(name) if gradient or e.kind != "gradient"]
     if retrain:
-        untrained = untrained_estimators(campaign.parameters)
+        untrained = untrained_estimators(campaign.parameters, study.features)
         fresh = [untrained[kind]().fit(theta, taught) for kind in ("cnn", "npe")]
         estimators = [*fresh, *(e for e in estimators if e.kind == "gradient")]
     for estimator in estimators:

@@ -13,9 +13,9 @@ import json
 import time
 from pathlib import Path
 
-from inference.workflows.brunel import REFERENCE_SEEDS, REFERENCE_SIMULATIONS, brunel_study
+from inference.workflows.brunel import REFERENCE_SEEDS, REFERENCE_SIMULATIONS
 from inference.workflows.shipped import SHIPPED, reference_tests, shipped_ranges
-from inference.workflows.train import train
+from inference.workflows.train import spectral_study, train
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import RANGES, BrunelNetwork
 from simulators.campaigns.run import run_campaign
@@ -55,7 +55,8 @@ def main() -> None:
                 file.rpartition("_")[2].removesuffix(".safetensors"): SHIPPED / file for file in entry["estimators"]
             }
             files["gradient"].unlink(missing_ok=True)
-            trained = train(brunel_study(name), Campaign(store), test=reference_tests(name))
+            packed, test = Campaign(store), reference_tests(name)
+            trained = train(spectral_study(packed, test=test), packed, test=test)
             for kind, estimator in trained:
                 estimator.save(files[kind])
                 out[name][f"{kind}_MB"] = round(files[kind].stat().st_size / 1e6, 2)

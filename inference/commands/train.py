@@ -86,9 +86,13 @@ def _band(text: str | None) -> tuple[float, float] | None:
 
 
 def _described(features: object) -> str:
+    from inference.features.cross_spectra import CrossSpectra
     from inference.features.spectra import SpectralFeatures
 
     assert isinstance(features, SpectralFeatures)
     low, high = features.band
     relative = "relative " if features.relative else ""
-    return f"{relative}spectra of {low:g} ... {high:g} Hz in segments of {features.segment_ms:g} ms"
+    of = f"{low:g} ... {high:g} Hz in segments of {features.segment_ms:g} ms"
+    if isinstance(features, CrossSpectra):
+        return f"{relative}cross-spectra of the channels' {len(features.weights)} principal components, {of}"
+    return f"{relative}spectra of {of}"
