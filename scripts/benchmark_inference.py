@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -51,7 +52,7 @@ def main() -> None:
     recording = KernelSignal(parameters=ASYNCHRONOUS_RANGE).observe(
         compiled.simulate(THETA, np.random.default_rng(0)), THETA
     )
-    cost = {e.kind: seconds(lambda e=e: e.estimate(recording), 11) for e in estimators}
+    cost = {e.kind: seconds(partial(e.estimate, recording), 11) for e in estimators}
     fit = next(e for e in estimators if isinstance(e, GradientFit))
     emulator, sampler = fit.model.emulator, fit.with_nuisances()
     sampler.descent = replace(fit.descent, posterior="nuts")

@@ -109,7 +109,7 @@ def environment(scratch: Path, wheel: Path) -> Path:
     home = scratch / "environment"
     run([sys.executable, "-m", "venv", "--without-pip", home], scratch)
     python = home / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install"]
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install"]
     run([*pip, "--no-deps", wheel], scratch)
     where = run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], scratch).strip()
     # Links in a .pth are not followed further, so an editable install over there stays unseen.
@@ -135,8 +135,8 @@ def use(commands: Path, empty: Path) -> None:
     assert not missing, f"no {missing} in:\n{answer}"
     assert (empty / "report.html").stat().st_size > 10_000, "the report is empty"
     (empty / "my_model.py").write_text(CIRCUIT, encoding="utf-8")
-    simulate = [circuitsbi, "simulate", "--simulator", "my_model.py:noise", "--n", "4", "--out", "runs.zarr"]
-    print(run(simulate, empty, **variables), end="")
+    simulate = ["simulate", "--simulator", "my_model.py:noise", "--n", "4", "--out", "runs.zarr"]
+    print(run([circuitsbi, *simulate], empty, **variables), end="")
     run([circuitsbi, "surrogate", "train", "--help"], empty, **variables)
 
 

@@ -32,7 +32,7 @@ from inference.reports.comparison import compare_figure, compare_tables
 from inference.workflows.brunel import range_of
 from inference.workflows.evaluate import compare, held_out
 from inference.workflows.shipped import reference_campaign, reference_tests, shipped_estimators
-from inference.workflows.train import train
+from inference.workflows.train import spectral_study, train
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.field import KernelSignal
 from simulators.brunel.model import BrunelNetwork
@@ -101,7 +101,7 @@ def main() -> None:
     if arguments.probe and arguments.repeats:
         parser.error("--repeats is of the shipped estimators; leave --probe or --repeats out")
     with tempfile.TemporaryDirectory() as folder:
-        campaign = None
+        campaign = reference_campaign(arguments.range)
         if arguments.fresh:
             simulator = CompiledBrunel(BrunelNetwork(), range_of(arguments.range))
             campaign = run_campaign(simulator, arguments.fresh, SEED, Path(folder) / "fresh.zarr", workers=2)
@@ -110,13 +110,14 @@ def main() -> None:
             start = time.perf_counter()
             chosen = trained(arguments.range, arguments.probe, arguments.relative)
             trained_s = time.perf_counter() - start
-            campaign = campaign or reference_campaign(arguments.range)
         tried = held_out(chosen, campaign, arguments.fresh or arguments.n, arguments.range)
         scores, limit = compare(tried)
+        sources = campaign.recordings(campaign.usable[-len(tried.theta) :])
+        fit = next(e for e in tried.estimators if isinstance(e, GradientFit))
+        nats = fit.model.emulator.score(tried.theta, sources)
     assert limit is not None
     console.print(*compare_tables(scores, limit))
     names = range_of(arguments.range).names
-    fit = next(e for e in tried.estimators if isinstance(e, GradientFit))
     gaussian = error_limit(fit, tried.theta, tried.recordings[0], components=False)
     out = {
         "range": arguments.range,
@@ -124,8 +125,6 @@ def main() -> None:
         "limit_percent": dict(zip(names, (100 * limit).round(3).tolist(), strict=True)),
         "gaussian_limit_percent": dict(zip(names, (100 * gaussian).round(3).tolist(), strict=True)),
     }
-    sources = tried.campaign.recordings(tried.campaign.usable[-len(tried.theta) :])
-    nats = fit.model.emulator.score(tried.theta, sources)
     out["negative_log_likelihood"] = {name: round(value, 2) for name, value in nats.items()}
     if arguments.probe:
         out["trained_s"] = round(trained_s, 1)

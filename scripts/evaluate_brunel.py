@@ -27,7 +27,7 @@ from inference.estimate import Estimate
 from inference.estimators.neural_posterior import NeuralPosterior
 from inference.evaluation.scores import score
 from inference.workflows.shipped import reference_campaign, reference_tests, shipped_estimators
-from inference.workflows.study import split_rows
+from inference.workflows.study import split_rows, study_of
 from inference.workflows.train import spectral_study, untrained_estimators
 from simulators.campaigns.run import run_campaign
 from simulators.interface import ParameterSpace
@@ -63,7 +63,7 @@ def by_state(space: ParameterSpace, theta: np.ndarray, estimates: list[Estimate]
 def evaluate(name: str, retrain: bool, fresh: int) -> tuple[dict, Callable[[Figure], None]]:
     """All figures of one range, and a function that draws its maps."""
     campaign = reference_campaign(name)
-    study = spectral_study(campaign, test=reference_tests(name))
+    study = spectral_study(campaign, test=reference_tests(name)) if retrain else study_of(campaign)
     space = study.parameters
     rows, test_rows = split_rows(campaign, reference_tests(name))
     if retrain:

@@ -13,6 +13,7 @@ with noise in the channels that it fits along.
 import argparse
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ def networks(name: str, space: ParameterSpace, n: int) -> tuple[np.ndarray, list
         return study_of(campaign).recordings(campaign, campaign.usable)
 
 
-def tried(name: str, theta: np.ndarray, recordings: list[Recording], estimators: list[BaseEstimator]) -> dict:
+def tried(name: str, theta: np.ndarray, recordings: list[Recording], estimators: Sequence[BaseEstimator]) -> dict:
     """Bias, mean absolute error and coverage of every estimator on some recordings, and how many it flags."""
     estimates = {
         e.kind: [e.estimate(r) for r in track(recordings, f"{name}, {e.kind}", transient=True)] for e in estimators

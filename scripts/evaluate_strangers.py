@@ -5,9 +5,8 @@
     python scripts/evaluate_strangers.py --retrain        train both on the reference campaign first
 
 300 strange recordings a range, 25 of each of twelve kinds, loud and shaped over the channels as a test recording is. An
-answer is silent if it is trusted; a refusal is none. Estimators whose files are older than the check learn it from the
-reference campaign. The last line is one JSON object: for each range and estimator the silent answers by kind and in
-total, and false_alarms_percent on test simulations that were used for nothing else.
+answer is silent if it is trusted; a refusal is none. The last line is one JSON object: for each range and estimator the
+silent answers by kind and in total, and false_alarms_percent on test simulations that were used for nothing else.
 """
 
 import argparse
@@ -15,18 +14,14 @@ import json
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy.signal import resample_poly
 
-from inference.estimators.amortised import AmortisedEstimator
 from inference.estimators.base import BaseEstimator
-from inference.estimators.familiarity import Familiarity
-from inference.features.interface import features_of_all
 from inference.workflows.shipped import reference_campaign, reference_tests, shipped_estimators
-from inference.workflows.study import split_rows
+from inference.workflows.study import split_rows, study_of
 from inference.workflows.train import spectral_study, untrained_estimators
 from simulators.recording import Recording
 
@@ -121,18 +116,14 @@ def evaluate(name: str, retrain: bool, gradient: bool) -> dict:
     """Silent answers and false alarms of the estimators of one range."""
     campaign = reference_campaign(name)
     rows, test = split_rows(campaign, reference_tests(name))
-    study = spectral_study(campaign, test=reference_tests(name))
-    theta, taught = study.recordings(campaign, rows)
+    study = spectral_study(campaign, test=reference_tests(name)) if retrain else study_of(campaign)
     _, tested = study.recordings(campaign, test)
     estimators = [e for e in shipped_estimators(name) if gradient or e.kind != "gradient"]
     if retrain:
+        theta, taught = study.recordings(campaign, rows)
         untrained = untrained_estimators(campaign.parameters, study.features)
         fresh = [untrained[kind]().fit(theta, taught) for kind in ("cnn", "npe")]
         estimators = [*fresh, *(e for e in estimators if e.kind == "gradient")]
-    for estimator in estimators:
-        if isinstance(estimator, AmortisedEstimator) and estimator.familiarity is None:
-            features = torch.as_tensor(features_of_all(estimator.features, taught))
-            estimator.familiarity = Familiarity.learned(features, estimator.seed, estimator._alike)
     found = {}
     for estimator in estimators:
         silent = {

@@ -97,6 +97,14 @@ def test_another_number_of_channels_is_refused(rng):
         CrossSpectra.principal(PLAIN, [recording(rng.standard_normal((1, 500)))])
 
 
+def test_a_segment_without_frequencies_is_refused_and_a_flat_recording(rng):
+    given = [recording(rng.standard_normal((2, 500))) for _ in range(3)]
+    with pytest.raises(ValueError, match="fewer than two frequencies"):
+        chosen_spectra(rng.random((3, 1)), given, segment_ms=1.0)
+    with pytest.raises(ValueError, match="recording 1 never changes"):
+        CrossSpectra.principal(PLAIN, [given[0], recording(np.ones((2, 500)))])
+
+
 @pytest.mark.parametrize("what", ["coupling", "power"])
 def test_they_are_chosen_where_they_tell_more(what, rng):
     """Of how much of one source another copies, powers of the copy tell little where its size is unknown as well."""

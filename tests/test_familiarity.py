@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from inference.estimators.familiarity import Familiarity
 from inference.estimators.load import load_estimator
 from inference.estimators.nearest import NearestSimulations
 from inference.features.interface import features_of_all
@@ -74,3 +75,12 @@ def test_it_travels_with_the_file_and_older_files_say_that_they_cannot_tell(near
     estimate = load_estimator(tmp_path / "old.safetensors").estimate(stranger)
     assert estimate.trusted
     assert "cannot tell whether a recording looks like its training data" in estimate.warnings[-1]
+
+
+def test_more_components_than_are_learned_are_refused_before_their_products_are_made(nearest):
+    """Half a million of them, in a file of four megabytes, would have some hundred thousand million products."""
+    rows, columns = 1, 2
+    tensors = {name: torch.zeros(rows * columns) for name in nearest.familiarity.tensors()}
+    tensors["familiarity.components"] = torch.zeros(500_000, rows * columns)
+    with pytest.raises(ValueError, match=r"familiarity\.components is \(500000, 2\)"):
+        Familiarity.restored(tensors, rows, columns)

@@ -137,8 +137,9 @@ class Familiarity:
             return None
         own = {f.name: tensors[f"familiarity.{f.name}"].float() for f in fields(cls)}
         values = rows * columns
-        components, directions = (own[name].numel() // values for name in ("components", "directions"))
-        directions = min(directions, _DIRECTIONS)
+        # No more than are learned: their products would fill the memory.
+        most = {"components": _COMPONENTS, "directions": _DIRECTIONS}
+        components, directions = (min(own[name].numel() // values, n) for name, n in most.items())
         terms = _products(torch.zeros(1, components)).shape[1]
         expected: dict[str, tuple[int, ...]] = {
             "components": (components, values),

@@ -38,7 +38,9 @@ def chosen_spectra(
     shortest_ms = min(recording.duration_ms for recording in some)
     lengths = [s for s in SEGMENTS_MS if s <= shortest_ms / _WINDOWS] or [min(SEGMENTS_MS[0], shortest_ms)]
     best, explained = None, -np.inf
-    for length in lengths if segment_ms is None else [segment_ms]:
+    if segment_ms is not None:
+        lengths = [segment_ms]
+    for length in lengths:
         try:
             features = SpectralFeatures(rate, length, band_hz, relative)
         except ValueError:

@@ -1,4 +1,4 @@
-"""What a few sums over the channels tell together: their powers, and how they go along with one another."""
+"""Cross-spectra of a few weighted sums over the channels, such as their principal components."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,13 +16,13 @@ _TINY = 1e-12  # of the power: what is less is rounding
 
 @dataclass(frozen=True)
 class CrossSpectra(SpectralFeatures):
-    """Cross-spectra of a few sums over channels, for recordings whose many channels see the same few sources.
+    """Cross-spectra of a few weighted sums over channels, where many channels see the same few sources.
 
-    Powers of channels, which ``SpectralFeatures`` gives, leave out how the channels go together, which a dozen sources
-    of one network differ in. weights: of the channels in each sum, orthonormal; ``principal`` finds them. The rows are
-    the log10 of the first sum's power, of what the sums before do not tell of each other sum's, and of the share of the
-    channels' power that all sums leave; then the real and imaginary parts of what is told, by pairs of sums. (Cholesky
-    factors of the cross-spectra; log10, so that no row depends on another's scale.)
+    ``SpectralFeatures`` gives each channel's power, and leaves out phase and coherence between channels. weights: of
+    the channels in each sum, orthonormal; ``principal`` takes the principal components. The rows are log10 of the first
+    sum's power density, of each other sum's that is left when the sums before it are regressed out, and of the share of
+    the channels' power that no sum holds; then the real and imaginary parts of the factors of that regression, by pairs
+    of sums. They are the entries of the Cholesky factors of the cross-spectral matrices, each row relative to its own.
 
     Raises ValueError as ``SpectralFeatures``, and for weights that are not orthonormal.
     """
@@ -41,15 +41,18 @@ class CrossSpectra(SpectralFeatures):
     def principal(cls, features: SpectralFeatures, recordings: Sequence[Recording], sums: int = 2) -> Self:
         """With the principal components of simulated recordings as sums, and the settings of other features.
 
-        Each recording counts alike, loud or not. Raises ValueError for fewer channels than sums.
+        Each recording counts alike, loud or not. Raises ValueError for fewer channels than sums, and for a recording
+        in which nothing changes.
         """
         channels = len(recordings[0].channels)
         if channels < sums:
             raise ValueError(f"{channels} channels have no {sums} principal components")
         covariance = np.zeros((channels, channels))
-        for recording in recordings:
-            one = np.cov(recording.steady.astype(float))
-            covariance += one / np.trace(np.atleast_2d(one))
+        for i, recording in enumerate(recordings):
+            one = np.atleast_2d(np.cov(recording.steady.astype(float)))
+            if not np.trace(one) > 0:
+                raise ValueError(f"recording {i} never changes, or is not finite; leave it out")
+            covariance += one / np.trace(one)
         _, vectors = np.linalg.eigh(covariance)
         largest = vectors[:, ::-1][:, :sums].T
         # The sign of a component is nobody's choice but the library's.

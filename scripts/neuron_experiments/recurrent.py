@@ -41,7 +41,7 @@ def memories(study: Study, runs: int = 20, duration_ms: float = 2000.0) -> list[
             ("trained numbers", [float(sum(p.numel() for p in n.network.parameters())) for n in neurons]),
         ):
             rows.append(row_of("GRU", f"{cell}, {what}", None, values, note=note))
-        rows += [replace(r, what=f"{cell}, {r.what}") for r in spike_rows("GRU", *found, {}, note)]
+        rows += [replace(r, what=f"{cell}, {r.what}") for r in spike_rows("GRU", found[0], found[1], {}, note)]
     return rows
 
 
