@@ -30,7 +30,7 @@ _UNSEEN = 1e-6  # of the power; what a transform of finite length leaves of a si
 _BETTER = 3.0  # times less power unseen: another order of channels is the right one
 _DRAWN_AT_ONCE = 8  # recordings; of a minute each and a few channels they take some 100 MB
 _MOSTLY = 0.5  # of a band's power
-_MOST_NOISY = 0.33  # of the bands; set by hand
+_MOST_NOISY = 0.33  # of the bands: none of one contact without noise, .33-.39 of one with 1 %, whose errors double
 _MOST_SWAPPED = 16  # channels; of more, not every pair is tried
 
 
