@@ -53,6 +53,15 @@ def emulator(simulations):
     return SpectralEmulator(SPACE, BANDS, width=48, iterations=1500).fit(*simulations)
 
 
+def test_few_simulations_are_not_learned_by_heart():
+    rng = np.random.default_rng(8)
+    theta = SPACE.sample(100, rng)
+    recordings = [coupled_noise(t, rng) for t in theta]
+    emulator = SpectralEmulator(SPACE, BANDS).fit(theta[:60], recordings[:60])
+    score = emulator.score(theta[60:], recordings[60:])
+    assert score["emulator"] - score["saturated"] < 0.5 * (score["constant"] - score["saturated"])
+
+
 @pytest.mark.parametrize("samples", [1000, 2357, 20000])
 def test_cross_spectra_have_the_level_and_the_scatter_they_claim(samples):
     rng = np.random.default_rng(samples)
