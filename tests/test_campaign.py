@@ -136,7 +136,8 @@ def test_on_a_dask_cluster_the_rows_are_the_same(tmp_path):
     assert_same(on_cluster, run(NoiseSimulator(), tmp_path / "local"))
 
 
-def test_dask_workers_with_threads_and_silent_schedulers_are_refused(tmp_path):
+def test_dask_workers_with_threads_and_silent_schedulers_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("simulators.campaigns.workers._ANSWER_S", 1)
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(

@@ -30,16 +30,19 @@ def flat(result):
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory):
     path = tmp_path_factory.mktemp("campaign") / "small.zarr"
-    result = run(app, [*SIMULATE, "--n", "150", "--out", str(path)])
+    result = run(app, [*SIMULATE, "--n", "90", "--duration", "1.5", "--out", str(path)])
     assert result.exit_code == 0, result.output
-    assert "150 simulations" in result.output
+    assert "90 simulations" in result.output
     return path
 
 
 def test_simulate_again_does_nothing_and_changed_is_refused(campaign):
-    again = run(app, [*SIMULATE, "--n", "150", "--out", str(campaign)])
+    again = run(app, [*SIMULATE, "--n", "90", "--duration", "1.5", "--out", str(campaign)])
     assert again.exit_code == 0
-    changed = run(app, [*BRUNEL, "--set", "network.order=30", "--seed", "5", "--n", "150", "--out", str(campaign)])
+    changed = run(
+        app,
+        [*BRUNEL, "--set", "network.order=30", "--seed", "5", "--n", "90", "--duration", "1.5", "--out", str(campaign)],
+    )
     assert changed.exit_code == 2
     assert "was made with another simulator" in flat(changed)
 
@@ -95,6 +98,7 @@ def test_train_observe_infer(campaign, tmp_path):
 )
 def test_bad_campaigns_end_with_one_message(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("simulators.campaigns.workers._ANSWER_S", 1)
     result = run(app, ["simulate", "--simulator", "brunel", *arguments])
     assert result.exit_code == 2
     assert words in flat(result)

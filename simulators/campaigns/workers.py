@@ -21,6 +21,7 @@ from typing import NamedTuple
 from simulators.campaigns.rows import CampaignError, Job, Row, simulate_rows
 from simulators.interface import Simulator
 
+_ANSWER_S = 20  # within which a Dask scheduler answers
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
@@ -156,7 +157,7 @@ def _dask(scheduler: str) -> Iterator[tuple[Executor, int]]:
     except ImportError as error:
         raise CampaignError("--scheduler needs dask: pip install 'circuitsbi[cluster]'") from error
     try:
-        client = Client(scheduler, timeout="20s")
+        client = Client(scheduler, timeout=_ANSWER_S)
     except (OSError, TimeoutError, ValueError) as error:
         raise CampaignError(
             f"no Dask scheduler answers at {scheduler} ({error}); start one with 'dask scheduler'"
