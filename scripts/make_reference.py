@@ -1,11 +1,11 @@
 """Make what ships with the package: reference campaigns of the Brunel network and the estimators trained on them.
 
-    python scripts/make_reference.py --scratch FOLDER     both ranges, about two hours on two cores; can be resumed
+    python scripts/make_reference.py --scratch FOLDER     both ranges, about eight hours on two cores; can be resumed
     python scripts/make_reference.py --scratch FOLDER --only estimators
 
-The campaigns are those of 'circuitsbi simulate --simulator brunel --n 2500' with '--range asynchronous --seed 1' and
-'--range full --seed 2'. What ships are their packed counts, from which the estimators learn as anybody's would. The
-last line is one JSON object.
+The campaigns are those of 'circuitsbi simulate --simulator brunel --n 10000' with '--range asynchronous --seed 1' and
+'--range full --seed 2'. What ships are the packed counts of their first 2,500 simulations; the estimators learn from
+all but the last 400 of these, which are there to test them on. The last line is one JSON object.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 import time
 from pathlib import Path
 
+from inference.features.spectra import SpectralFeatures
 from inference.workflows.brunel import REFERENCE_SEEDS, REFERENCE_SIMULATIONS
 from inference.workflows.shipped import SHIPPED, reference_tests, shipped_ranges
 from inference.workflows.train import spectral_study, train
@@ -22,6 +23,7 @@ from simulators.campaigns.run import run_campaign
 from simulators.campaigns.store import Campaign, write_packed
 
 PACKING_STEP = 0.32  # standard deviations: .008 of a decade in single spectra of the counts, which scatter by .07
+SIMULATIONS = 10_000
 KERNEL_BINS = 100  # what an LFP kernel reaches back into the transient
 
 
@@ -31,7 +33,7 @@ def size_MB(path: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scratch", type=Path, required=True, help="folder for the whole campaigns (80 MB)")
+    parser.add_argument("--scratch", type=Path, required=True, help="folder for the whole campaigns (300 MB)")
     parser.add_argument("--range", choices=list(RANGES), action="append", help="one range; both by default")
     parser.add_argument("--only", choices=["campaigns", "estimators"])
     parser.add_argument("--workers", type=int, default=2)
@@ -44,20 +46,20 @@ def main() -> None:
         whole = arguments.scratch / f"{name}.zarr"
         if arguments.only != "estimators":
             simulator = CompiledBrunel(BrunelNetwork(), RANGES[name])
-            campaign = run_campaign(simulator, REFERENCE_SIMULATIONS, REFERENCE_SEEDS[name], whole, arguments.workers)
+            campaign = run_campaign(simulator, SIMULATIONS, REFERENCE_SEEDS[name], whole, arguments.workers)
             packed = write_packed(campaign, store, REFERENCE_SIMULATIONS, PACKING_STEP, KERNEL_BINS)
             print(f"{store}: {packed.summary()}")
         out[name] = {"campaign_MB": size_MB(store)}
         if arguments.only != "campaigns":
             start = time.perf_counter()
-            # Or its emulator would be taken for what training gives.
             files = {
                 file.rpartition("_")[2].removesuffix(".safetensors"): SHIPPED / file for file in entry["estimators"]
             }
-            files["gradient"].unlink(missing_ok=True)
-            packed, test = Campaign(store), reference_tests(name)
-            trained = train(spectral_study(packed, test=test), packed, test=test)
-            for kind, estimator in trained:
+            campaign, first_tested = Campaign(whole), REFERENCE_SIMULATIONS - reference_tests(name)
+            segment_ms = SpectralFeatures().segment_ms
+            study = spectral_study(campaign, test=len(campaign) - first_tested, segment_ms=segment_ms)
+            rows = (range(first_tested), range(REFERENCE_SIMULATIONS, len(campaign)))
+            for kind, estimator in train(study, campaign, rows=rows):
                 estimator.save(files[kind])
                 out[name][f"{kind}_MB"] = round(files[kind].stat().st_size / 1e6, 2)
             out[name]["training_s"] = round(time.perf_counter() - start)

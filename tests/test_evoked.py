@@ -99,7 +99,7 @@ def test_a_study_of_responses_trains_all_but_the_gradient_fit(tmp_path):
     campaign = run_campaign(Bump(), 60, 1, tmp_path / "bump.zarr", progress=False)
     study = Study(Bump(), features=RESPONSE)
     made = dict(train(study, campaign, ["nearest"], test=10, progress=False))
-    assert made["nearest"].about["trained_before_row"] == 50
+    assert made["nearest"].about["trained_rows"] == [[0, 50]]
     assert made["nearest"].about["simulations"] == 50
     with pytest.raises(ValueError, match="the gradient fit compares spectra; leave 'gradient' out"):
         untrained_estimators(SPACE, RESPONSE)["gradient"]()

@@ -133,6 +133,17 @@ def test_testing_what_was_learned_from_is_said(campaign, kept, n, seen):
     assert all(c.startswith(f"{seen} of the {n or 160} simulations tested are among those") for c in tested.cautions)
 
 
+def test_rows_in_the_middle_can_be_kept_for_testing(campaign):
+    parts = (range(40), range(60, 160))
+    ((_, estimator),) = train(study_of(campaign), campaign, ["nearest"], progress=False, rows=parts)
+    assert estimator.about["simulations"] == 140
+    tested = held_out([estimator], campaign)
+    np.testing.assert_array_equal(tested.theta, campaign.theta[40:60])
+    assert tested.cautions == ()
+    (said,) = held_out([estimator], campaign, 30).cautions
+    assert said.startswith("30 of the 30 simulations tested are among those")
+
+
 def test_another_campaign_is_tested_whole_and_another_circuit_is_said(campaign, tmp_path):
     estimator = nearest(campaign)
     again = run_campaign(NoiseSimulator(), 40, 2, tmp_path / "again.zarr", progress=False)

@@ -10,11 +10,12 @@ from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.nearest import NearestSimulations
 from inference.estimators.neural_posterior import NeuralPosterior
 from inference.features.load import features_from_json
-from surrogates.headers import number, parameter_space, text, texts
+from surrogates.headers import number, parameter_space, text, texts, whole
 from surrogates.weights import read_weights
 
 _POSITIVE = ("scale", "width")
 _SDS = 1e-30, 1e30
+_ROWS = 10**9  # of a campaign
 _MEASURED = {"duration_s": (1e-9, 1e9), "misfit_99": (-1e12, 1e12), "misfit_samples": (1e-9, 1e12)}
 _REMEDY = "train one with 'circuitsbi train'"
 _KINDS: dict[str, type[BaseEstimator]] = {
@@ -61,6 +62,9 @@ def _about(about: Any, channels: int) -> dict[str, Any]:
             number({"trained_sd": last}, "trained_sd", number({"trained_sd": first}, "trained_sd", *_SDS), _SDS[1])
         if len(low) != channels:
             raise ValueError(f"trained_sd is of {len(low)} channels; expected {channels}")
+    for rows in about.get("trained_rows", []):
+        first, end = rows
+        whole({"trained_rows": end}, "trained_rows", whole({"trained_rows": first}, "trained_rows", 0, _ROWS), _ROWS)
     for name in about.keys() & _MEASURED.keys():
         number(about, name, *_MEASURED[name])
     return about

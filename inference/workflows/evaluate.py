@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 
 from inference.estimators.base import BaseEstimator
 from inference.estimators.gradient_fit import GradientFit
@@ -63,10 +63,10 @@ def held_out(
     tested = reference_campaign(name) if campaign is None else campaign
     chosen = list(estimators or shipped_estimators(name))
     _refuse_others(chosen, tested)
-    trained_before = max(_trained_before(e, tested) for e in chosen)
+    learned = np.any([_learned(e, tested) for e in chosen], axis=0)
     if campaign is None:
-        trained_before = max(trained_before, len(tested) - reference_tests(name))
-    rows, cautions = _rows_to_test(tested, trained_before, n, most)
+        learned[: len(tested) - reference_tests(name)] = True
+    rows, cautions = _rows_to_test(tested, learned, n, most)
     cautions += [c for c in [_of_another_circuit(chosen[0], tested)] if c]
     probe = chosen[0].about.get("probe")
     study = study_of(tested, simulator, None if probe is None else probe_from_json(probe), chosen[0].features)
@@ -77,26 +77,31 @@ def held_out(
     return HeldOut(chosen, theta, recordings, study, tuple(cautions))
 
 
-def _trained_before(estimator: BaseEstimator, campaign: Campaign) -> int:
-    """The first row of a campaign that an estimator did not learn from."""
-    learned = estimator.about.get("campaign") or {}
-    same = all(learned.get(key) == campaign.configuration.get(key) for key in ("simulator", "parameters", "seed"))
-    return int(estimator.about.get("trained_before_row", 0)) if same else 0
+def _learned(estimator: BaseEstimator, campaign: Campaign) -> Bool[np.ndarray, " rows"]:
+    """Which rows of a campaign an estimator learned from."""
+    rows = np.zeros(len(campaign), dtype=bool)
+    known = estimator.about.get("campaign") or {}
+    if all(known.get(key) == campaign.configuration.get(key) for key in ("simulator", "parameters", "seed")):
+        for first, end in estimator.about.get("trained_rows", []):
+            rows[first:end] = True
+    return rows
 
 
 def _rows_to_test(
-    campaign: Campaign, trained_before: int, n: int | None, most: int
-) -> tuple[Integer[np.ndarray, " rows"], list[str]]:
-    """Usable rows to test on, and a caution where some of them were learned from."""
+    campaign: Campaign, learned: Bool[np.ndarray, " rows"], n: int | None, most: int
+) -> tuple[Integer[np.ndarray, " tested"], list[str]]:
+    """The last usable rows that were not learned from; where there are too few, others, with a caution."""
     usable = campaign.usable
-    kept = int(np.sum(usable >= trained_before))
-    rows = usable[-(n or min(kept, most) or most) :]
-    seen = int(np.sum(rows < trained_before))
+    kept = usable[~learned[usable]]
+    asked = n or min(len(kept), most) or most
+    rows = (kept if asked <= len(kept) else usable)[-asked:]
+    seen = int(np.sum(learned[rows]))
     if not seen:
         return rows, []
     return rows, [
-        f"{seen} of the {len(rows)} simulations tested are among those that the estimators learned from ({kept} were "
-        f"kept for testing): errors look smaller than they are; train with --test, or test on another campaign"
+        f"{seen} of the {len(rows)} simulations tested are among those that the estimators learned from "
+        f"({len(kept)} were kept for testing): errors look smaller than they are; train with --test, or test on "
+        f"another campaign"
     ]
 
 

@@ -44,6 +44,7 @@ def train(
     test: int = 0,
     progress: bool = True,
     duration_s: float | None = None,
+    rows: Sequence[range] | None = None,
 ) -> Iterator[tuple[str, BaseEstimator]]:
     """Train estimators on what ``study`` sees of a campaign, all but its last ``test`` rows, one after another.
 
@@ -52,6 +53,7 @@ def train(
             which has its published features.
         duration_s: length of the recordings they are for, that of the simulations by default. Shorter ones are cut
             from the simulations; longer ones the spectral emulator draws. The gradient fit answers for any length.
+        rows: of the campaign, instead of all but the last ``test``.
 
     Yields:
         Each estimator with its kind.
@@ -59,12 +61,13 @@ def train(
     Raises:
         ValueError: another kind, a duration that is no positive number, or a campaign with nothing to train on.
     """
-    rows, _ = split_rows(campaign, test)
-    if not rows.size:
+    learned = rows or (range(len(campaign) - test),)
+    usable = np.concatenate([campaign.usable[np.isin(campaign.usable, part)] for part in learned])
+    if not usable.size:
         raise ValueError(f"{campaign.path} has no usable simulation to train on ({campaign.summary()})")
     spectral = isinstance(study.features, SpectralFeatures)
     kinds = kinds or [kind for kind in KINDS if spectral or kind != "gradient"]
-    theta, sources = campaign.theta[rows], campaign.recordings(rows)
+    theta, sources = campaign.theta[usable], campaign.recordings(usable)
     emulated = sources if study.view is not None else _observed(study, theta, sources)
     emulator = shipped_emulator(campaign, test, seed)
     emulator = emulator or untrained_emulator(study, emulated[:_LOOKED_AT], seed, progress)
@@ -84,7 +87,7 @@ def train(
         estimator.about |= {
             "probe": None if probe is None else probe.to_json(),
             "campaign": campaign.configuration,
-            "trained_before_row": len(campaign) - test,
+            "trained_rows": [[part.start, part.stop] for part in learned],
         }
         yield kind, estimator
 
