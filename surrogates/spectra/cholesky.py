@@ -5,7 +5,9 @@ every real a and complex c. Loops run over channels, of which there are few; bat
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +17,30 @@ from torch import Tensor, nn
 _SPREAD_ITERATIONS = 400
 
 Net = TypeVar("Net", bound=nn.Module)
+
+
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """Lower triangular matrices with a real diagonal, of any sign, entry by entry.
+
+    below: by row and column, the real and the imaginary part. Torch is several times faster with such long arrays of
+    real numbers than with many small complex matrices.
+    """
+
+    diagonal: list[Float[Tensor, " *batch"]]
+    below: list[list[tuple[Float[Tensor, " *batch"], Float[Tensor, " *batch"]]]]
+
+    @classmethod
+    def of(cls, factors: Complex[Tensor, "*batch channels channels"]) -> Self:
+        """Those of matrices."""
+        parts = torch.view_as_real(factors).movedim((-3, -2, -1), (0, 1, 2)).contiguous()
+        rows = [[(entry[0], entry[1]) for entry in map(Tensor.unbind, row.unbind())] for row in parts.unbind()]
+        return cls([row[i][0] for i, row in enumerate(rows)], [row[:i] for i, row in enumerate(rows)])
+
+    def some(self, rows: Tensor) -> "Entries":
+        """Those of some rows of the batch."""
+        below = [[(real[rows], imaginary[rows]) for real, imaginary in row] for row in self.below]
+        return Entries([entry[rows] for entry in self.diagonal], below)
 
 
 class CholeskyNetwork(nn.Module):
@@ -59,6 +85,19 @@ class CholeskyNetwork(nn.Module):
         n = len(self.below[0])
         a, real, imaginary = factors.split([self.channels, n, n], -1)
         return torch.exp(a)[..., None] * lower_triangular(torch.ones_like(a), torch.complex(real, imaginary)), means
+
+    def entries(self, u: Float[Tensor, "batch n_parameters"]) -> tuple[Entries, Float[Tensor, "batch channels"]]:
+        """The same, entry by entry."""
+        out = self.body(2 * u - 1) * self.scale + self.mean
+        factors, means = out[:, : -self.channels].view(len(u), self.bands, -1), out[:, -self.channels :]
+        each = factors.movedim(-1, 0).contiguous()
+        n = len(self.below[0])
+        a, real, imaginary = (part.unbind(0) for part in each.split([self.channels, n, n]))
+        diagonal = [torch.exp(one) for one in a]
+        below: list[list[tuple[Tensor, Tensor]]] = [[] for _ in diagonal]
+        for i, re, im in zip(self.below[0], real, imaginary, strict=True):
+            below[i].append((re * diagonal[i], im * diagonal[i]))
+        return Entries(diagonal, below), means
 
 
 class SpreadNetwork(nn.Module):
@@ -107,10 +146,18 @@ def lower_triangular(
     diagonal: Float[Tensor, "*batch channels"], below: Complex[Tensor, "*batch entries"]
 ) -> Complex[Tensor, "*batch channels channels"]:
     """A matrix from its diagonal and what lies below it, row by row."""
-    matrix = torch.diag_embed(diagonal.to(below.dtype))
-    rows, columns = np.tril_indices(diagonal.shape[-1], -1)
-    matrix[..., rows, columns] = below
-    return matrix
+    n = diagonal.shape[-1]
+    entries = torch.cat([torch.zeros_like(diagonal[..., :1]).to(below.dtype), diagonal.to(below.dtype), below], -1)
+    return entries.index_select(-1, _places(n)).unflatten(-1, (n, n))
+
+
+@cache
+def _places(n: int) -> Tensor:
+    """Of the entries of an n x n matrix among a zero, its diagonal and what lies below it."""
+    places = np.zeros((n, n), dtype=int)
+    places[np.diag_indices(n)] = 1 + np.arange(n)
+    places[np.tril_indices(n, -1)] = 1 + n + np.arange(n * (n - 1) // 2)
+    return torch.as_tensor(places.ravel())
 
 
 def cholesky(
@@ -151,14 +198,37 @@ def wishart_loss(
     Each is the mean of ``samples`` independent complex Gaussian samples: a complex Wishart distribution (Goodman 1963),
     for long recordings that of Whittle (1953). Bands without samples do not count.
     """
+    return entrywise_wishart_loss(Entries.of(factors), Entries.of(data), samples)
+
+
+def entrywise_wishart_loss(
+    factors: Entries, data: Entries, samples: Float[Tensor, "*#batch bands"]
+) -> Float[Tensor, " *batch"]:
+    """``wishart_loss`` of factors given entry by entry."""
     used = samples > 0
     n = torch.where(used, samples, 100.0)
-    channels = factors.shape[-1]
-    power = whitened(factors, data).abs().square().sum((-1, -2))
-    own = data.diagonal(dim1=-2, dim2=-1).abs()
-    ratio = factors.diagonal(dim1=-2, dim2=-1).abs().log() - torch.where(used[..., None], own, 1.0).log()
+    channels = len(factors.diagonal)
+    diagonals = zip(factors.diagonal, data.diagonal, strict=True)
+    determinants = sum(d.abs().log() - torch.where(used, own, 1.0).abs().log() for d, own in diagonals)
     scale = sum(torch.lgamma(n - i) for i in range(channels)) - channels * n * n.log()
-    return torch.where(used, n * (2 * ratio.sum(-1) + power) + scale, 0.0).sum(-1)
+    return torch.where(used, n * (2 * determinants + _whitened_power(factors, data)) + scale, 0.0).sum(-1)
+
+
+def _whitened_power(factors: Entries, data: Entries) -> Float[Tensor, " *batch"]:
+    """Sum of |L^-1 X|^2 over the entries of the product, of which those above the diagonal are zero."""
+    inverse = [1 / entry for entry in factors.diagonal]
+    power = torch.zeros(())
+    for k, first in enumerate(data.diagonal):
+        real, imaginary = first * inverse[k], torch.zeros(())
+        column = [(real, imaginary)]
+        power = power + real.square()
+        for i in range(k + 1, len(inverse)):
+            real, imaginary = data.below[i][k]
+            for (a, b), (c, d) in zip(factors.below[i][k:], column, strict=True):
+                real, imaginary = real - a * c + b * d, imaginary - a * d - b * c
+            column.append((real * inverse[i], imaginary * inverse[i]))
+            power = power + column[-1][0].square() + column[-1][1].square()
+    return power
 
 
 def expected_wishart_loss(channels: int, samples: Float[Tensor, "*batch bands"]) -> Float[Tensor, " *batch"]:

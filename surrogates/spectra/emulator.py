@@ -20,8 +20,10 @@ from simulators.recording import Recording
 from surrogates.headers import LARGEST_SEED, number, parameter_space, shaped, text, texts, whole
 from surrogates.spectra.cholesky import (
     CholeskyNetwork,
+    Entries,
     SpreadNetwork,
     cholesky,
+    entrywise_wishart_loss,
     fit_spread,
     lower_triangular,
     whitened,
@@ -112,16 +114,16 @@ class SpectralEmulator:
         torch.manual_seed(self.seed)
         net = CholeskyNetwork(u.shape[1], len(self.bands), len(self.channels), self.width)
         net.learn_scale(factors, means)
-        mean_scale = net.scale[-len(self.channels) :]
-        optimiser = torch.optim.AdamW(net.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        mean_scale, data = net.scale[-len(self.channels) :], Entries.of(factors)
+        optimiser = torch.optim.AdamW(net.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True)
         iterations = min(self.iterations, max(_FEWEST_ITERATIONS, _ITERATIONS_A_SIMULATION * len(u)))
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.learning_rate, total_steps=iterations)
         generator = torch.Generator().manual_seed(self.seed)
         for _ in track(range(iterations), "spectral emulator", disable=not self.progress, transient=True):
             rows = torch.randint(len(u), (self.batch,), generator=generator)
             optimiser.zero_grad()
-            emulated, mean = net(u[rows])
-            loss = wishart_loss(emulated, factors[rows], samples[rows]).mean() / samples[0].sum()
+            emulated, mean = net.entries(u[rows])
+            loss = entrywise_wishart_loss(emulated, data.some(rows), samples[rows]).mean() / samples[0].sum()
             loss = loss + ((mean - means[rows]) / mean_scale).square().mean()
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
