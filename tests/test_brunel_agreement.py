@@ -84,7 +84,9 @@ def test_small_network_agrees_with_nest_and_with_a_wrong_delay_does_not():
     assert disagreements(nest, wrong, FALSE_ALARM_RATE) != []
 
 
-@pytest.mark.parametrize("spread", SPREADS)
+@pytest.mark.parametrize(
+    "spread", ["threshold_spread_mV", *(pytest.param(s, marks=pytest.mark.slow) for s in list(SPREADS)[1:])]
+)
 def test_each_spread_agrees_with_nest_and_is_not_none(spread):
     states = [(replace(network, **{spread: SPREADS[spread]}), theta) for network, theta in SMALL_STATES]
     nest = described_states(NestBrunel, states, 6, map)

@@ -237,7 +237,9 @@ def test_training_refuses_bad_data(make, data):
         make().estimate(recordings[0])
 
 
-@pytest.mark.parametrize(("density", "epochs"), [("gaussian mixture", 40), ("nsf", 20)])
+@pytest.mark.parametrize(
+    ("density", "epochs"), [("gaussian mixture", 40), pytest.param("nsf", 20, marks=pytest.mark.slow)]
+)
 def test_the_neural_posterior_is_the_exact_one(density, epochs):
     """Width and place of the posterior against the closed form: half or double the width would fail."""
     rng = np.random.default_rng(2)

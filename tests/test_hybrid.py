@@ -161,6 +161,7 @@ def branched_swc(path):
     return path
 
 
+@pytest.mark.slow
 def test_a_branched_swc_morphology_agrees_with_the_hybrid_scheme_of_the_same_cells(tmp_path, few_slabs):
     file = str(branched_swc(tmp_path / "cell.swc"))
     cells = CellModel(excitatory=replace(CellModel().excitatory, file=file))

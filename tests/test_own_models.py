@@ -75,12 +75,12 @@ def test_the_likelihood_of_the_oscillator_is_that_of_the_gaussian_process(oscill
         assert float(found) == pytest.approx(direct, abs=1e-6)
 
 
-@pytest.mark.parametrize(("width", "honest"), [(1.0, True), (0.5, False), (2.0, False)])
-def test_the_exact_posterior_is_calibrated_and_others_are_not(oscillator, rng, width, honest):
+def test_the_exact_posterior_is_calibrated_and_others_are_not(oscillator, rng):
     simulator = oscillator.damped_oscillator
     theta = simulator.parameters.sample(150, rng)
     estimates = exact(oscillator, [simulator.simulate(t, rng) for t in theta], rng)
-    assert (dishonest(theta, [widened(e, width) for e in estimates]) == []) == honest
+    for width, honest in ((1.0, True), (0.5, False), (2.0, False)):
+        assert (dishonest(theta, [widened(e, width) for e in estimates]) == []) == honest, width
 
 
 def test_from_a_file_to_an_answer_on_the_command_line(tmp_path, rng):
@@ -94,19 +94,7 @@ def test_from_a_file_to_an_answer_on_the_command_line(tmp_path, rng):
         ["infer", recording, "--model", models, "--report", tmp_path / "report.html"],
         ["compare", "--campaign", campaign, "--model", models],
         ["diagnose", "--campaign", campaign, "--model", models, "--out", tmp_path / "diagnosis.html"],
-        [
-            "diagnose",
-            "--campaign",
-            campaign,
-            "--model",
-            models,
-            "--simulator",
-            reference,
-            "--n",
-            "120",
-            "--out",
-            tmp_path / "again.html",
-        ],
+        ["compare", "--campaign", campaign, "--model", models, "--simulator", reference, "--n", "120"],
     ):
         done = CliRunner().invoke(app, [str(word) for word in command])
         assert done.exit_code == 0, done.output
