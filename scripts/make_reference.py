@@ -4,8 +4,8 @@
     python scripts/make_reference.py --scratch FOLDER --only estimators
 
 The campaigns are those of 'circuitsbi simulate --simulator brunel --n 10000' with '--range asynchronous --seed 1' and
-'--range full --seed 2'. What ships are the packed counts of their first 2,500 simulations; the estimators learn from
-all but the last 400 of these, which are there to test them on. The last line is one JSON object.
+'--range full --seed 2'. What ships are the packed counts of their first 2,500 simulations. The last 400 of those
+2,500 are there to test the estimators on, which learn from the other 9,600. The last line is one JSON object.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from simulators.campaigns.run import run_campaign
 from simulators.campaigns.store import Campaign, write_packed
 
 PACKING_STEP = 0.32  # standard deviations: .008 of a decade in single spectra of the counts, which scatter by .07
-SIMULATIONS = 10_000
+SIMULATIONS = 10_000  # of which the first REFERENCE_SIMULATIONS ship
 KERNEL_BINS = 100  # what an LFP kernel reaches back into the transient
 
 

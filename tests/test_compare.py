@@ -45,7 +45,7 @@ def test_scores_of_honest_normal_estimates_are_the_closed_form_ones():
     assert json.loads(json.dumps(found.to_json()))["error_percent"]["first"] == pytest.approx(0.24, abs=0.02)
 
 
-@pytest.mark.parametrize("fault", [{"width": 0.4}, {"width": 2.5}, {"shift": 1.5}])
+@pytest.mark.parametrize("fault", [{"width": 0.5}, {"width": 2.5}, {"shift": 1.5}])
 def test_dishonest_estimates_have_worse_interval_scores(fault):
     assert (score(*estimates(**fault)).interval_score > 1.1 * score(*estimates()).interval_score).all()
 
@@ -71,14 +71,14 @@ def test_table_and_figure_hold_every_estimator():
 
 def test_the_diagnosis_names_what_is_wrong_and_only_that(tmp_path):
     found = {}
-    for name, fault in (("honest", {}), ("narrow", {"width": 0.4})):
-        theta, all_estimates = estimates(n=180, **fault)
+    for name, fault in (("honest", {}), ("narrow", {"width": 0.5})):
+        theta, all_estimates = estimates(n=300, **fault)
         features = np.stack([e.point for e in all_estimates])
         answered = [*all_estimates[:-1], None]  # one recording was refused
         found[name] = posterior_findings(SPACE, theta, answered, features)
     assert all(f.good for f in found["honest"])
     assert [f.verdict for f in found["narrow"][:2]] == ["overconfident"] * 2
-    write_diagnosis(tmp_path / "d.html", "Trust <them>?", 180, found, SPACE, {"seed": 1})
+    write_diagnosis(tmp_path / "d.html", "Trust <them>?", 300, found, SPACE, {"seed": 1})
     page = (tmp_path / "d.html").read_text()
     assert "Trust &lt;them&gt;?" in page
     assert page.count("data:image/png;base64,") == 2

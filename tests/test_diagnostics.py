@@ -81,7 +81,7 @@ def test_failed_simulations_are_left_out_and_counted():
 
 @pytest.mark.parametrize(("fault", "good"), [({}, True), ({"shift": 1.5}, False)])
 def test_local_agreement(fault, good):
-    truths, measured, samples = posteriors(**fault, n=200)
+    truths, measured, samples = posteriors(**fault, n=400)
     finding = local_agreement(SPACE, truths, samples, measured, at=range(15))
     assert finding.good == good
 

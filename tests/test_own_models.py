@@ -94,7 +94,19 @@ def test_from_a_file_to_an_answer_on_the_command_line(tmp_path, rng):
         ["infer", recording, "--model", models, "--report", tmp_path / "report.html"],
         ["compare", "--campaign", campaign, "--model", models],
         ["diagnose", "--campaign", campaign, "--model", models, "--out", tmp_path / "diagnosis.html"],
-        ["compare", "--campaign", campaign, "--model", models, "--simulator", reference, "--n", "120"],
+        [
+            "diagnose",
+            "--campaign",
+            campaign,
+            "--model",
+            models,
+            "--simulator",
+            reference,
+            "--n",
+            "120",
+            "--out",
+            tmp_path / "again.html",
+        ],
     ):
         done = CliRunner().invoke(app, [str(word) for word in command])
         assert done.exit_code == 0, done.output

@@ -62,9 +62,9 @@ def _about(about: Any, channels: int) -> dict[str, Any]:
             number({"trained_sd": last}, "trained_sd", number({"trained_sd": first}, "trained_sd", *_SDS), _SDS[1])
         if len(low) != channels:
             raise ValueError(f"trained_sd is of {len(low)} channels; expected {channels}")
-    for rows in about.get("trained_rows", []):
-        first, end = rows
-        whole({"trained_rows": end}, "trained_rows", whole({"trained_rows": first}, "trained_rows", 0, _ROWS), _ROWS)
+    for first, end in about.get("trained_rows", []):
+        least = whole({"trained_rows": first}, "trained_rows", 0, _ROWS)
+        whole({"trained_rows": end}, "trained_rows", least, _ROWS)
     for name in about.keys() & _MEASURED.keys():
         number(about, name, *_MEASURED[name])
     return about

@@ -12,7 +12,7 @@ from inference.recordings.contents import Contents, check_size, chosen, numbers,
 
 MNE_SUFFIXES = (".fif", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".cnt", ".mff")
 NEO_SUFFIXES = (".abf", ".axgd", ".axgx", ".ncs", ".nex", ".plx", ".pl2", ".rhd", ".rhs", ".smr", ".smrx")
-"""Of Neo's formats those of electrophysiological recordings in one file. Its pickles are none of them."""
+"""Neo's formats for electrophysiological recordings in one file, but for the one that is a pickle."""
 
 _NEURAL = ("eeg", "seeg", "ecog", "dbs")
 _FLOAT_BYTES = 8

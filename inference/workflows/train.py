@@ -53,7 +53,7 @@ def train(
             which has its published features.
         duration_s: length of the recordings they are for, that of the simulations by default. Shorter ones are cut
             from the simulations; longer ones the spectral emulator draws. The gradient fit answers for any length.
-        rows: of the campaign, instead of all but the last ``test``.
+        rows: of the campaign to train on, instead of all but the last ``test``.
 
     Yields:
         Each estimator with its kind.
@@ -62,7 +62,7 @@ def train(
         ValueError: another kind, a duration that is no positive number, or a campaign with nothing to train on.
     """
     learned = rows or (range(len(campaign) - test),)
-    usable = np.concatenate([campaign.usable[np.isin(campaign.usable, part)] for part in learned])
+    usable = campaign.usable[np.any([np.isin(campaign.usable, part) for part in learned], axis=0)]
     if not usable.size:
         raise ValueError(f"{campaign.path} has no usable simulation to train on ({campaign.summary()})")
     spectral = isinstance(study.features, SpectralFeatures)

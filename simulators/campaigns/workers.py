@@ -143,6 +143,7 @@ def _sent(simulator: Simulator) -> bytes:
 
 
 def _why_not_received(sent: bytes) -> str | None:
+    """Why a worker cannot rebuild what ``_sent`` made in this program; None where it can."""
     try:
         pickle.loads(sent)
     except Exception as error:  # it may be defined in a notebook, or under a script's main guard

@@ -56,6 +56,7 @@ class CholeskyNetwork(nn.Module):
         super().__init__()
         self.bands, self.channels = bands, channels
         self.below = np.tril_indices(channels, -1)
+        self.parts = [channels, len(self.below[0]), len(self.below[0])]
         outputs = bands * channels**2 + channels
         self.register_buffer("mean", torch.zeros(outputs))
         self.register_buffer("scale", torch.ones(outputs))
@@ -80,24 +81,24 @@ class CholeskyNetwork(nn.Module):
         self, u: Float[Tensor, "batch n_parameters"]
     ) -> tuple[Complex[Tensor, "batch bands channels channels"], Float[Tensor, "batch channels"]]:
         """Cholesky factors, and means."""
-        out = self.body(2 * u - 1) * self.scale + self.mean
-        factors, means = out[:, : -self.channels].view(len(u), self.bands, -1), out[:, -self.channels :]
-        n = len(self.below[0])
-        a, real, imaginary = factors.split([self.channels, n, n], -1)
+        outputs, means = self._outputs(u)
+        a, real, imaginary = outputs.split(self.parts, -1)
         return torch.exp(a)[..., None] * lower_triangular(torch.ones_like(a), torch.complex(real, imaginary)), means
 
     def entries(self, u: Float[Tensor, "batch n_parameters"]) -> tuple[Entries, Float[Tensor, "batch channels"]]:
         """The same, entry by entry."""
-        out = self.body(2 * u - 1) * self.scale + self.mean
-        factors, means = out[:, : -self.channels].view(len(u), self.bands, -1), out[:, -self.channels :]
-        each = factors.movedim(-1, 0).contiguous()
-        n = len(self.below[0])
-        a, real, imaginary = (part.unbind(0) for part in each.split([self.channels, n, n]))
+        outputs, means = self._outputs(u)
+        a, real, imaginary = (part.unbind(0) for part in outputs.movedim(-1, 0).contiguous().split(self.parts))
         diagonal = [torch.exp(one) for one in a]
         below: list[list[tuple[Tensor, Tensor]]] = [[] for _ in diagonal]
         for i, re, im in zip(self.below[0], real, imaginary, strict=True):
             below[i].append((re * diagonal[i], im * diagonal[i]))
         return Entries(diagonal, below), means
+
+    def _outputs(self, u: Tensor) -> tuple[Float[Tensor, "batch bands entries"], Float[Tensor, "batch channels"]]:
+        """Log diagonals and relative entries below them of the factors, and means."""
+        out = self.body(2 * u - 1) * self.scale + self.mean
+        return out[:, : -self.channels].view(len(u), self.bands, -1), out[:, -self.channels :]
 
 
 class SpreadNetwork(nn.Module):
