@@ -24,7 +24,7 @@ def status(path: CampaignArgument) -> None:
         from simulators.campaigns.store import counted
 
         state = campaign_status(path)
-        console.print(f"{path}: {len(state.status)} simulations: {counted(state.status)}", soft_wrap=True)
+        console.print(f"{path}: {len(state.status)} simulations: {counted(state.status)}")
         if any(part.shard for part in state.parts):
             table = Table("", "rows", *(s.name.lower() for s in Status))
             for part in state.parts:
@@ -32,7 +32,7 @@ def status(path: CampaignArgument) -> None:
                 table.add_row(name, str(part.status.size), *(str(int((part.status == s).sum())) for s in Status))
             console.print(table)
         if missing := shards_to_come(state):
-            console.print("not begun: shard " + ", ".join(f"{k}/{of}" for k, of in missing), soft_wrap=True)
+            console.print("not begun: shard " + ", ".join(f"{k}/{of}" for k, of in missing))
         say_reasons(state.reasons)
 
 
@@ -43,7 +43,7 @@ def merge(path: CampaignArgument) -> None:
         from simulators.campaigns.shards import merge as merge_shards
 
         campaign = merge_shards(path)
-        console.print(f"{path}: {campaign.summary()}", soft_wrap=True)
+        console.print(f"{path}: {campaign.summary()}")
         say_reasons(campaign.reasons)
 
 
@@ -58,4 +58,4 @@ def parse_shard(text: str) -> tuple[int, int]:
 def say_reasons(reasons: dict[int, str]) -> None:
     """The first rows that are not ok, and why."""
     for row, reason in list(reasons.items())[:_SHOWN]:
-        console.print(f"  simulation {row}: {reason}", soft_wrap=True)
+        console.print(f"  simulation {row}: {reason}")

@@ -84,7 +84,7 @@ def infer(
                 if report is not None and window.estimates:
                     page = _page_of(report, recordings, window, window_s is not None)
                     write_page(page, f"circuitsbi: {Path(window.recording).name}", window)
-                    console.print(f"report: {page}", soft_wrap=True)
+                    console.print(f"report: {page}")
         if out is not None:
             counts = Counter(answer.status for answer in kept)
             console.print(f"{out}: {len(kept)} rows, " + ", ".join(f"{n} {status}" for status, n in counts.items()))

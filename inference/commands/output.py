@@ -16,11 +16,12 @@ from simulators.text import printable
 class SafeConsole(Console):
     """A console that shows what is in a text and never obeys it: no markup, no escape sequences.
 
-    Names of files, channels and parameters come from strangers' files.
+    Names of files, channels and parameters come from strangers' files. Lines are left for the terminal to break, so
+    that a path can be copied.
     """
 
     def __init__(self, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False)
+        super().__init__(stderr=stderr, markup=False, soft_wrap=True)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -55,7 +56,7 @@ def plain_errors() -> Iterator[None]:
         yield
     except (ValueError, CampaignError, ImportError, OSError) as error:
         said = _of_files(error) if isinstance(error, OSError) and error.filename else str(error)
-        _errors.print(Text.assemble(("error:", "bold red"), f" {said}"), soft_wrap=True, highlight=False)
+        _errors.print(Text.assemble(("error:", "bold red"), f" {said}"), highlight=False)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         console.print("stopped; what was finished is kept")
