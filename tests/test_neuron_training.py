@@ -205,6 +205,16 @@ def test_precision_is_of_what_is_predicted_and_recall_of_what_is_true():
     assert found.shift_ms.tolist() == [1.0, -0.5]
 
 
+def test_where_nothing_spikes_there_is_no_precision_and_no_recall():
+    """A silent surrogate of a silent cell is not told as a perfect one."""
+    found = match_spikes(spikes(), spikes(), 0.5, 1.0)
+    assert np.isnan([found.precision, found.recall]).all()
+    v, none = torch.randn(2, 1, 40), torch.zeros(1, 40, 0)
+    told = score(Response(v[0], spikes(), none), Target(v[1], spikes(), none), bin_ms=0.5).to_json()
+    assert told["precision_2ms"] is None
+    assert told["recall_2ms"] is None
+
+
 def test_variance_explained_is_one_less_the_error_over_the_variance():
     """Of the numbers 0 ... 4 about their mean: 2. Off by 0.5 everywhere, an eighth of it is not explained."""
     x = torch.arange(5.0)

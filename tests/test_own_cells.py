@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from inference.cli import app
@@ -12,9 +13,11 @@ from simulators.campaigns.store import Campaign
 from simulators.provenance import describe
 from surrogates.neurons.assessment import against_cell
 from surrogates.neurons.assessment.behaviour import behaviour
+from surrogates.neurons.interface import Target
 from surrogates.neurons.trained import load_neuron
 from surrogates.neurons.training import curricula, make
 from surrogates.neurons.training.curricula import CURRICULA, Regime
+from surrogates.neurons.training.data import Runs
 from surrogates.neurons.training.make import curriculum_of
 from surrogates.neurons.training.own_cells import read_own_cell
 
@@ -144,6 +147,19 @@ def small(curriculum):
         tests=min(3, curriculum.tests),
         validations=3,
     )
+
+
+def test_a_cell_too_quiet_to_learn_spikes_from_is_said(caplog):
+    """One spike in 3 s is told about, two are enough."""
+    v = torch.zeros(1, 6000)
+    for spikes, said in ((1, True), (2, False)):
+        caplog.clear()
+        train = torch.zeros(1, 6000)
+        train[0, :spikes] = 1
+        make._warn_of_silence(
+            "cell.json", Runs(torch.zeros(1, 6000, 2), Target(v, train, torch.zeros(1, 6000, 0))), 0.5
+        )
+        assert ("too seldom for its spikes to be learned" in caplog.text) is said
 
 
 def test_an_own_cell_is_trained_and_evaluated_by_one_command_each(own, tmp_path, monkeypatch):

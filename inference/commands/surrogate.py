@@ -87,7 +87,7 @@ def evaluate(
         rows = {regime: scores.to_json() for regime, scores in found.items()}
         table = Table("", *rows, title=f"{neuron}, free-running on runs it has never seen")
         for name in next(iter(rows.values())):
-            table.add_row(name, *(str(scores[name]) for scores in rows.values()))
+            table.add_row(name, *("-" if scores[name] is None else str(scores[name]) for scores in rows.values()))
         console.print(table)
         if firing:
             from surrogates.neurons.assessment.behaviour import behaviour

@@ -143,8 +143,7 @@ def spike_rows(
 
 def percent(matched: Matched, name: str) -> float:
     """Precision or recall; NaN where there is nothing to be right about."""
-    count = matched.predicted if name == "precision" else matched.true
-    return 100 * getattr(matched, name) if count else float("nan")
+    return 100 * getattr(matched, name)
 
 
 def _shift(matched: Matched) -> float:

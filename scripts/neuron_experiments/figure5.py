@@ -78,9 +78,13 @@ def own_cell(study: Study, passes: int | None = None) -> list[Row]:
         ("precision within 2 ms, %", "precision_2ms"),
         ("recall within 2 ms, %", "recall_2ms"),
     ):
-        rows.append(Row("5H-I", f"own cell: {what}", None, None, 100 * found[key], note=note))
+        rows.append(Row("5H-I", f"own cell: {what}", None, None, _percent(found[key]), note=note))
     rows.append(Row("5H-I", "own cell: rate, Hz", None, None, found["predicted_rate_Hz"], found["rate_Hz"]))
     return rows
+
+
+def _percent(share: float | None) -> float:
+    return float("nan") if share is None else 100 * share
 
 
 def _command(*arguments: str) -> str:

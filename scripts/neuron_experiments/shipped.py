@@ -110,8 +110,12 @@ def shipped_table(found: dict[str, Any]) -> Table:
             ceiling = part["ceiling"]
             kinds = {"surrogate": part, "NEURON dt/2": ceiling["half_step"], "events +-dt": ceiling["jittered"]}
             for who, scores in kinds.items():
-                pairs = [f"{scores[f'precision_{t}ms']:.3f} {scores[f'recall_{t}ms']:.3f}" for t in (1, 2, 10)]
+                pairs = [f"{_said(scores[f'precision_{t}ms'])} {_said(scores[f'recall_{t}ms'])}" for t in (1, 2, 10)]
                 values = [f"{scores[name]:.3f}" for name in ("variance_explained", "subthreshold_r")]
                 rates = [f"{scores[name]:.2f}" for name in ("predicted_rate_Hz", "rate_Hz")]
                 table.add_row(cell, inputs, who, *pairs, *values, *rates)
     return table
+
+
+def _said(share: float | None) -> str:
+    return "-" if share is None else f"{share:.3f}"

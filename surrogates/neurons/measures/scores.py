@@ -26,13 +26,13 @@ class Matched(NamedTuple):
 
     @property
     def precision(self) -> float:
-        """Share of the predicted spikes that are true; 1 if none is predicted."""
-        return self.matched / self.predicted if self.predicted else 1.0
+        """Share of the predicted spikes that are true; NaN if none is predicted."""
+        return self.matched / self.predicted if self.predicted else math.nan
 
     @property
     def recall(self) -> float:
-        """Share of the true spikes that are predicted; 1 if there is none."""
-        return self.matched / self.true if self.true else 1.0
+        """Share of the true spikes that are predicted; NaN if there is none."""
+        return self.matched / self.true if self.true else math.nan
 
 
 def match_spikes(
@@ -108,8 +108,8 @@ class Scores:
         found: dict[str, Any] = {"runs": self.runs}
         for tolerance, m in self.spikes.items():
             found |= {
-                f"precision_{tolerance:g}ms": round(m.precision, 4),
-                f"recall_{tolerance:g}ms": round(m.recall, 4),
+                f"precision_{tolerance:g}ms": _rounded(m.precision, 4),
+                f"recall_{tolerance:g}ms": _rounded(m.recall, 4),
             }
             shift_ms = m.shift_ms if m.matched else np.array([np.nan])
             found |= {

@@ -1,5 +1,6 @@
 """From the name of a cell to a trained surrogate, and from a surrogate to its scores."""
 
+import logging
 import os
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -17,6 +18,9 @@ from surrogates.neurons.training.curricula import CURRICULA, VALIDATION, Curricu
 from surrogates.neurons.training.data import Runs, join
 from surrogates.neurons.training.loop import train_neuron
 from surrogates.threads import one_thread
+
+_log = logging.getLogger(__name__)
+_FEW_HZ = 0.5  # a cell that fires less often shows too few spikes to learn when it does
 
 
 def curriculum_of(cell: str, trust: bool = False, tests: int | None = None) -> Curriculum:
@@ -70,6 +74,7 @@ def make_neuron(
     validation = join(curriculum.runs(data, VALIDATION, workers, progress))
     torch.manual_seed(seed)
     network = curriculum.build()
+    _warn_of_silence(cell, validation, network.bin_ms)
     checkpoint = out.with_name(out.name + ".training")
     with one_thread():
         trained = train_neuron(network, stages, validation, schedule, checkpoint, progress)
@@ -88,6 +93,17 @@ def make_neuron(
     loaded = TrainedNeuron.load(out)
     checkpoint.unlink()
     return loaded, validation
+
+
+def _warn_of_silence(cell: str, runs: Runs, bin_ms: float) -> None:
+    rate_Hz = 1e3 * float(runs.target.spikes.mean()) / bin_ms
+    if rate_Hz < _FEW_HZ:
+        _log.warning(
+            "%s fires %.2g times a second under these inputs, too seldom for its spikes to be learned; raise its "
+            "'rates_Hz' or the weights of its excitatory synapses",
+            cell,
+            rate_Hz,
+        )
 
 
 def _refuse_to_replace(out: Path) -> None:
