@@ -67,6 +67,7 @@ def test_a_response_of_zeros_has_no_shape():
         ({"bin_ms": 150.0}, "a response of 200 ms has no two bins of 150 ms"),
         ({"bin_ms": 0.2}, "a bin of 0.2 ms holds no sample at 1000 Hz"),
         ({"sampling_rate": -1.0}, "no two bins"),
+        ({"duration_ms": 1e12}, "a response has up to 100,000 bins"),
     ],
 )
 def test_bins_that_cannot_be_are_refused(fields, said):

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from inference.features.interface import Axis, refuse_unusable
 from simulators.recording import Recording
 
+_MOST_BINS = 100_000  # a channel
+
 
 @dataclass(frozen=True)
 class EvokedResponse:
@@ -17,7 +19,7 @@ class EvokedResponse:
     sampling_rate: Hz of the recordings; bin_ms: length of a bin; relative: each recording divided by its root mean
     square over channels and bins, for recordings of unknown gain. A measured response is an average over trials.
 
-    Raises ValueError where the bins hold no sample or the response holds fewer than two bins.
+    Raises ValueError where the bins hold no sample or the response holds fewer than two bins, or more than 100,000.
     """
 
     sampling_rate: float = 1000.0
@@ -30,6 +32,8 @@ class EvokedResponse:
             raise ValueError(f"a response of {self.duration_ms:g} ms has no two bins of {self.bin_ms:g} ms")
         if self._samples < 1:
             raise ValueError(f"a bin of {self.bin_ms:g} ms holds no sample at {self.sampling_rate:g} Hz; take longer")
+        if self.bins > _MOST_BINS:
+            raise ValueError(f"a response has up to {_MOST_BINS:,} bins, not {self.bins:,}; take longer or fewer ones")
 
     @property
     def _samples(self) -> int:
