@@ -56,6 +56,7 @@ class FunctionSimulator:
         object.__setattr__(self, "__doc__", self.function.__doc__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the function returns, as if it were not decorated."""
         return self.function(*args, **kwargs)
 
     def simulate(

@@ -24,6 +24,7 @@ class Agreement(NamedTuple):
 
     @property
     def good(self) -> bool:
+        """Whether the two methods that lie farthest apart still say the same."""
         return self.distance <= _APART
 
 

@@ -36,6 +36,7 @@ class Contents:
 
 
 def check_size(size: int) -> None:
+    """Raises ValueError for a file whose contents, of ``size`` bytes, would fill the memory."""
     if size > LARGEST_BYTES:
         raise ValueError(
             f"it unpacks to {size / 1e9:.1f} GB, more than {LARGEST_BYTES / 1e9:.1f}; cut or downsample it"

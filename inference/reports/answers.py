@@ -73,6 +73,7 @@ class AnswerTable:
         self._file.close()
 
     def add(self, answer: Answer) -> None:
+        """Write the row of one answer at once: what was finished survives a crash."""
         place = [_plain(answer.recording), answer.window, f"{answer.start_s:g}", answer.method, answer.status]
         said = "" if answer.verdict is None else answer.verdict.sentence
         if answer.estimate is None:

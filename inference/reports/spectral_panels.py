@@ -26,6 +26,7 @@ def draw_spectra(
     channels: Sequence[int] | np.ndarray | range,
     columns: int,
 ) -> None:
+    """Some channels' spectra, measured and, where there is a check, predicted with their band; a panel each."""
     observed = features(recording)
     if check is not None and check.spectra.shape[1:] != observed.shape:
         raise ValueError(f"predictive spectra have shape {check.spectra.shape}; expected (draws, *{observed.shape})")

@@ -43,6 +43,7 @@ class AnsweredWindow:
 
     @property
     def estimates(self) -> list[Estimate]:
+        """Of the methods that answered."""
         return [a.estimate for a in self.answers if a.estimate is not None]
 
 

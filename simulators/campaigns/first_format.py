@@ -48,6 +48,7 @@ class FirstRows(RowFiles):
         return status
 
     def may_lack(self, row: int) -> bool:
+        """Whether a row is whole without a file of values."""
         # All zero, it was not written; and only a silent row is.
         status = self._status if self._status is not None else self.simulated()
         return bool(status[row] == Status.SILENT) and not self.chunk("values", row).exists()

@@ -43,13 +43,17 @@ def declare(path: Path, about: dict[str, Any]) -> None:
 class Layout(Protocol):
     """Rows as they are stored."""
 
-    def status(self) -> Integer[np.ndarray, " n"]: ...
+    def status(self) -> Integer[np.ndarray, " n"]:
+        """``Status`` of each row, after a look at its checksums."""
 
-    def theta(self) -> Float[np.ndarray, "n n_parameters"]: ...
+    def theta(self) -> Float[np.ndarray, "n n_parameters"]:
+        """Theta of each row; NaN where it is pending or damaged."""
 
-    def reason(self, row: int) -> str: ...
+    def reason(self, row: int) -> str:
+        """Why a row failed or is silent."""
 
-    def values(self, rows: Integer[np.ndarray, " rows"]) -> Real[np.ndarray, "rows channels samples"]: ...
+    def values(self, rows: Integer[np.ndarray, " rows"]) -> Real[np.ndarray, "rows channels samples"]:
+        """Values of some rows. Raises CampaignError for damaged or missing ones, naming them."""
 
     def recorded(self) -> dict[str, Any]:
         """Sampling rate, unit, channels and transient of the recordings."""

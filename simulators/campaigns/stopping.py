@@ -20,14 +20,17 @@ class Stop:
         self._asked_at = 0.0
 
     def ask(self, by: signal.Signals) -> None:
+        """Note by which signal, and when."""
         self.by, self._asked_at = by, time.monotonic()
 
     @property
     def asked(self) -> bool:
+        """Whether no new simulation is to begin."""
         return self.by is not None
 
     @property
     def overdue(self) -> bool:
+        """Whether the rows in hand have had their time."""
         return self.asked and time.monotonic() > self._asked_at + LONGEST_S
 
     def end(self) -> None:

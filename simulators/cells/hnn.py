@@ -29,6 +29,7 @@ class HNNCell:
 
     @property
     def pyramidal(self) -> bool:
+        """Whether the cell has an apical dendrite, and so a dipole."""
         return self.cell_type.endswith("pyramidal")
 
     @property

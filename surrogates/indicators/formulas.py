@@ -34,6 +34,7 @@ class CalciumIndicator:
 
     @property
     def bound_at_rest(self) -> Float[np.ndarray, "1"]:
+        """Share of the indicator that has bound calcium at rest."""
         return self.bound(np.array([self.rest]))
 
 
@@ -68,6 +69,7 @@ class VoltageIndicator:
 
     @property
     def bound_at_rest(self) -> Float[np.ndarray, "1"]:
+        """Share of the indicator that has bound calcium at rest."""
         return self.bound(np.array([self.rest_mV]))
 
 

@@ -72,6 +72,7 @@ class Bands:
         return self.edges[:-1] + self.widths / 2
 
     def to_json(self) -> dict[str, Any]:
+        """As a plain dictionary, for JSON."""
         return asdict(self)
 
 

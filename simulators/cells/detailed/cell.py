@@ -46,6 +46,7 @@ class SynapseGroup:
         self.synapses()  # raises what a synapse would
 
     def synapses(self) -> tuple[Synapse, ...]:
+        """Each synapse of the group, with a name of its own."""
         kinetics = (self.rise_ms, self.decay_ms, self.reversal_mV, self.weight_uS, self.inhibitory, self.magnesium_mM)
         return tuple(Synapse(f"{self.name}_{k}", *kinetics) for k in range(self.count))
 
@@ -55,10 +56,12 @@ class Body(Protocol):
     """Where the sections of a cell come from, and what they start from."""
 
     @property
-    def celsius(self) -> float: ...
+    def celsius(self) -> float:
+        """Temperature of the channels."""
 
     @property
-    def rest_mV(self) -> float: ...
+    def rest_mV(self) -> float:
+        """Voltage that a run begins with."""
 
     def files(self) -> tuple[FilePath, ...]:
         """What the cell is read from."""

@@ -54,6 +54,7 @@ class Shape:
 
     @property
     def soma(self) -> Any:
+        """The first section of the soma."""
         return self.lists["somatic"][0]
 
     def sections(self, which: str, asked_by: str) -> Sequence[Any]:

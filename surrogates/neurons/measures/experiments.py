@@ -148,6 +148,7 @@ class Logistic(NamedTuple):
     width: float
 
     def __call__(self, x: Float[np.ndarray, " xs"]) -> Float[np.ndarray, " xs"]:
+        """The curve at each x."""
         return self.top / (1 + np.exp(-(x - self.middle) / self.width))
 
 
