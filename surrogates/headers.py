@@ -21,7 +21,7 @@ _MOST_NAMES = 10_000
 _MOST_PARAMETERS = 100
 
 
-def whole(fields: Mapping[str, Any], name: str, least: int, most: int) -> int:
+def integer(fields: Mapping[str, Any], name: str, least: int, most: int) -> int:
     """A whole number from ``least`` to ``most``."""
     value = fields[name]
     if type(value) is not int or not least <= value <= most:

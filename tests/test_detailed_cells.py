@@ -115,7 +115,7 @@ def test_the_allen_institute_s_files_set_the_values_that_they_name(files):
     assert (stub.L, stub.diam, stub.parentseg().x, sections["axon[1]"].parentseg().sec) == (30, 1, 0.5, stub)
     assert sum(name.startswith("axon") for name in sections) == 2
     live.initialise()
-    assert (live.whole, dendrite.v, body.celsius) == ({"nai0_na_ion": 12}, -82, 34)
+    assert (live.globals, dendrite.v, body.celsius) == ({"nai0_na_ion": 12}, -82, 34)
 
 
 def test_what_one_cell_sets_in_neuron_as_a_whole_does_not_reach_the_next(bluepyopt, files):
@@ -130,7 +130,7 @@ def test_what_one_cell_sets_in_neuron_as_a_whole_does_not_reach_the_next(bluepyo
 
     before, first = inside(bluepyopt)
     other = replace(bluepyopt, parameters=whole)
-    assert DetailedCell(other).build().whole == {"nai0_na_ion": 12}
+    assert DetailedCell(other).build().globals == {"nai0_na_ion": 12}
     assert inside(other)[0] == before != 12
     np.testing.assert_array_equal(inside(bluepyopt)[1], first)
 

@@ -20,7 +20,7 @@ from inference.recordings.conform import resampled
 from simulators.interface import ParameterSpace
 from simulators.provenance import versions
 from simulators.recording import Recording
-from surrogates.headers import LARGEST_SEED, number, texts, whole
+from surrogates.headers import LARGEST_SEED, integer, number, texts
 from surrogates.threads import one_thread
 
 _KEPT = ("seed", "members", "validation_fraction")
@@ -86,7 +86,7 @@ class AmortisedEstimator(BaseEstimator):
         }
         with one_thread():
             self._learn(list(self._splits(x, u)))
-            self.familiarity = Familiarity.learned(x, self.seed, self._alike)
+            self.familiarity = Familiarity.of_simulations(x, self.seed, self._alike)
         return self
 
     def estimate(self, recording: Recording) -> Estimate:
@@ -180,8 +180,8 @@ class AmortisedEstimator(BaseEstimator):
         estimator = cls(
             parameters,
             features,
-            seed=whole(header, "seed", 0, LARGEST_SEED),
-            members=whole(header, "members", 1, _MOST_MEMBERS),
+            seed=integer(header, "seed", 0, LARGEST_SEED),
+            members=integer(header, "members", 1, _MOST_MEMBERS),
             validation_fraction=number(header, "validation_fraction", 0.0, 1.0),
         )
         estimator.channels = texts(header, "channels")

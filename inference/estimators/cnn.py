@@ -16,7 +16,7 @@ from inference.estimators.training_loop import Split, stored_state, train
 from inference.features.interface import Features
 from inference.features.spectra import STASIK_FEATURES, SpectralFeatures
 from simulators.interface import ParameterSpace
-from surrogates.headers import shaped, whole
+from surrogates.headers import integer, shaped
 from surrogates.spectra.cholesky import with_weights
 
 _NETWORKS: dict[str, type[StasikCNN | SpectralCNN]] = {"StasikCNN": StasikCNN, "SpectralCNN": SpectralCNN}
@@ -105,11 +105,11 @@ class CNNRegressor(AmortisedEstimator):
         return settings, tensors
 
     def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        self.neighbours = whole(settings, "neighbours", 1, MOST_NEIGHBOURS)
+        self.neighbours = integer(settings, "neighbours", 1, MOST_NEIGHBOURS)
         self._points = shaped(tensors, "points", (None, len(self.parameters)))
         self._errors = shaped(tensors, "errors", self._points.shape)
         frequencies = len(self.features.axis.values)
-        whole(settings, "frequencies", frequencies, frequencies)
+        integer(settings, "frequencies", frequencies, frequencies)
         self.network = _NETWORKS[settings["network"]]
         self._nets = []
         for i in range(self.members):

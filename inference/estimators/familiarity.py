@@ -56,7 +56,7 @@ class Familiarity:
     limits: Float[Tensor, " three"]
 
     @classmethod
-    def learned(cls, x: Float[Tensor, "simulations rows columns"], seed: int = 0, alike: bool = True) -> Self:
+    def of_simulations(cls, x: Float[Tensor, "simulations rows columns"], seed: int = 0, alike: bool = True) -> Self:
         """From features of simulations; the limits from what other simulations than these leave over.
 
         alike: whether the rows are channels, with something in common.

@@ -10,7 +10,7 @@ from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.nearest import NearestSimulations
 from inference.estimators.neural_posterior import NeuralPosterior
 from inference.features.load import features_from_json
-from surrogates.headers import number, parameter_space, text, texts, whole
+from surrogates.headers import integer, number, parameter_space, text, texts
 from surrogates.weights import read_weights
 
 _POSITIVE = ("scale", "width")
@@ -63,8 +63,8 @@ def _about(about: Any, channels: int) -> dict[str, Any]:
         if len(low) != channels:
             raise ValueError(f"trained_sd is of {len(low)} channels; expected {channels}")
     for first, end in about.get("trained_rows", []):
-        least = whole({"trained_rows": first}, "trained_rows", 0, _ROWS)
-        whole({"trained_rows": end}, "trained_rows", least, _ROWS)
+        least = integer({"trained_rows": first}, "trained_rows", 0, _ROWS)
+        integer({"trained_rows": end}, "trained_rows", least, _ROWS)
     for name in about.keys() & _MEASURED.keys():
         number(about, name, *_MEASURED[name])
     return about

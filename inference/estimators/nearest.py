@@ -10,7 +10,7 @@ from torch import Tensor
 from inference.estimate import Estimate
 from inference.estimators.amortised import MOST_NEIGHBOURS, AmortisedEstimator
 from inference.estimators.training_loop import Split
-from surrogates.headers import shaped, whole
+from surrogates.headers import integer, shaped
 
 
 @dataclass(eq=False)
@@ -42,7 +42,7 @@ class NearestSimulations(AmortisedEstimator):
         return {"neighbours": self.neighbours}, tensors
 
     def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        self.neighbours = whole(settings, "neighbours", 1, MOST_NEIGHBOURS)
+        self.neighbours = integer(settings, "neighbours", 1, MOST_NEIGHBOURS)
         shape = len(self._rows), len(self.features.axis.values)
         self._x = shaped(tensors, "x", (None, *shape))
         self._u = shaped(tensors, "u", (len(self._x), len(self.parameters)))

@@ -22,7 +22,7 @@ from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from inference.fitting.descent import MOST_DRAWS
 from simulators.interface import ParameterSpace
-from surrogates.headers import no_larger_than_file, text, whole
+from surrogates.headers import integer, no_larger_than_file, text
 
 _log = logging.getLogger(__name__)
 _MAX_ROUNDS = 20  # of sampling: an observation that puts less than 1/20 of the posterior in the box is cut short
@@ -221,9 +221,9 @@ class NeuralPosterior(AmortisedEstimator):
 
     def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         for name, (default, most) in _BUILD.items():
-            setattr(self, name, whole({name: default} | settings, name, 1, most))
+            setattr(self, name, integer({name: default} | settings, name, 1, most))
         values = len(self.features.axis.values)
-        whole(settings, "frequencies", values, values)
+        integer(settings, "frequencies", values, values)
         self.density = text({"density": "nsf"} | settings, "density")
         flow = self.density != "gaussian mixture"
         # sbi builds nothing on the device "meta": that a density fits into the file is found out before.
@@ -236,7 +236,7 @@ class NeuralPosterior(AmortisedEstimator):
         )
         first = "" if "density" in settings else "flow."  # older files hold sbi's flows as they are
         self._densities = []
-        for i in range(whole(settings, "flows", 1, 1000)):
+        for i in range(integer(settings, "flows", 1, 1000)):
             density = self._untrained(len(self._rows), values)
             own = {first + k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")}
             for name, built in density.state_dict().items():

@@ -13,7 +13,7 @@ from inference.estimate import Estimate
 from inference.fitting.sampling import Drawn, importance_samples, nuts_samples
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
-from surrogates.headers import LARGEST_SEED, number, whole
+from surrogates.headers import LARGEST_SEED, integer, number
 from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
 from surrogates.threads import one_thread
 
@@ -95,10 +95,10 @@ class Descent:
     def __post_init__(self) -> None:
         if self.posterior not in ("laplace", "nuts"):
             raise ValueError(f"posterior is '{self.posterior}'; choose 'laplace' or 'nuts'")
-        whole(vars(self), "starts", 1, 1000)
-        whole(vars(self), "iterations", 1, 100_000)
-        whole(vars(self), "draws", 1, MOST_DRAWS)
-        whole(vars(self), "seed", 0, LARGEST_SEED)
+        integer(vars(self), "starts", 1, 1000)
+        integer(vars(self), "iterations", 1, 100_000)
+        integer(vars(self), "draws", 1, MOST_DRAWS)
+        integer(vars(self), "seed", 0, LARGEST_SEED)
         number(vars(self), "learning_rate", 1e-9, 1e3)
 
     def estimate(self, model: DifferentiableModel, recording: Recording) -> Estimate:

@@ -63,7 +63,7 @@ def held_out(
     tested = reference_campaign(name) if campaign is None else campaign
     chosen = list(estimators or shipped_estimators(name))
     _refuse_others(chosen, tested)
-    learned = np.any([_learned(e, tested) for e in chosen], axis=0)
+    learned = np.any([_learned_from(e, tested) for e in chosen], axis=0)
     if campaign is None:
         learned[: len(tested) - reference_tests(name)] = True
     rows, cautions = _rows_to_test(tested, learned, n, most)
@@ -77,7 +77,7 @@ def held_out(
     return HeldOut(chosen, theta, recordings, study, tuple(cautions))
 
 
-def _learned(estimator: BaseEstimator, campaign: Campaign) -> Bool[np.ndarray, " rows"]:
+def _learned_from(estimator: BaseEstimator, campaign: Campaign) -> Bool[np.ndarray, " rows"]:
     """Which rows of a campaign an estimator learned from."""
     rows = np.zeros(len(campaign), dtype=bool)
     known = estimator.about.get("campaign") or {}

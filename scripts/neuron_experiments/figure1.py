@@ -57,7 +57,9 @@ def passive(study: Study, runs: int = 50, duration_ms: float = PASSIVE_MS) -> li
         neuron = study.published("passive", architecture)
         value = _explained(study, neuron, unseen)
         what = f"passive, {NAMES[architecture]}: variance explained, %"
-        note = f"{study.trained_for(neuron)}; {study.told('passive')}; {len(unseen)} runs of {duration_ms / 1e3:g} s"
+        note = (
+            f"{study.trained_for(neuron)}; {study.source_of('passive')}; {len(unseen)} runs of {duration_ms / 1e3:g} s"
+        )
         if architecture == "NonlinearWindow":
             note += "; published as 0.82 +- 0.03, which may be a share"
         rows.append(Row("1E", what, published, value, default, note=note))
@@ -73,7 +75,7 @@ def active(study: Study, runs: int = 50, duration_ms: float = ACTIVE_MS) -> list
     for architecture, published in _ACTIVE.items():
         trained = study.published("point", architecture)
         what = f"active, {NAMES[architecture]}: variance explained, %"
-        note = f"{study.trained_for(trained)}; {study.told('point')}; V with its spikes, all runs together"
+        note = f"{study.trained_for(trained)}; {study.source_of('point')}; V with its spikes, all runs together"
         rows.append(Row("1G", what, published, _explained(study, trained, unseen), default, note=note))
     found = [correlation(study.answer(n, unseen).v, unseen.target.v) for n in (study.published("point"), neuron)]
     note = f"{len(unseen)} runs of {duration_ms / 1e3:g} s from rest; published: 0.5 s after true V"

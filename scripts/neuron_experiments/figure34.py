@@ -50,7 +50,7 @@ def coincidence(study: Study, sizes_nS: tuple[float, ...] | None = None, furthes
     apart = np.abs(np.nan_to_num(windows[:-1, known]) - windows[-1, known]).mean(1)
     boosts = [_boost(a, intervals) for a in answers]
     r = [correlation(boost, boosts[-1]) for boost in boosts[:-1]]
-    what, note = f"quanta of {sizes[best]:.2f} nS", f"{study.trained_for(neurons[0])}; {study.told('nmda')}"
+    what, note = f"quanta of {sizes[best]:.2f} nS", f"{study.trained_for(neurons[0])}; {study.source_of('nmda')}"
     over = f"over quanta of {sizes[known][0]:.2f} to {sizes[known][-1]:.2f} nS"
     pair = f"two EPSPs of {_SUBTHRESHOLD_NS:g} nS, 0 to {furthest_ms} ms apart"
     return [

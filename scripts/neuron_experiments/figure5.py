@@ -48,7 +48,7 @@ def detailed(study: Study, runs: int = 10) -> list[Row]:
     default = study.default("L5_pyramidal")
     bare = study.once(("bare", runs), partial(first_outputs, sides[0], 0))
     found = [scores(study, n, r) for n, r in ((published, bare), (default, sides[1]))]
-    note = f"{study.trained_for(published)}; {study.told('L5_pyramidal')}; cell of hnn-core, not the published one"
+    note = f"{study.trained_for(published)}; {study.source_of('L5_pyramidal')}; cell of hnn-core, not the published one"
     rows = spike_rows("5G", found[0], found[1], {10.0: (68.3, 66.5)}, note)
     rows.append(row_of("5G", "subthreshold V: r", 0.83, (s.subthreshold_r for s in found), note=note))
     rows.append(

@@ -143,7 +143,7 @@ def _calcium(study: Study, learned: Runs, unseen: Runs, noise: float, rng: np.ra
 
     window = min(round(CALCIUM_MS / _CALCIUM_BIN_MS), learned.target.v.shape[1] // step)
     pairs = [(coarse(r.target.v), fluorescence(r.target.spikes)[:, step - 1 :: step]) for r in (learned, unseen)]
-    encoder = _learned(study, *pairs[0], window, both_ways=False)
+    encoder = _trained(study, *pairs[0], window, both_ways=False)
     with torch.no_grad():
         encoded = encoder(torch.from_numpy(pairs[1][0]).float()).numpy()
     surrogate = fluorescence(study.answer(study.default("point"), unseen).spikes)
@@ -171,8 +171,8 @@ def _calcium(study: Study, learned: Runs, unseen: Runs, noise: float, rng: np.ra
 def _dye(study: Study, learned: Runs, unseen: Runs, noise: float, rng: np.random.Generator) -> list[Row]:
     v, other = (r.target.v.numpy().astype(float) for r in (unseen, learned))
     window = min(round(DYE_MS), v.shape[1])
-    encoder = _learned(study, other, voltage_dye(other, 1.0), window, both_ways=False)
-    decoder = _learned(study, voltage_dye(other, 1.0, noise=noise, rng=rng), other, window, both_ways=True)
+    encoder = _trained(study, other, voltage_dye(other, 1.0), window, both_ways=False)
+    decoder = _trained(study, voltage_dye(other, 1.0, noise=noise, rng=rng), other, window, both_ways=True)
     noisy = voltage_dye(v, 1.0, noise=noise, rng=rng)
     with torch.no_grad():
         encoded = encoder(torch.from_numpy(v).float()).numpy()
@@ -200,7 +200,7 @@ def _dye(study: Study, learned: Runs, unseen: Runs, noise: float, rng: np.random
     ]
 
 
-def _learned(study: Study, given: np.ndarray, wanted: np.ndarray, window: int, both_ways: bool):
+def _trained(study: Study, given: np.ndarray, wanted: np.ndarray, window: int, both_ways: bool):
     """As many updates as the study's minutes hold."""
     start = time.perf_counter()
     probe = 2

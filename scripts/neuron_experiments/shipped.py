@@ -49,13 +49,13 @@ def shipped(study: Study, runs: int | None = None, duration_ms: float | None = N
             regimes[regime.name] = compared(study, neuron, simulator, label, n, seed)
         if name == "point":
             active = regimes.pop("active")
-            found["active_point"] = _told(active, neuron) | {
-                "regimes": {r: _told(c, neuron) for r, c in regimes.items()}
+            found["active_point"] = _scores(active, neuron) | {
+                "regimes": {r: _scores(c, neuron) for r, c in regimes.items()}
             }
         else:
             everything = _joined(list(regimes.values()))
-            found[name.lower()] = _told(everything, neuron) | {
-                "regimes": {r: _told(c, neuron) for r, c in regimes.items()}
+            found[name.lower()] = _scores(everything, neuron) | {
+                "regimes": {r: _scores(c, neuron) for r, c in regimes.items()}
             }
     return found
 
@@ -89,7 +89,7 @@ def _joined(parts: Sequence[Compared]) -> Compared:
     return Compared(join([p.runs for p in parts]), *responses)
 
 
-def _told(c: Compared, neuron: TrainedNeuron) -> dict[str, Any]:
+def _scores(c: Compared, neuron: TrainedNeuron) -> dict[str, Any]:
     names, bin_ms = [o.name for o in neuron.outputs], neuron.network.bin_ms
     target: Target = c.runs.target
     ceiling = {

@@ -100,7 +100,7 @@ class Study:
             return neuron
         return self.once(("default", task), lambda: self._train_default(task))
 
-    def told(self, task: str) -> str:
+    def source_of(self, task: str) -> str:
         """Where the default network comes from."""
         if task in self.neurons:
             return "default from a file"

@@ -19,7 +19,7 @@ class LiveCell(NamedTuple):
 
     soma: segment whose voltage is the cell's; synapses: point processes, in the order of ``Cell.synapses``; outputs:
     references (``_ref_v`` ...) in the order of ``Cell.outputs``; scales: factors to their units; initialise: sets the
-    voltages from which a run starts; alive: whatever NEURON would drop if Python did; whole: variables of NEURON as a
+    voltages from which a run starts; alive: whatever NEURON would drop if Python did; globals: variables of NEURON as a
     whole, which hold while this cell runs.
     """
 
@@ -29,7 +29,7 @@ class LiveCell(NamedTuple):
     scales: Sequence[float]
     initialise: Callable[[], None]
     alive: Any
-    whole: Mapping[str, float] = MappingProxyType({})
+    globals: Mapping[str, float] = MappingProxyType({})
 
 
 @runtime_checkable

@@ -40,7 +40,7 @@ def run(
     handler = h.FInitializeHandler(queue)
     step = round(sample_ms / dt_ms)
     values = np.empty((len(cells), 2 + len(cell.outputs), round(duration_ms / sample_ms)), np.float32)
-    with _whole(cells[0].whole):
+    with _set(cells[0].globals):
         _initialise(cells, cell.celsius, dt_ms)
         fine = _advance(values, cells, traces, outputs, step, dt_ms)
     for one, v in zip(values, fine, strict=True):
@@ -52,7 +52,7 @@ def run(
 
 
 @contextmanager
-def _whole(values: Mapping[str, float]) -> Iterator[None]:
+def _set(values: Mapping[str, float]) -> Iterator[None]:
     """Variables of NEURON as a whole, for one run: other cells of the process have their own."""
     before = {name: getattr(h, name) for name in values}
     try:

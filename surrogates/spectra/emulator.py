@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from simulators.interface import ParameterSpace
 from simulators.provenance import versions
 from simulators.recording import Recording
-from surrogates.headers import LARGEST_SEED, number, parameter_space, shaped, text, texts, whole
+from surrogates.headers import LARGEST_SEED, integer, number, parameter_space, shaped, text, texts
 from surrogates.spectra.cholesky import (
     CholeskyNetwork,
     Entries,
@@ -300,8 +300,8 @@ class SpectralEmulator:
         emulator = cls(
             parameter_space(settings, "parameters"),
             Bands(**settings["bands"]),
-            seed=whole(settings, "seed", 0, LARGEST_SEED),
-            width=whole(settings, "width", 1, _WIDEST),
+            seed=integer(settings, "seed", 0, LARGEST_SEED),
+            width=integer(settings, "width", 1, _WIDEST),
             duration_ms=number(settings, "duration_ms", 1e-3, _LONGEST_MS),
             transient_ms=number(settings, "transient_ms", 0.0, _LONGEST_MS),
         )

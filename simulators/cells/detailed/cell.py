@@ -190,7 +190,7 @@ class DetailedCell:
 
         if self.mechanisms is not None:
             load_mechanisms(self.mechanisms)
-        shape, whole = self.body.instantiate()
+        shape, globals_ = self.body.instantiate()
         rest_mV = self.body.rest_mV
         middle = shape.soma(0.5)
         references = [shape.section(name)(0.5)._ref_v for name in self.record]
@@ -203,7 +203,7 @@ class DetailedCell:
             for section in shape.lists["all"]:
                 section.v = rest_mV
 
-        return LiveCell(middle, synapses, references, scales, initialise, shape, whole)
+        return LiveCell(middle, synapses, references, scales, initialise, shape, globals_)
 
     def _places(self, shape: Shape) -> Iterator[Any]:
         for group in self.synapse_groups:

@@ -296,7 +296,7 @@ def apply_parameters(shape: Shape, parameters: CellParameters, file: str | os.Pa
             )
         for section in shape.sections(which, f"{file}: mechanism {mechanism}"):
             section.insert(mechanism)
-    whole = {}
+    globals_ = {}
     for setting in parameters.settings:
         if not (setting.name.isascii() and setting.name.isidentifier()):
             raise ValueError(f"{file}: {setting.name!r} is no name of a variable")
@@ -304,10 +304,10 @@ def apply_parameters(shape: Shape, parameters: CellParameters, file: str | os.Pa
             for section in shape.sections(setting.sections, f"{file}: {setting.name}"):
                 _set(section, setting, shape, file)
         elif any(setting.name.endswith(f"_{m}") for m in known) and isinstance(getattr(h, setting.name, None), float):
-            whole[setting.name] = setting.value
+            globals_[setting.name] = setting.value
         else:
             raise ValueError(f"{file}: {setting.name} is no global variable of a mechanism that NEURON has")
-    return whole
+    return globals_
 
 
 def _set(section: Any, setting: Setting, shape: Shape, file: str | os.PathLike) -> None:

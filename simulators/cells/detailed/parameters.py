@@ -143,7 +143,7 @@ def _bluepyopt(
 ) -> CellParameters:
     channels = _channels(channels_file) if channels_file is not None else []
     found = _entry(_read(values_file), str(values_file)) if values_file is not None else {}
-    settings, whole = [], {}
+    settings, globals_ = [], {}
     names = []
     for entry in _entries(content, str(file)):
         setting = _setting(entry, file, found, values_file)
@@ -153,14 +153,14 @@ def _bluepyopt(
             if entry.get("mech"):
                 channels.append((setting.sections, _text(entry, "mech", f"{file}: {setting.name}")))
         else:
-            whole[setting.name] = setting.value
+            globals_[setting.name] = setting.value
     if unknown := set(found) - set(names):
         raise ValueError(f"{values_file}: there is no parameter {min(unknown)} in {file}; there is {', '.join(names)}")
     for name in ("celsius", "v_init"):
-        if name not in whole:
+        if name not in globals_:
             raise ValueError(f"{file}: no {name}; add {{'param_name': '{name}', 'type': 'global', 'value': ...}}")
-    celsius, rest = whole.pop("celsius"), whole.pop("v_init")
-    settings += [Setting(name, value) for name, value in whole.items()]
+    celsius, rest = globals_.pop("celsius"), globals_.pop("v_init")
+    settings += [Setting(name, value) for name, value in globals_.items()]
     return CellParameters(tuple(dict.fromkeys(channels)), tuple(settings), celsius, rest, "own stub")
 
 

@@ -72,7 +72,7 @@ class WindowSurrogate(StandardisedSurrogate):
     ) -> tuple[Float[Tensor, ""], Past]:
         """Squared error of every guess at a bin after its true past, for bins at random."""
         past = state or self.begin(len(events))
-        rows, wanted = self._rows(events, target, past), self.scaled(target)
+        rows, wanted = self._rows(events, target, past), self.standardised(target)
         size = (len(events), self.windows_per_run, 1)
         bins = torch.randint(wanted.shape[1], size, generator=generator, device=generator.device).to(rows.device)
         runs = torch.arange(len(events), device=rows.device)[:, None, None]
@@ -111,7 +111,7 @@ class WindowSurrogate(StandardisedSurrogate):
         self, events: Float[Tensor, "runs bins synapses"], target: Target, past: Past
     ) -> Float[Tensor, "runs rows columns"]:
         """Rows t ... t + window - 1 are the window for bin t."""
-        before = torch.cat([past.targets, self.scaled(target)[:, :-1]], 1)
+        before = torch.cat([past.targets, self.standardised(target)[:, :-1]], 1)
         return torch.cat([before, torch.cat([past.events, events / self.event_scale], 1)], 2)
 
     def _last(self, rows: Float[Tensor, "runs rows columns"], wanted: Float[Tensor, "runs bins targets"]) -> Past:

@@ -64,7 +64,7 @@ class StandardisedSurrogate(NeuronSurrogate):
     def step(self, events: Float[Tensor, "runs synapses"], state: Any) -> tuple[Float[Tensor, "runs targets"], Any]:
         """Targets of one more bin, V in mV and outputs in their units, from its events (uS); and the state after it."""
 
-    def scaled(self, target: Target) -> Float[Tensor, "runs bins targets"]:
+    def standardised(self, target: Target) -> Float[Tensor, "runs bins targets"]:
         """What the network is to say."""
         return (targets_of(target.v, target.outputs) - self.mean) / self.sd
 

@@ -105,7 +105,7 @@ class TCNLSTM(StandardisedSurrogate):
         """Squared error of the scaled targets over the whole stretch; dropout draws from torch's global generator."""
         y, (seen, h, c) = self(events, state or self.begin(len(events)))
         memory = Memory(tuple(part.detach() for part in seen), h.detach(), c.detach())
-        return (y - self.scaled(target)).square().mean(), memory
+        return (y - self.standardised(target)).square().mean(), memory
 
     def respond(self, events: Float[Tensor, "runs bins synapses"]) -> Response:
         """Run freely from rest, all bins at once. No gradient."""

@@ -96,7 +96,7 @@ def _refuse_outside(path: Path, named: dict[str, str]) -> None:
             )
 
 
-def _whole(least: int, most: int) -> tuple[str, Callable[[Any], bool]]:
+def _integer(least: int, most: int) -> tuple[str, Callable[[Any], bool]]:
     return f"a whole number from {least} to {most}", lambda x: type(x) is int and least <= x <= most
 
 
@@ -132,14 +132,14 @@ _EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "synapses": ("a list of groups of synapses", lambda x: _is_list_of(x, dict)),
     "record": _NAMES,
     "currents": _NAMES,
-    "seed": _whole(0, 2**32 - 1),
+    "seed": _integer(0, 2**32 - 1),
     "threshold_mV": ("a finite number", _is_number),
     "rates_Hz": (
         f"two numbers above 0 and up to {_FASTEST_HZ:g}, also where the cell has synapses of one kind only",
         lambda x: isinstance(x, list) and len(x) == 2 and all(_is_number(r) and 0 < r <= _FASTEST_HZ for r in x),
     ),
-    "rounds": _whole(1, 99),
-    "passes": _whole(1, 10**7),
+    "rounds": _integer(1, 99),
+    "passes": _integer(1, 10**7),
 }
 
 
@@ -148,7 +148,7 @@ _NUMBER = ("a finite number", _is_number)
 _GROUP: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "name": _TEXT,
     "section_list": _TEXT,
-    "count": _whole(1, MOST_SYNAPSES),
+    "count": _integer(1, MOST_SYNAPSES),
     **dict.fromkeys(("rise_ms", "decay_ms", "reversal_mV", "weight_uS"), _NUMBER),
     "inhibitory": ("true or false", lambda x: isinstance(x, bool)),
     "magnesium_mM": _NUMBER,
