@@ -1,7 +1,9 @@
 """The four cells of the Human Neocortical Neurosolver's column, taken out of their network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from simulators.cells.cell import LiveCell, Output
 from simulators.cells.inputs import Synapse
@@ -45,30 +47,40 @@ class HNNCell:
         return [name for name in _template(self.cell_type).sections if name != "soma"] if self.dendrites else []
 
     def build(self) -> LiveCell:
-        template = _template(self.cell_type)
-        cell = template.copy()
-        cell.build(sec_name_apical="apical_trunk" if self.pyramidal else None)
-        sections = cell._nrn_sections
-        references = [cell.dpl_vec._ref_x[0]] if self.pyramidal else []
-        references += [sections[name](0.5)._ref_v for name in self._dendrites()]
+        return live_cell(_template(self.cell_type), self.pyramidal, self._dendrites())
 
-        def initialise() -> None:
-            for name, section in cell.sections.items():
-                for segment in sections[name]:
-                    segment.v = section.v0
 
-        scales = [1.0] * len(references)
-        return LiveCell(sections["soma"](0.5), list(cell._nrn_synapses.values()), references, scales, initialise, cell)
+def live_cell(template: Any, pyramidal: bool, dendrites: Sequence[str] = ()) -> LiveCell:
+    """A copy of one of hnn-core's cells in NEURON; its outputs are the dipole, if pyramidal, and V of the dendrites."""
+    from hnn_core.network_builder import load_custom_mechanisms
+
+    load_custom_mechanisms(net_verbose=False)
+    cell = template.copy()
+    cell.build(sec_name_apical="apical_trunk" if pyramidal else None)
+    sections = cell._nrn_sections
+    references = [cell.dpl_vec._ref_x[0]] if pyramidal else []
+    references += [sections[name](0.5)._ref_v for name in dendrites]
+
+    def initialise() -> None:
+        for name, section in cell.sections.items():
+            for segment in sections[name]:
+                segment.v = section.v0
+
+    scales = [1.0] * len(references)
+    return LiveCell(sections["soma"](0.5), list(cell._nrn_synapses.values()), references, scales, initialise, cell)
+
+
+def synapse_names(template: Any) -> list[str]:
+    """Section and receptor of each synapse of one of hnn-core's cells, in their order."""
+    return [f"{name}_{receptor}" for name, section in template.sections.items() for receptor in section.syns]
 
 
 @cache
 def _template(cell_type: str):
     try:
         from hnn_core import calcium_model
-        from hnn_core.network_builder import load_custom_mechanisms
     except ImportError as error:
         raise ImportError("the column's cells need hnn-core: pip install hnn-core==0.6.1") from error
-    load_custom_mechanisms(net_verbose=False)
     return calcium_model(mesh_shape=(3, 3)).cell_types[cell_type]["cell_object"]
 
 
@@ -76,17 +88,9 @@ def _template(cell_type: str):
 def _synapses(cell_type: str) -> tuple[Synapse, ...]:
     template = _template(cell_type)
     found = []
-    for section in template.sections:
-        for receptor in template.sections[section].syns:
-            about = template.synapses[receptor]
-            found.append(
-                Synapse(
-                    f"{section}_{receptor}",
-                    about["tau1"],
-                    about["tau2"],
-                    about["e"],
-                    1e-3,
-                    inhibitory=receptor in _INHIBITORY,
-                )
-            )
+    for name in synapse_names(template):
+        receptor = name.rpartition("_")[2]
+        about = template.synapses[receptor]
+        inhibitory = receptor in _INHIBITORY
+        found.append(Synapse(name, about["tau1"], about["tau2"], about["e"], 1e-3, inhibitory=inhibitory))
     return tuple(found)

@@ -1,6 +1,6 @@
 """Run many cells side by side in NEURON, each with its own events."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,8 +13,21 @@ from simulators.cells.inputs import SynapticEvents
 
 h.load_file("stdrun.hoc")
 
+Connected = tuple[Any, list[float]]
+"""A connection to a synapse, and the times at which it delivers an event."""
+
 _CHUNK_MS = 500.0  # what is kept at full resolution at a time
 _SPIKE_MS = 3.0  # longest time from a spike's threshold to its peak
+
+_resident: dict[Any, Any] = {}
+
+
+def resident(key: Any, build: Callable[[], Any]) -> Any:
+    """What ``build`` makes in NEURON, kept until something else is to run: every run advances all that is there."""
+    if key not in _resident:
+        _resident.clear()
+        _resident[key] = build()
+    return _resident[key]
 
 
 def run(
@@ -26,25 +39,42 @@ def run(
     """
     for e in events:
         e.check(cell.synapses)
+    _resident.clear()
     cells = [cell.build() for _ in events]
+    queue = [pair for live, e in zip(cells, events, strict=True) for pair in connect(live, e)]
+    return np.stack(advance(cells, queue, cell.threshold_mV, cell.celsius, duration_ms, dt_ms, sample_ms))
+
+
+def advance(
+    cells: Sequence[LiveCell],
+    queue: Sequence[Connected],
+    threshold_mV: float,
+    celsius: float,
+    duration_ms: float,
+    dt_ms: float,
+    sample_ms: float,
+) -> list[Float[np.ndarray, "channels samples"]]:
+    """Run cells that are built from rest: for each voltage of the soma, spikes a sample, and its outputs.
+
+    queue: connections, and the times at which each delivers an event.
+    """
     traces = [h.Vector().record(c.soma._ref_v) for c in cells]
     outputs = [[h.Vector().record(reference) for reference in c.outputs] for c in cells]
-    connections = [_connect(c, e) for c, e in zip(cells, events, strict=True)]
 
-    def queue() -> None:
-        for one in connections:
-            for connection, times in one:
-                for t in times:
-                    connection.event(t)
+    def deliver() -> None:
+        for connection, times in queue:
+            for t in times:
+                connection.event(t)
 
-    handler = h.FInitializeHandler(queue)
-    step = round(sample_ms / dt_ms)
-    values = np.empty((len(cells), 2 + len(cell.outputs), round(duration_ms / sample_ms)), np.float32)
+    handler = h.FInitializeHandler(deliver)
+    step, samples = round(sample_ms / dt_ms), round(duration_ms / sample_ms)
+    values = [np.empty((2 + len(c.outputs), samples), np.float32) for c in cells]
     with _set(cells[0].globals):
-        _initialise(cells, cell.celsius, dt_ms)
+        _initialise(cells, celsius, dt_ms)
         fine = _advance(values, cells, traces, outputs, step, dt_ms)
     for one, v in zip(values, fine, strict=True):
-        one[1], peaks = _spikes(v, cell.threshold_mV, step, dt_ms, values.shape[2])
+        one[0] = v[step::step]
+        one[1], peaks = _spikes(v, threshold_mV, step, dt_ms, samples)
         for sample, height in peaks:
             one[0, sample] = height
     del handler
@@ -64,7 +94,7 @@ def _set(values: Mapping[str, float]) -> Iterator[None]:
             setattr(h, name, value)
 
 
-def _connect(cell: LiveCell, events: SynapticEvents) -> list[tuple[Any, list[float]]]:
+def connect(cell: LiveCell, events: SynapticEvents) -> list[Connected]:
     """A connection for each weight at each synapse, and its times: a connection's weight holds for all its events."""
     pairs, which = np.unique(np.stack([events.synapses, events.weights_uS]), axis=1, return_inverse=True)
     found = []
@@ -89,7 +119,7 @@ def _initialise(cells: Sequence[LiveCell], celsius: float, dt_ms: float) -> None
 
 def _advance(values, cells, traces, outputs, step, dt_ms) -> np.ndarray:
     """Run to the end in chunks and fill in V and outputs; the soma's voltage at every step comes back."""
-    samples = values.shape[2]
+    samples = values[0].shape[1]
     fine = np.empty((len(cells), samples * step + 1), np.float32)
     context = h.ParallelContext()
     context.set_maxstep(10)
@@ -104,13 +134,12 @@ def _advance(values, cells, traces, outputs, step, dt_ms) -> np.ndarray:
             fine[k, row : row + len(trace)] = trace
             for j, (vector, scale) in enumerate(zip(outputs[k], cell.scales, strict=True)):
                 # The steps of this chunk follow the last one of the chunk before, or the initial state.
-                values[k, 2 + j, first:end] = np.array(vector)[-(end - first) * step :][step - 1 :: step] * scale
+                values[k][2 + j, first:end] = np.array(vector)[-(end - first) * step :][step - 1 :: step] * scale
                 vector.resize(0)
             traces[k].resize(0)
         row += len(trace)
     if row != fine.shape[1]:
         raise RuntimeError(f"NEURON made {row - 1} steps instead of {fine.shape[1] - 1}")
-    values[:, 0] = fine[:, step::step]
     return fine
 
 
