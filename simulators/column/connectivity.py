@@ -75,11 +75,12 @@ class ColumnModel:
     def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise ValueError(f"hnn-core has no model '{self.model}'; choose one of {', '.join(MODELS)}")
-        if len(self.mesh) != 2 or not all(type(n) is int and n >= 1 for n in self.mesh):
+        mesh = self.mesh if isinstance(self.mesh, tuple | list) else ()
+        if len(mesh) != 2 or not all(type(n) is int and n >= 1 for n in mesh):
             raise ValueError(f"the mesh is {self.mesh}; expected two whole numbers above 0, such as (3, 3)")
-        if self.mesh[0] * self.mesh[1] > _MOST_CELLS:
-            raise ValueError(f"a mesh of {self.mesh[0]} x {self.mesh[1]} has over {_MOST_CELLS:,} cells")
-        object.__setattr__(self, "mesh", tuple(self.mesh))
+        if mesh[0] * mesh[1] > _MOST_CELLS:
+            raise ValueError(f"a mesh of {mesh[0]} x {mesh[1]} has over {_MOST_CELLS:,} cells")
+        object.__setattr__(self, "mesh", tuple(mesh))
 
     @property
     def types(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Simulator of the column: from gains and drives to its dipole."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,6 +68,10 @@ class ColumnSimulator:
     def parameters(self) -> ParameterSpace:
         """The box of the free parameters."""
         return ParameterSpace(self.free)
+
+    def lasting(self, duration_s: float) -> "ColumnSimulator":
+        """The same over another time."""
+        return replace(self, duration_ms=1e3 * duration_s)
 
     def _set(self, values: dict[str, float]) -> tuple[dict[str, float], list[Drive]]:
         """Gains, and the drives with their numbers changed."""
