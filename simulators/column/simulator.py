@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 from simulators.cells.hnn import CELL_TYPES
 from simulators.cells.inputs import SynapticEvents
@@ -101,11 +101,13 @@ class ColumnSimulator:
         """What every cell does and receives at theta under these drives: all that a surrogate learns from."""
         from simulators.column.live import live_column  # not above: who has a surrogate needs no NEURON
 
-        gains, _ = self._set(dict(zip(self.parameters.names, self.parameters.check(theta).tolist(), strict=True)))
         column = live_column(self.model, dendrites)
-        return column.run(
-            self.model.factors(gains), drives, self.transient_ms + self.duration_ms, self.dt_ms, self.sample_ms
-        )
+        lasting = self.transient_ms + self.duration_ms
+        return column.run(self.model.factors(self.gains(theta)), drives, lasting, self.dt_ms, self.sample_ms)
+
+    def gains(self, theta: Float[np.ndarray, " n_parameters"]) -> dict[str, float]:
+        """Log10 gains by the name of their pair or pathway. Raises ValueError for a theta outside the box."""
+        return self._set(dict(zip(self.parameters.names, self.parameters.check(theta).tolist(), strict=True)))[0]
 
     def simulate(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Recording:
         """The channels that ``record`` names, (channels, samples). Raises ValueError for a theta outside the box."""
@@ -113,29 +115,32 @@ class ColumnSimulator:
 
     def observe(self, run: "ColumnRun") -> Recording:
         """The channels that ``record`` names, of a run."""
-        types, values = np.array(self.model.types), run.values
-        layers = {
-            layer: _NAM * np.sum([values[k][2] for k in self.model.cells_of(f"{layer}_pyramidal")], axis=0)
-            for layer in ("L2", "L5")
-        }
+        dipoles = np.stack(
+            [
+                np.sum([run.values[k][2] for k in self.model.cells_of(t)], axis=0)
+                for t in ("L2_pyramidal", "L5_pyramidal")
+            ]
+        )
+        return self.recording(dipoles, np.stack([v[1] for v in run.values]), np.stack([v[0] for v in run.values]))
+
+    def recording(
+        self,
+        dipoles: Float[np.ndarray, "2 samples"],
+        spikes: Real[np.ndarray, "cells samples"],
+        v: Float[np.ndarray, "cells samples"] | None = None,
+    ) -> Recording:
+        """The channels that ``record`` names, from the dipoles of both layers (nA um), spikes and V (mV) of cells."""
+        dipoles = _NAM * dipoles
         channels: list[tuple[str, str, np.ndarray]] = []
         if "dipole" in self.record:
-            channels.append(("dipole", "nAm", layers["L2"] + layers["L5"]))
+            channels.append(("dipole", "nAm", dipoles.sum(0)))
         if "layers" in self.record:
-            channels += [(f"{layer} dipole", "nAm", x) for layer, x in layers.items()]
+            channels += [(f"{layer} dipole", "nAm", x) for layer, x in zip(("L2", "L5"), dipoles, strict=True)]
         if "spikes" in self.record:
-            channels += [
-                (f"{SHORT[t]} spikes", "1", np.sum([values[k][1] for k in self.model.cells_of(t)], axis=0))
-                for t in CELL_TYPES
-            ]
-        if "voltages" in self.record:
-            channels += [(f"{SHORT[t]} {k} V", "mV", v[0]) for k, (t, v) in enumerate(zip(types, values, strict=True))]
+            channels += [(f"{SHORT[t]} spikes", "1", spikes[self.model.cells_of(t)].sum(0)) for t in CELL_TYPES]
+        if "voltages" in self.record and v is not None:
+            channels += [(f"{SHORT[t]} {k} V", "mV", v[k]) for k, t in enumerate(self.model.types)]
         names, units, traces = zip(*channels, strict=True)
         unit = units[0] if len(set(units)) == 1 else ", ".join(units)
-        return Recording(
-            np.stack(traces).astype(np.float32),
-            1e3 / self.sample_ms,
-            unit,
-            names,
-            round(self.transient_ms / self.sample_ms),
-        )
+        values, transient = np.stack(traces).astype(np.float32), round(self.transient_ms / self.sample_ms)
+        return Recording(values, 1e3 / self.sample_ms, unit, names, transient)

@@ -130,7 +130,7 @@ def _text(value: Any) -> str:
 
 def load_neuron(name: str) -> TrainedNeuron:
     """A shipped surrogate by the name of its cell, or one from a file. Raises ValueError where there is neither."""
-    path = _path_of(name)
+    path = neuron_file(name)
     return _load(path, path.stat().st_mtime_ns)
 
 
@@ -139,7 +139,8 @@ def _load(path: Path, changed_ns: int) -> TrainedNeuron:
     return TrainedNeuron.load(path)
 
 
-def _path_of(name: str) -> Path:
+def neuron_file(name: str) -> Path:
+    """The file of a surrogate, by the name of a shipped one or its path. Raises ValueError where there is none."""
     path = _SHIPPED / f"{name}.safetensors" if name in shipped_neurons() else Path(name)
     if not path.is_file():
         raise ValueError(f"there is no file {name}, and shipped are {', '.join(shipped_neurons())}; {_REMEDY}")
@@ -168,7 +169,7 @@ class SurrogateSimulator:
     def __post_init__(self) -> None:
         if not (0 < self.duration_ms < math.inf and self.batch_size > 0):
             raise ValueError(f"{self.duration_ms} ms of {self.batch_size} cells at once; both must be above 0")
-        object.__setattr__(self, "content", hashlib.sha256(_path_of(self.neuron).read_bytes()).hexdigest())
+        object.__setattr__(self, "content", hashlib.sha256(neuron_file(self.neuron).read_bytes()).hexdigest())
 
     @property
     def parameters(self) -> ParameterSpace:

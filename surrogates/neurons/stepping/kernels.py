@@ -18,45 +18,37 @@ _jit = nb.njit(cache=True, nogil=True, error_model="numpy", fastmath=True)
 
 
 @_jit
-def sort_events(cells, synapses, bins, weights, n_cells, scale, ends, places, heights):
-    """Events by block and bin, in their order; the index of an impossible one comes back, or -1.
-
-    ends: of each block's and bin's events; places: where in a block they go; heights: what they add there.
-    """
-    ends[:] = 0
+def scatter(cells, synapses, bins, weights, n_cells, scale, incoming):
+    """Add events to what arrives in each block's bins; the index of an impossible one comes back, or -1."""
     for e in range(len(cells)):
-        if not (0 <= cells[e] < n_cells and 0 <= synapses[e] < len(scale) and 0 <= bins[e] < ends.shape[1]):
+        if not (0 <= cells[e] < n_cells and 0 <= synapses[e] < len(scale) and 0 <= bins[e] < incoming.shape[1]):
             return e
-        ends[cells[e] // LANES, bins[e]] += 1
-    flat = ends.reshape(-1)
-    total = 0
-    for slot in range(flat.size):
-        flat[slot], total = total, total + flat[slot]
     for e in range(len(cells)):
-        block, b, s = cells[e] // LANES, bins[e], synapses[e]
-        places[ends[block, b]] = s * LANES + cells[e] % LANES
-        heights[ends[block, b]] = weights[e] * scale[s]
-        ends[block, b] += 1
+        place = synapses[e] * LANES + cells[e] % LANES
+        incoming[cells[e] // LANES, bins[e], place] += weights[e] * scale[synapses[e]]
     return -1
 
 
 @_jit
-def advance(weights, state, scratch, ends, places, heights, rule, columns, spikes):
-    """All blocks by one frame. Loops are flat, because numba counts references to each row that is cut out."""
+def advance(weights, state, scratch, incoming, rule, columns, spikes):
+    """All blocks by one frame; ``incoming`` (blocks, bins, synapses of all lanes) is used up.
+
+    Loops are flat, because numba counts references to each row that is cut out.
+    """
     by_rise, gain, by_decay, pace, membranes, kept, written, inner, write, features, last = weights
     conductances, decays, potentials, hiddens, spiked, chances = state
     sums, seen, drive, new, feature = scratch
-    blocks, frame = ends.shape
+    blocks, frame = incoming.shape[:2]
     width = blocks * LANES
     bin_size = conductances.shape[1] + 2 * potentials.shape[1]
     own_spikes, leaked = seen[frame * bin_size :], seen[frame * (bin_size + LANES) :]
-    e = 0
     for block in range(blocks):
         conductance, decay, hidden, last_spikes = conductances[block], decays[block], hiddens[block], spiked[block]
         for b in range(frame):
-            while e < ends[block, b]:
-                decay[places[e]] += heights[e]
-                e += 1
+            arriving = incoming[block, b]
+            for i in range(decay.size):
+                decay[i] += arriving[i]
+                arriving[i] = _ONE - _ONE
             _conduct(by_rise, gain, by_decay, conductance, decay)
             _product(membranes, conductance, sums, 0, LANES)
             _see(conductance, sums, pace, potentials[block], seen[b * bin_size : (b + 1) * bin_size])
@@ -219,3 +211,75 @@ def _tile(typing_context, layer, row, x, out, made, stride):
         return context.get_dummy_value()
 
     return signature, generate
+
+
+@_jit
+def run_network(populations, sizes, outputs, links, gains, plasticity, drives, frames, bin_ms, spiked, summed, volts):
+    """Copies of a circuit side by side: every frame of all cells, whose spikes then go into the rings of what arrives.
+
+    populations: for each weights, state, scratch, ring (frames ahead, blocks, bins, synapses of all lanes), rule,
+    columns, spikes; sizes: cells of each in one copy; outputs: whether its first output is to be summed; links: by
+    source cell. spiked: (copies, cells, bins); summed: (copies, populations, bins); volts: as spiked, or empty.
+    """
+    d_start, d_cell, d_bin, d_place, d_height = drives
+    copies = len(gains)
+    for f in range(frames):
+        for p in range(len(populations)):
+            weights, state, scratch, ring, rule, columns, spikes = populations[p]
+            arriving = ring[f % len(ring)]
+            for e in range(d_start[p, f], d_start[p, f + 1]):
+                arriving[d_cell[e] // LANES, d_bin[e], d_place[e] + d_cell[e] % LANES] += d_height[e]
+            advance(weights, state, scratch, arriving, rule, columns, spikes)
+        first = 0
+        for p in range(len(populations)):
+            ring, columns, spikes = populations[p][3], populations[p][5], populations[p][6]
+            frame, width, n = ring.shape[2], ring.shape[1] * LANES, sizes[p]
+            for b in range(frame):
+                now = f * frame + b
+                for cell in range(copies * n):
+                    copy, i = divmod(cell, n)
+                    if outputs[p]:
+                        summed[copy, p, now] += columns[(2 * frame + b) * width + cell]
+                    if len(volts):
+                        volts[copy, first + i, now] = columns[(frame + b) * width + cell]
+                    if spikes[b * width + cell] > 0:
+                        spiked[copy, first + i, now] = 1
+                        _send(populations, sizes, links, gains, plasticity, copy, first + i, f, b, now * bin_ms)
+            first += n
+
+
+@_jit
+def _send(populations, sizes, links, gains, plasticity, copy, source, f, b, time_ms):
+    """One spike to all that it reaches. With a delay between two bins it is shared between them in proportion."""
+    start, populations_of, cells, places, heights, bins, parts, groups, kinds = links
+    for k in range(start[source], start[source + 1]):
+        p = populations_of[k]
+        ring, cell = populations[p][3], copy * sizes[p] + cells[k]
+        block, place = cell // LANES, places[k] + cell % LANES
+        height = heights[k] * gains[copy, groups[k]]
+        if kinds[k] >= 0:
+            height *= _efficacy(plasticity, kinds[k], copy, source, time_ms)
+        frame, late = ring.shape[2], b + bins[k]
+        ring[(f + late // frame) % len(ring), block, late % frame, place] += height * (_ONE - parts[k])
+        if parts[k] > 0:
+            late += 1
+            ring[(f + late // frame) % len(ring), block, late % frame, place] += height * parts[k]
+
+
+@_jit
+def _efficacy(plasticity, kind, copy, source, time_ms):
+    """What a spike releases of all there is (Tsodyks and Markram 1997, 1998), once for all links of a kind."""
+    use, recovery_ms, facilitation_ms, used, left, last_ms, released = plasticity
+    if last_ms[kind, copy, source] != time_ms:
+        since = time_ms - last_ms[kind, copy, source]
+        u, x = used[kind, copy, source], left[kind, copy, source]
+        x = _ONE - (_ONE - x) * np.float32(np.exp(-since / recovery_ms[kind]))
+        if facilitation_ms[kind] > 0:
+            u *= np.float32(np.exp(-since / facilitation_ms[kind]))
+        else:
+            u = _ONE - _ONE
+        u += use[kind] * (_ONE - u)
+        released[kind, copy, source] = u * x
+        used[kind, copy, source], left[kind, copy, source] = u, x - u * x
+        last_ms[kind, copy, source] = time_ms
+    return released[kind, copy, source]

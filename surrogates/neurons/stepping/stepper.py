@@ -14,7 +14,7 @@ from jaxtyping import Float, Integer
 
 from surrogates.neurons.architectures.memory import STEP, LeakyMemory
 from surrogates.neurons.architectures.stateful import KEPT_MS, LEAST_CHANCE, StatefulNeuron
-from surrogates.neurons.stepping.kernels import LANES, ROWS, advance, sort_events
+from surrogates.neurons.stepping.kernels import LANES, ROWS, advance, scatter
 
 
 class FrameEvents(NamedTuple):
@@ -87,7 +87,8 @@ class _Scratch(NamedTuple):
 class Stepper:
     """So many cells of a trained network, at rest at first; their weights are those of the time it is made.
 
-    outputs: indices of those to compute; all of them unless told otherwise. Results are the network's own up to
+    outputs: indices of those to compute; all of them unless told otherwise. scale: from the weight of an event at each
+    synapse to what it adds to the state. Results are the network's own up to
     rounding. Raises TypeError for a network without compiled steps, ValueError for no cell or an output it has not.
     """
 
@@ -105,18 +106,28 @@ class Stepper:
             raise ValueError(f"outputs {self.outputs}; the network has {network.outputs}, counted from 0")
         self.cells, self.synapses, self.frame = cells, network.synapses, network.frame
         self._weights = _fold(network, self.outputs)
-        self._scale = (network.norm.cpu().double() / network.least_uS).numpy().astype(np.float32)
+        self.scale = (network.norm.cpu().double() / network.least_uS).numpy().astype(np.float32)
         self._rule = np.float32(math.exp(-network.bin_ms / KEPT_MS)), np.float32(LEAST_CHANCE)
         blocks = -(-cells // LANES)
         rows = self.synapses, self.synapses, len(network.leak), network.hidden, self.frame, 1
         self._state = _State(*(np.zeros((blocks, n * LANES), np.float32) for n in rows))
         self._scratch = _scratch(self._weights)
-        self._ends = np.empty((blocks, self.frame), np.int64)
+        self._incoming = np.zeros((blocks, self.frame, self.synapses * LANES), np.float32)
 
     def rest(self) -> None:
         """Put all cells back to rest."""
         for field in self._state:
             field[:] = 0
+
+    def for_network(self, slots: int) -> tuple:
+        """What ``run_network`` takes of a population, whose ring holds what arrives in so many frames."""
+        width = len(self._incoming) * LANES
+        ring = np.zeros((slots, *self._incoming.shape), np.float32)
+        columns = np.empty(len(self._weights.columns) * width, np.float32)
+        spikes = np.empty(self.frame * width, np.float32)
+        # As plain tuples: numba stores named ones by their class, and a stored index outlives a change of the class.
+        fixed = tuple(self._weights), tuple(self._state), tuple(self._scratch)
+        return *fixed, ring, self._rule, columns, spikes
 
     def step(self, events: FrameEvents | Float[np.ndarray, "cells frame synapses"]) -> Stepped:
         """The next frame of every cell. Raises ValueError for events at places that are not there."""
@@ -132,19 +143,18 @@ class Stepper:
             raise ValueError("weights of events have to be finite and not negative")
         if not len(cells) == len(synapses) == len(bins) == len(weights):
             raise ValueError(f"{len(cells)} cells, {len(synapses)} synapses, {len(bins)} bins, {len(weights)} weights")
-        places, heights = np.empty(len(weights), np.int64), np.empty(len(weights), np.float32)
-        wrong = sort_events(cells, synapses, bins, weights, self.cells, self._scale, self._ends, places, heights)
+        wrong = scatter(cells, synapses, bins, weights, self.cells, self.scale, self._incoming)
         if wrong >= 0:
             raise ValueError(
                 f"an event in cell {cells[wrong]}, synapse {synapses[wrong]}, bin {bins[wrong]}; counted from 0 there "
                 f"are {self.cells} cells, {self.synapses} synapses and {self.frame} bins"
             )
-        width = len(self._ends) * LANES
+        width = len(self._incoming) * LANES
         columns = np.empty(len(self._weights.columns) * width, np.float32)
         spikes = np.empty(self.frame * width, np.float32)
         # As plain tuples: numba stores named ones by their class, and a stored index outlives a change of the class.
         fixed = tuple(self._weights), tuple(self._state), tuple(self._scratch)
-        advance(*fixed, self._ends, places, heights, self._rule, columns, spikes)
+        advance(*fixed, self._incoming, self._rule, columns, spikes)
         values = columns.reshape(-1, width)[self.frame : self.frame * (2 + len(self.outputs)), : self.cells]
         values = values.reshape(-1, self.frame, self.cells).transpose(2, 1, 0)
         return Stepped(spikes.reshape(-1, width)[:, : self.cells].T, values[..., 0], values[..., 1:])
