@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from simulators.provenance import describe
 from simulators.registry import rebuilt
 from surrogates.network.circuit import Circuit, Links, Plasticity, Population
 from surrogates.network.compiled import CompiledNetwork, NetworkRun
+from surrogates.network.differentiable import DifferentiableNetwork
 
 BINS, BIN_MS, FRAME = 600, 0.5, 2
 POPULATIONS = (Population("E", "L2_pyramidal", 5), Population("I", "L5_basket", 3))
@@ -165,6 +167,54 @@ def test_runs_that_cannot_be_are_refused(rng):
         network.run(np.ones((2, 3)), drives, 0.1)
     with pytest.raises(ValueError, match="0 copies"):
         CompiledNetwork(circuit(rng), 0)
+
+
+@pytest.mark.parametrize("plasticity", [{}, {"a": Plasticity(0.4, 80.0, 30.0), "c": Plasticity(0.6, 150.0)}])
+def test_in_torch_it_does_the_same_spike_for_spike(plasticity, rng):
+    torch.set_num_threads(1)
+    c, drives = circuit(rng, plasticity=plasticity), noise(rng, 2)
+    factors = np.array([[1.0, 2.0, 0.5], [0.3, 1.0, 3.0]])
+    compiled = CompiledNetwork(c, 2).run(factors, drives, 250.0, voltages=True)
+    with torch.no_grad():
+        run = DifferentiableNetwork(c, 2).run(torch.as_tensor(factors, dtype=torch.float32), drives, 250.0)
+    np.testing.assert_array_equal(run.spikes, compiled.spikes)
+    np.testing.assert_allclose(run.v, compiled.v, atol=0.02)
+    np.testing.assert_allclose(run.summed, compiled.summed, atol=0.05)
+    assert compiled.spikes.sum() > 50
+
+
+def test_gradients_are_those_of_finite_differences_while_no_spike_comes_or_goes(rng):
+    """Of the mean voltage with respect to each group's factor, with spikes as they are."""
+    torch.set_num_threads(1)
+    c, drives = circuit(rng), noise(rng)
+    network = DifferentiableNetwork(c, spike_gradient=0.0)
+    factors = torch.full((1, 3), 0.5, requires_grad=True)
+    run = network.run(factors, drives, 40.0)
+    assert run.spikes.sum() > 3
+    run.v.double().mean().backward()
+    assert factors.grad is not None
+    compared = 0
+    for k, sign in product(range(3), (1, -1)):
+        step = torch.zeros(1, 3)
+        step[0, k] = sign * 1e-3
+        with torch.no_grad():
+            other = network.run(factors + step, drives, 40.0)
+        if (other.spikes == run.spikes).all():
+            slope = float(other.v.double().mean() - run.v.double().mean()) / (sign * 1e-3)
+            assert float(factors.grad[0, k]) == pytest.approx(slope, rel=0.02)
+            compared += 1
+    assert compared >= 4
+
+
+def test_damping_lets_less_of_the_gradient_through(rng):
+    torch.set_num_threads(1)
+    c, drives, sizes = circuit(rng), noise(rng), []
+    for damping in (1.0, 0.5, 0.0):
+        factors = torch.ones(1, 3, requires_grad=True)
+        DifferentiableNetwork(c, damping=damping).run(factors, drives, 100.0).v.mean().backward()
+        assert factors.grad is not None
+        sizes.append(float(factors.grad.abs().sum()))
+    assert sizes[0] > sizes[1] > sizes[2] > 0
 
 
 class TestColumn:
