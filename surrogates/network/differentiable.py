@@ -83,16 +83,12 @@ class DifferentiableNetwork:
                 for frames in np.unique(later[share > 0] // self.frame):
                     at = np.flatnonzero((later // self.frame == frames) & (share > 0))
                     rows.setdefault(int(frames), []).append((mine[at], np.full(len(at), b), places[at], share[at]))
-        return {
-            frames: _Sent(
-                *(
-                    torch.as_tensor(np.concatenate(column).astype(np.int64))
-                    for column in list(zip(*parts, strict=True))[:3]
-                ),
-                torch.as_tensor(np.concatenate([part[3] for part in parts]), dtype=torch.float32),
-            )
-            for frames, parts in rows.items()
-        }
+        found = {}
+        for frames, parts in rows.items():
+            sources, bins, places, shares = (np.concatenate(column) for column in zip(*parts, strict=True))
+            indices = [torch.as_tensor(column.astype(np.int64)) for column in (sources, bins, places)]
+            found[frames] = _Sent._make([*indices, torch.as_tensor(shares, dtype=torch.float32)])
+        return found
 
     def run(
         self,
