@@ -194,4 +194,6 @@ def _changed(thing: Any, path: list[str], value: Any, name: str) -> Any:
     kind = (int, float) if isinstance(inner, float) else type(inner)
     if isinstance(inner, int | float | str) and not isinstance(value, kind):
         raise ValueError(f"{name} is {inner!r}; '{value}' is no {type(inner).__name__}")
+    if isinstance(inner, tuple) and isinstance(value, list):
+        value = tuple(value)
     return replace(thing, **{path[0]: value})

@@ -7,17 +7,26 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from inference.cli import app
 from simulators.cells.hnn import CELL_TYPES
 from simulators.cells.inputs import SynapticEvents
+from simulators.column.every_cell import EveryCell
+from simulators.column.simulator import ColumnSimulator
+from simulators.column.standard_drives import noise as noise_drive
 from simulators.interface import Simulator
 from simulators.provenance import describe
 from simulators.registry import rebuilt
 from surrogates.network.circuit import Circuit, Links, Plasticity, Population
 from surrogates.network.compiled import CompiledNetwork, NetworkRun
 from surrogates.network.differentiable import DifferentiableNetwork
+from surrogates.network.tuning import network_runs, simulate_network, tune_neuron
+from surrogates.neurons.trained import load_neuron
+from surrogates.neurons.training.loop import Schedule
 
 BINS, BIN_MS, FRAME = 600, 0.5, 2
+pytest.importorskip("hnn_core")
 POPULATIONS = (Population("E", "L2_pyramidal", 5), Population("I", "L5_basket", 3))
 TYPES = np.repeat([0, 1], [5, 3])
 
@@ -220,10 +229,7 @@ def test_damping_lets_less_of_the_gradient_through(rng):
 class TestColumn:
     """The column out of surrogates beside the column in NEURON."""
 
-    pytest.importorskip("hnn_core")
-
     def test_it_is_a_simulator_of_the_columns_parameters_and_channels(self):
-        from simulators.column.simulator import ColumnSimulator
         from surrogates.network.column import SurrogateColumn
 
         column = ColumnSimulator(record=("dipole", "layers", "spikes", "voltages"), duration_ms=60.0, transient_ms=10.0)
@@ -240,7 +246,6 @@ class TestColumn:
         assert np.abs(batch[1].values - found.values).max() > 1
 
     def test_a_campaign_says_which_one_made_it_and_it_can_be_made_again(self):
-        from simulators.column.simulator import ColumnSimulator
         from surrogates.network.column import SurrogateColumn
 
         surrogate = SurrogateColumn(ColumnSimulator(duration_ms=70.0, record=("layers",)))
@@ -261,7 +266,6 @@ class TestColumn:
         assert wide.links.delays_ms.max() < 200
 
     def test_samples_that_are_no_bins_are_refused(self):
-        from simulators.column.simulator import ColumnSimulator
         from surrogates.network.column import SurrogateColumn
 
         with pytest.raises(ValueError, match=r"samples of 1\.0 ms, but the surrogates have bins of 0\.5 ms"):
@@ -270,3 +274,65 @@ class TestColumn:
             SurrogateColumn(neurons=CELL_TYPES[:3])
         with pytest.raises(ValueError, match="there is no file L4"):
             SurrogateColumn(neurons=("L4", *CELL_TYPES[1:]))
+
+
+class TestTuning:
+    """Surrogates trained further on what their cells did in the column."""
+
+    @pytest.fixture(scope="class")
+    def campaign(self, tmp_path_factory):
+        network = EveryCell(
+            ColumnSimulator(drives=(noise_drive(240.0),), duration_ms=50.0, transient_ms=0.0, dt_ms=0.05)
+        )
+        return network, simulate_network(network, 16, 1, tmp_path_factory.mktemp("network"), workers=2, progress=False)
+
+    def test_every_cell_is_recorded_with_all_that_it_received(self, campaign):
+        """A surrogate's input from the recording is that from the events of the same run."""
+        network, stored = campaign
+        runs = network_runs(stored, network, "L5_pyramidal", np.array([3]), 9)
+        theta = stored.theta[3]
+        seed = np.random.SeedSequence(1).spawn(16)[3]
+        run = network.column.run(theta, network.column.events(theta, np.random.default_rng(seed)))
+        cells = network.column.model.cells_of("L5_pyramidal")
+        for events, v, k in zip(runs.events, runs.target.v, cells, strict=True):
+            np.testing.assert_allclose(events, run.events()[k].binned(events.shape[1], 100, 0.5), rtol=1e-6)
+            np.testing.assert_array_equal(v, run.values[k][0])
+        assert runs.target.outputs.shape == (9, 100, 9)
+
+    def test_a_tuned_surrogate_is_better_on_runs_held_out_and_says_what_made_it(self, campaign, tmp_path):
+        network, stored = campaign
+        schedule = Schedule(40, batch=64, stretch_bins=50, learning_rate=1e-3, validations=4)
+        tuned = tune_neuron("L2_pyramidal", "L2_pyramidal", network, stored, schedule=schedule, progress=False)
+        assert tuned.after.variance_explained > tuned.before.variance_explained
+        tuned.neuron.save(tmp_path / "L2_pyramidal.safetensors")
+        loaded = load_neuron(str(tmp_path / "L2_pyramidal.safetensors"))
+        assert loaded.about["tuned"]["runs"] == 14
+        assert max(loaded.about["inputs"]["rate_Hz"]) > 100
+        assert load_neuron("L2_pyramidal").about.get("tuned") is None  # what all share is not changed
+
+    def test_what_cannot_be_tuned_is_said(self, campaign):
+        network, stored = campaign
+        with pytest.raises(ValueError, match="the network has no L4; its cells are L2_basket"):
+            network_runs(stored, network, "L4", np.arange(2), 0)
+        with pytest.raises(ValueError, match="records 0 outputs of L5_basket, the surrogate has 1"):
+            network_runs(stored, network, "L5_basket", np.arange(2), 1)
+
+    def test_one_command_tunes_surrogates_in_a_network(self, campaign, tmp_path):
+        command = ["surrogate", "tune", "--network", "column-cells", "--out", str(tmp_path / "out"), "--runs", "16"]
+        command += ["--data", str(tmp_path / "runs"), "--passes", "2", "--cells", "L5_basket,L2_basket"]
+        for change in ("duration_ms=30", "dt_ms=0.1", "model.mesh=[2,2]"):
+            command += ["--set", f"column.{change}"]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.output.strip().splitlines()[-1])
+        assert set(told) == {"L5_basket", "L2_basket"}
+        assert set(told["L5_basket"]) == {"before", "after"}
+        assert {p.name for p in (tmp_path / "out").iterdir()} == {"L5_basket.safetensors", "L2_basket.safetensors"}
+        again = CliRunner().invoke(app, [*command, "--from", str(tmp_path / "out")])
+        assert again.exit_code == 0, again.output
+        for wrong, said in (("column", "does not record its cells"), ("nothing", "there is no simulator 'nothing'")):
+            refused = CliRunner().invoke(app, ["surrogate", "tune", "--network", wrong, "--out", str(tmp_path / "x")])
+            assert refused.exit_code == 2
+            assert said in refused.output
+        refused = CliRunner().invoke(app, [*command, "--cells", "L4"])
+        assert "the network has no L4; its cells are L2_basket" in refused.output

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from inference.commands.options import SetOption, chosen_simulator
 from inference.commands.output import console, plain_errors, refuse_no_picture
 
 app = typer.Typer(help="Surrogate neurons: fast networks in place of cells in NEURON.", no_args_is_help=True)
@@ -103,4 +104,61 @@ def evaluate(
             drawn = curriculum.runs(folder_of(cell, data), TEST, workers, progress=False)
             tests = dict(zip((r.name for r in curriculum.regimes), drawn, strict=True))
             neuron_figure(trained, tests, f"{cell}: runs the surrogate has never seen").savefig(figure)
+        print(json.dumps(rows))
+
+
+@app.command()
+def tune(
+    network: Annotated[
+        str,
+        typer.Option(help="Network that records every cell: column-cells, or one of your own as my_model.py:network."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the surrogates, and for training that was stopped.")],
+    cells: Annotated[
+        str | None, typer.Option(help="Kinds of cells to tune, as 'L2_pyramidal,L5_pyramidal'; all by default.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Folder of surrogates to begin with; the shipped ones by default.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=16, help="Runs of the network, of which every eighth is held out.")] = 120,
+    data: Annotated[Path, typer.Option("--data", help="Folder of runs; what is missing is simulated.")] = Path(
+        "network"
+    ),
+    passes: Annotated[int, typer.Option(min=1, help="Batches learned from.")] = 400,
+    workers: WorkersOption = 2,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the runs and of the training.")] = 0,
+    changes: SetOption = None,
+) -> None:
+    """Train surrogates further on what cells do and receive in a network. Killed and started again, it goes on."""
+    with plain_errors():
+        from rich.table import Table
+
+        from surrogates.network.tuning import RecordedNetwork, simulate_network, tune_neuron
+        from surrogates.neurons.training.loop import Schedule
+
+        recorded = chosen_simulator(network, changes)
+        if not isinstance(recorded, RecordedNetwork):
+            raise ValueError(f"{network} does not record its cells: it has no 'cells', as column-cells has")
+        there = list(dict.fromkeys(cell.kind for cell in recorded.cells))
+        kinds = there if cells is None else [kind.strip() for kind in cells.split(",")]
+        if unknown := [kind for kind in kinds if kind not in there]:
+            raise ValueError(f"the network has no {unknown[0]}; its cells are {', '.join(there)}")
+        out.mkdir(parents=True, exist_ok=True)
+        campaign = simulate_network(recorded, runs, seed, data, workers)
+        schedule = Schedule(
+            passes, batch=64, stretch_bins=100, learning_rate=1e-3, validations=20, patience=20, seed=seed
+        )
+        rows = {}
+        for kind in kinds:
+            begin = kind if start is None else str(start / f"{kind}.safetensors")
+            tuned = tune_neuron(begin, kind, recorded, campaign, schedule=schedule, checkpoint=out / f"{kind}.training")
+            tuned.neuron.save(out / f"{kind}.safetensors")
+            (out / f"{kind}.training").unlink(missing_ok=True)
+            rows[kind] = {"before": tuned.before.to_json(), "after": tuned.after.to_json()}
+        table = Table("", *(f"{kind} {when}" for kind in rows for when in ("before", "after")))
+        table.title = "surrogates given the true inputs of cells, on runs of the network held out"
+        for name in next(iter(rows.values()))["after"]:
+            told = [scores[when].get(name) for scores in rows.values() for when in ("before", "after")]
+            table.add_row(name, *("-" if value is None else str(value) for value in told))
+        console.print(table)
         print(json.dumps(rows))

@@ -32,6 +32,24 @@ class LiveCell(NamedTuple):
     globals: Mapping[str, float] = MappingProxyType({})
 
 
+class RecordedCell(NamedTuple):
+    """Where the recording of a network holds one of its cells, for a surrogate to learn from.
+
+    kind: of cell; first: index of the channel of V, which those of its spikes, of its outputs, and of what arrives in
+    each sample at each of its synapses (uS) follow.
+    """
+
+    kind: str
+    first: int
+    outputs: int
+    synapses: int
+
+    @property
+    def end(self) -> int:
+        """Index after its last channel."""
+        return self.first + 2 + self.outputs + self.synapses
+
+
 @runtime_checkable
 class Cell(Protocol):
     """A cell as plain configuration; ``build`` makes one in NEURON."""

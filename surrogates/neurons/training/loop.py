@@ -100,13 +100,14 @@ def train_neuron(
     schedule: Schedule,
     checkpoint: str | os.PathLike | None = None,
     progress: bool = True,
+    rescale: bool = True,
 ) -> Trained:
     """Train on the first stage, then on the first two together, and so on; leave the best state in ``network``.
 
     stages: runs at rest, below threshold, above it, say. checkpoint: a file to go on from, written after each
-    validation: killed and called again with the same arguments, training ends with the same weights. Raises ValueError
-    where the stages do not fit the schedule, no validation run ever changes, the checkpoint is of another training, or
-    training diverges.
+    validation: killed and called again with the same arguments, training ends with the same weights. rescale: take
+    scales from the data first; not for a network that has learned already. Raises ValueError where the stages do not
+    fit the schedule, no validation run ever changes, the checkpoint is of another training, or training diverges.
     """
     if not validation.target.v.std() > 0:
         raise ValueError("V never changes in the validation runs: the cell does not respond; raise weights or rates")
@@ -114,7 +115,8 @@ def train_neuron(
         raise ValueError(f"{len(stages)} stages of data, but shares of the passes for {len(schedule.shares)}")
     rows = [sum(len(stage) for stage in stages[: k + 1]) for k in range(len(stages))]
     runs = join(stages)
-    network.scale_to(*runs)
+    if rescale:
+        network.scale_to(*runs)
     outputs = hashlib.sha256(runs.target.outputs.contiguous().numpy().data).hexdigest()
     training = _Training(network, schedule, digest(stages), outputs)
     if checkpoint is not None and Path(checkpoint).is_file():

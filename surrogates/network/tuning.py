@@ -1,0 +1,138 @@
+"""Surrogates that hold in a network: trained further on what their cells did in it, and received there.
+
+Alone, a cell is driven at random; in a network its inputs come together, and more often. A surrogate that knows only
+the first is wrong there, and each error is passed on.
+"""
+
+import os
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from simulators.campaigns.run import run_campaign
+from simulators.campaigns.store import Campaign
+from simulators.cells.cell import RecordedCell
+from simulators.interface import Simulator
+from simulators.provenance import describe, versions
+from surrogates.neurons.interface import NeuronSurrogate
+from surrogates.neurons.measures.scores import Scores, score
+from surrogates.neurons.trained import TrainedNeuron, load_neuron
+from surrogates.neurons.training.data import Runs, join, target_of
+from surrogates.neurons.training.loop import Schedule, train_neuron
+from surrogates.threads import one_thread
+
+_HELD_OUT = 8  # every so many runs of the network one is not learned from, but chosen by
+_AT_ONCE = 20  # rows of a campaign that are read at a time
+
+
+@runtime_checkable
+class RecordedNetwork(Simulator, Protocol):
+    """A simulator of a network that records every cell, with what it receives."""
+
+    @property
+    def cells(self) -> tuple[RecordedCell, ...]:
+        """Where the recording holds each of them."""
+        ...
+
+
+class Tuned(NamedTuple):
+    """A surrogate before and after, on the runs of the network that were held out, each cell given its true inputs."""
+
+    neuron: TrainedNeuron
+    before: Scores
+    after: Scores
+
+
+def network_runs(
+    campaign: Campaign, network: RecordedNetwork, kind: str, rows: Integer[np.ndarray, " rows"], outputs: int
+) -> Runs:
+    """What all cells of a kind did in some rows of a network's campaign; of its outputs the first ``outputs``.
+
+    Raises ValueError where the network has no such cell, or one with fewer outputs.
+    """
+    cells = [cell for cell in network.cells if cell.kind == kind]
+    if not cells:
+        kinds = ", ".join(dict.fromkeys(cell.kind for cell in network.cells))
+        raise ValueError(f"the network has no {kind}; its cells are {kinds}")
+    if cells[0].outputs < outputs:
+        raise ValueError(f"the network records {cells[0].outputs} outputs of {kind}, the surrogate has {outputs}")
+    events, targets = [], []
+    for first in range(0, len(rows), _AT_ONCE):
+        for values in campaign.values(rows[first : first + _AT_ONCE]):
+            for cell in cells:
+                received = values[cell.end - cell.synapses : cell.end]
+                events.append(torch.from_numpy(np.ascontiguousarray(received.T, np.float32)))
+                targets.append(values[cell.first : cell.first + 2 + outputs])
+    return Runs(torch.stack(events), target_of(np.stack(targets)))
+
+
+def input_range(events: Float[Tensor, "runs bins synapses"], bin_ms: float) -> dict[str, list[float]]:
+    """What was seen at each synapse: the highest rate of bins with an event in a run, and the largest weight."""
+    rates = (events > 0).float().mean(1).amax(0) * 1e3 / bin_ms
+    return {"rate_Hz": rates.tolist(), "weight_uS": events.amax((0, 1)).tolist()}
+
+
+def tune_neuron(
+    neuron: str,
+    kind: str,
+    network: RecordedNetwork,
+    campaign: Campaign,
+    former: Sequence[Runs] = (),
+    schedule: Schedule | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    progress: bool = True,
+) -> Tuned:
+    """Train the surrogate of one kind of cell further, on a campaign of the network.
+
+    former: runs of the cell alone, learned along so that they are not forgotten. Every eighth run of the network is
+    held out: the state is kept that is right about it, given true inputs and running freely.
+    Raises ValueError as ``network_runs`` and ``train_neuron``, and for too few runs of the network.
+    """
+    before = load_neuron(neuron)
+    rows = campaign.usable
+    if len(rows) < 2 * _HELD_OUT:
+        raise ValueError(f"{campaign.path} has {len(rows)} runs of the network; tuning needs {2 * _HELD_OUT} or more")
+    outputs, held = len(before.outputs), np.arange(len(rows)) % _HELD_OUT == 0
+    learned = network_runs(campaign, network, kind, rows[~held], outputs)
+    unseen = network_runs(campaign, network, kind, rows[held], outputs)
+    trained: NeuronSurrogate = deepcopy(before.network).requires_grad_(True)
+    given = join([learned, *(_as_long(runs, learned.events.shape[1]) for runs in former)])
+    schedule = schedule or Schedule(400, batch=64, stretch_bins=100, learning_rate=1e-3, validations=20, patience=20)
+    schedule = schedule.changed(shares=(1.0,))
+    with one_thread():
+        result = train_neuron(trained, [given], unseen, schedule, checkpoint, progress, rescale=False)
+        responses = [net.respond(unseen.events) for net in (before.network, trained.requires_grad_(False))]
+    about: dict[str, Any] = dict(before.about)
+    about["tuned"] = {
+        "network": describe(network),
+        "runs": int((~held).sum()),
+        "passes": schedule.passes,
+        "error": result.error,
+        "history": result.history,
+        "data": result.data,
+        "versions": versions(),
+    }
+    about["inputs"] = input_range(given.events, trained.bin_ms)
+    names = [o.name for o in before.outputs]
+    scores = [score(response, unseen.target, trained.bin_ms, names) for response in responses]
+    return Tuned(TrainedNeuron(trained, before.synapses, before.outputs, about), *scores)
+
+
+def _as_long(runs: Runs, bins: int) -> Runs:
+    """The first ``bins`` of each run. Raises ValueError where they have fewer."""
+    if runs.events.shape[1] < bins:
+        raise ValueError(f"runs of the cell alone have {runs.events.shape[1]} bins, those of the network {bins}")
+    return Runs(runs.events[:, :bins], type(runs.target)(*(field[:, :bins] for field in runs.target)))
+
+
+def simulate_network(
+    network: RecordedNetwork, n: int, seed: int, folder: str | os.PathLike, workers: int = 1, progress: bool = True
+) -> Campaign:
+    """``n`` runs of the network with uniform thetas, in ``folder``; goes on with those that are there."""
+    return run_campaign(network, n, seed, Path(folder) / "network.zarr", workers, progress=progress, label="network")
