@@ -4,11 +4,11 @@
     python scripts/benchmark_networks.py --quick      the small column alone (2 minutes)
 
 NEURON runs the column that is built already; hnn-core builds it for every trial, which its own time includes.
-Surrogates are compiled beforehand. Seconds are of one core for a second of one network, drives included. The last line is one JSON
-object: for column_3x3 and column_10x10 the seconds, and ratio_1 and ratio_64, how many times faster one column and 64
-side by side are than NEURON with steps of 0.025 ms, which the surrogates' accuracy is that of; ratio_1_coarse and
-ratio_64_coarse with steps of 0.05 ms; sparse: seconds by number of cells and of links to each, of networks with four
-pyramidal cells for each basket cell.
+Surrogates are compiled beforehand. Seconds are of one core for a second of one network, drives included. The last line
+is one JSON object: for column_3x3 and column_10x10 the seconds, and ratio_1 and ratio_64, how many times faster one
+column and 64 side by side are than NEURON with steps of 0.025 ms, which the surrogates' accuracy is that of;
+ratio_1_coarse and ratio_64_coarse with steps of 0.05 ms; sparse: seconds by number of cells and of links to each, of
+networks with four pyramidal cells for each basket cell.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def by_surrogates(mesh: tuple[int, int], duration_ms: float, copies: int, repeat
 
 
 def sparse(cells: int, links_each: int, duration_ms: float = 200.0) -> float:
-    """Seconds for a second of a network of pyramidal and basket cells, each with so many links from others at random."""
+    """Seconds for a second of pyramidal and basket cells, to each of which so many links come from others at random."""
     rng = np.random.default_rng(SEED)
     pyramidal = cells * 4 // 5
     populations = Population("E", "L2_pyramidal", pyramidal), Population("I", "L2_basket", cells - pyramidal)
