@@ -1,0 +1,165 @@
+"""What a circuit is to do: power in a band, a spectrum, rates, a waveform. Each is a loss on features."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.signal import welch
+from torch import Tensor
+
+from simulators.recording import Recording
+
+_SEGMENT_MS = 500.0
+_FAINTEST = 1e-12  # of a spectrum's mean: silence has a logarithm, too
+_FEWEST_HZ = 0.5  # added to rates before their logarithm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target(ABC):
+    """One thing a recording is judged by. channel: which; weight: of its loss among others."""
+
+    channel: str
+    weight: float = 1.0
+
+    @abstractmethod
+    def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
+        """What the loss depends on. Raises ValueError where the recording has no such channel."""
+
+    @abstractmethod
+    def loss(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
+        """How far features are from what is wanted, 0 or less where nothing more is; differentiable."""
+
+    def _values(self, recording: Recording) -> Float[np.ndarray, " samples"]:
+        if self.channel not in recording.channels:
+            raise ValueError(f"there is no channel '{self.channel}'; the recording has {', '.join(recording.channels)}")
+        return recording.steady[recording.channels.index(self.channel)].astype(float)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Spectral(Target):
+    """of_hz: range of frequencies that is looked at; bins: how many, of equal width."""
+
+    of_hz: tuple[float, float] = (1.0, 100.0)
+    bins: int = 50
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.of_hz[0] < self.of_hz[1] < np.inf or self.bins < 2:
+            raise ValueError(f"{self.bins} bins of {self.of_hz[0]} ... {self.of_hz[1]} Hz are no spectrum")
+
+    @property
+    def edges_hz(self) -> Float[np.ndarray, " edges"]:
+        """Of the bins."""
+        return np.linspace(*self.of_hz, self.bins + 1)
+
+    def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
+        """Natural logarithm of the power in each bin. Raises ValueError for a recording too short or too slow."""
+        x = self._values(recording)
+        if recording.duration_ms < _SEGMENT_MS or self.of_hz[1] > recording.sampling_rate / 2:
+            raise ValueError(
+                f"a recording of {recording.duration_ms:g} ms at {recording.sampling_rate:g} Hz has no spectrum up to "
+                f"{self.of_hz[1]:g} Hz in segments of {_SEGMENT_MS:g} ms"
+            )
+        segment = round(1e-3 * _SEGMENT_MS * recording.sampling_rate)
+        fine = max(segment, round(2 * recording.sampling_rate * self.bins / (self.of_hz[1] - self.of_hz[0])))
+        f, power = welch(x, recording.sampling_rate, nperseg=segment, nfft=fine, detrend="constant")
+        which = np.digitize(f, self.edges_hz) - 1
+        inside = (which >= 0) & (which < self.bins)
+        total = np.bincount(which[inside], power[inside], self.bins) / np.bincount(which[inside], minlength=self.bins)
+        return np.log(total + _FAINTEST * max(power.mean(), np.finfo(float).tiny))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandPower(_Spectral):
+    """As large a share as possible of the power in ``of_hz`` lies in ``band_hz``. The loss is minus its logarithm."""
+
+    band_hz: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.of_hz[0] <= self.band_hz[0] < self.band_hz[1] <= self.of_hz[1]:
+            raise ValueError(f"the band {self.band_hz} Hz does not lie inside {self.of_hz} Hz")
+
+    @property
+    def _inside(self) -> Float[np.ndarray, " bins"]:
+        """Share of each bin that lies in the band."""
+        low, high = self.edges_hz[:-1], self.edges_hz[1:]
+        return np.clip(np.minimum(high, self.band_hz[1]) - np.maximum(low, self.band_hz[0]), 0, None) / (high - low)
+
+    def share(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
+        """Of the power, in the band."""
+        return (torch.softmax(features, -1) * torch.as_tensor(self._inside, dtype=features.dtype)).sum(-1)
+
+    def loss(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
+        return -self.share(features).clamp(min=1e-12).log()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Spectrum(_Spectral):
+    """The log power of ``like`` in each bin: mean squared difference, up to a factor if ``relative``."""
+
+    like: Recording
+    relative: bool = False
+
+    def loss(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
+        difference = features - torch.as_tensor(self.features(self.like), dtype=features.dtype)
+        if self.relative:
+            difference = difference - difference.mean(-1, keepdim=True)
+        return difference.square().mean(-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate(Target):
+    """Spikes a second and cell between two bounds: beyond them the square of the logarithm's excess.
+
+    cells: how many the channel, of spikes a sample, is the sum of.
+    """
+
+    cells: int
+    low_Hz: float = 1.0
+    high_Hz: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.cells < 1 or not 0 <= self.low_Hz <= self.high_Hz < np.inf:
+            raise ValueError(f"rates of {self.cells} cells between {self.low_Hz} and {self.high_Hz} Hz cannot be")
+
+    def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
+        """Logarithm of the rate, and half a spike a second."""
+        rate = self._values(recording).sum() / self.cells / (1e-3 * recording.duration_ms)
+        return np.log([rate + _FEWEST_HZ])
+
+    def loss(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
+        low, high = (float(np.log(rate + _FEWEST_HZ)) for rate in (self.low_Hz, self.high_Hz))
+        over, under = (features[..., 0] - high).clamp(min=0), (low - features[..., 0]).clamp(min=0)
+        return over.square() + under.square()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Waveform(Target):
+    """The waveform of ``like`` after the transient, in bins: squared difference over its variance."""
+
+    like: Recording
+    bin_ms: float = 5.0
+
+    def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
+        """Means over bins. Raises ValueError for a recording shorter than the one wanted, or of another rate."""
+        if recording.sampling_rate != self.like.sampling_rate or recording.duration_ms < self.like.duration_ms:
+            raise ValueError(
+                f"a recording of {recording.duration_ms:g} ms at {recording.sampling_rate:g} Hz; the waveform has "
+                f"{self.like.duration_ms:g} ms at {self.like.sampling_rate:g} Hz"
+            )
+        samples = max(1, round(1e-3 * self.bin_ms * self.like.sampling_rate))
+        bins = self.like.steady.shape[1] // samples
+        return self._values(recording)[: bins * samples].reshape(bins, samples).mean(1)
+
+    def loss(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
+        wanted = torch.as_tensor(self.features(self.like), dtype=features.dtype)
+        return (features - wanted).square().mean(-1) / wanted.var(unbiased=False).clamp(min=1e-30)
+
+
+def total_loss(targets: Sequence[Target], features: Sequence[Float[Tensor, "rows _"]]) -> Float[Tensor, " rows"]:
+    """Weighted sum over targets, each of its own features."""
+    losses = [target.weight * target.loss(x) for target, x in zip(targets, features, strict=True)]
+    return torch.stack(losses).sum(0)
