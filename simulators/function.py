@@ -14,15 +14,6 @@ from simulators.fingerprint import code_fingerprint, module_name
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
 
-EXAMPLE = """\
-from circuitsbi import simulator
-
-@simulator(
-    parameters={"w_ee": (5.0, 20.0), "tau_e": (5.0, 20.0, "ms")}, sampling_rate=1000.0, unit="mV", channels=("E",)
-)
-def my_circuit(w_ee, tau_e, rng):
-    ...
-    return values  # channels x samples"""
 """What an error shows to whoever has something else than a simulator."""
 
 

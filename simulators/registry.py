@@ -12,12 +12,22 @@ from pathlib import Path
 from types import ModuleType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from simulators.function import EXAMPLE
 from simulators.interface import ParameterSpace, Simulator
 from simulators.provenance import describe
 
 GROUP = "circuitsbi.simulators"
 """Entry points by which installed packages announce simulators, circuitsbi its own."""
+
+
+_EXAMPLE = """\
+from circuitsbi import simulator
+
+@simulator(
+    parameters={"w_ee": (5.0, 20.0), "tau_e": (5.0, 20.0, "ms")}, sampling_rate=1000.0, unit="mV", channels=("E",)
+)
+def my_circuit(w_ee, tau_e, rng):
+    ...
+    return values  # channels x samples"""
 
 
 def announced() -> dict[str, Any]:
@@ -111,7 +121,7 @@ def _as_simulator(found: Any, reference: str) -> Simulator:
 
 
 def _not_one(what: str) -> str:
-    return f"{what}. A simulator is a decorated function:\n\n{EXAMPLE}\n\nor a dataclass with parameters and simulate"
+    return f"{what}. A simulator is a decorated function:\n\n{_EXAMPLE}\n\nor a dataclass with parameters and simulate"
 
 
 def rebuilt(description: Mapping[str, Any]) -> Simulator | None:
