@@ -13,7 +13,7 @@ import numpy as np
 from simulators.fingerprint import code_fingerprint, module_name
 
 _OURS = ("simulators", "surrogates", "inference")
-_VERSIONED = ("circuitsbi", "numpy", "numba", "nest-simulator", "neuron", "torch", "sbi")
+_VERSIONED = ("circuitsbi", "numpy", "numba", "nest-simulator", "neuron", "hnn-core", "torch", "sbi")
 _LONGEST = 120  # characters of a value that differs
 
 

@@ -1,6 +1,6 @@
 """Run many cells side by side in NEURON, each with its own events."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ from neuron import h
 
 from simulators.cells.cell import Cell, LiveCell
 from simulators.cells.inputs import SynapticEvents
+from simulators.resident import forget
 
 h.load_file("stdrun.hoc")
 
@@ -18,16 +19,6 @@ Connected = tuple[Any, list[float]]
 
 _CHUNK_MS = 500.0  # what is kept at full resolution at a time
 _SPIKE_MS = 3.0  # longest time from a spike's threshold to its peak
-
-_resident: dict[Any, Any] = {}
-
-
-def resident(key: Any, build: Callable[[], Any]) -> Any:
-    """What ``build`` makes in NEURON, kept until something else is to run: every run advances all that is there."""
-    if key not in _resident:
-        _resident.clear()
-        _resident[key] = build()
-    return _resident[key]
 
 
 def run(
@@ -39,7 +30,7 @@ def run(
     """
     for e in events:
         e.check(cell.synapses)
-    _resident.clear()
+    forget()
     cells = [cell.build() for _ in events]
     queue = [pair for live, e in zip(cells, events, strict=True) for pair in connect(live, e)]
     return np.stack(advance(cells, queue, cell.threshold_mV, cell.celsius, duration_ms, dt_ms, sample_ms))

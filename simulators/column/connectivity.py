@@ -12,15 +12,16 @@ from simulators.interface import Parameter
 
 MODELS = ("calcium", "jones_2009", "law_2021")
 SHORT = {"L2_basket": "L2i", "L2_pyramidal": "L2e", "L5_basket": "L5i", "L5_pyramidal": "L5e"}
-"""Names of cell types in those of gains."""
+"""Abbreviations of the types of cells in the names of gains."""
 _GAIN = -1.0, 1.0  # decades
-_MOST_CELLS = 100_000
+_NEVER_MS = 1e6  # delays grow as weights fade, in wide meshes beyond all bounds
+_MOST_CELLS = 1000  # pyramidal, of a layer: connections grow with the square
 
 
 class Connections(NamedTuple):
     """One row for each connection: from a cell to a synapse of another.
 
-    sources, targets: indices of cells; synapses: index among the target's; weights_uS and delays_ms: as they come;
+    sources, targets: indices of cells; synapses: index among the target's; weights_uS and delays_ms: before any gain;
     pathways: index into ``ColumnModel.pathways``.
     """
 
@@ -79,7 +80,7 @@ class ColumnModel:
         if len(mesh) != 2 or not all(type(n) is int and n >= 1 for n in mesh):
             raise ValueError(f"the mesh is {self.mesh}; expected two whole numbers above 0, such as (3, 3)")
         if mesh[0] * mesh[1] > _MOST_CELLS:
-            raise ValueError(f"a mesh of {mesh[0]} x {mesh[1]} has over {_MOST_CELLS:,} cells")
+            raise ValueError(f"a mesh of {mesh[0]} x {mesh[1]} has over {_MOST_CELLS:,} pyramidal cells in a layer")
         object.__setattr__(self, "mesh", tuple(mesh))
 
     @property
@@ -173,23 +174,27 @@ def _layout(model: str, mesh: tuple[int, int]) -> _Layout:
     positions = np.array([p[:2] for t in CELL_TYPES for p in network.pos_dict[t]], float)
     index = {gid: k for k, gid in enumerate(gid for t in CELL_TYPES for gid in network.gid_ranges[t])}
     names = {t: synapse_names(network.cell_types[t]["cell_object"]) for t in CELL_TYPES}
-    pathways: dict[Pathway, int] = {}
-    rows: list[tuple] = []
+    order = {t: k for k, t in enumerate(CELL_TYPES)}
+    found = {Pathway(g["src_type"], g["target_type"], g["receptor"]) for g in network.connectivity}
+    pathways = sorted(found, key=lambda p: (order[p.source], order[p.target], p.receptor))
+    parts = []
     for group in network.connectivity:
         pathway = Pathway(group["src_type"], group["target_type"], group["receptor"])
-        number = pathways.setdefault(pathway, len(pathways))
         cell, about = network.cell_types[pathway.target]["cell_object"], group["nc_dict"]
         sections = cell.sect_loc.get(group["loc"], [group["loc"]])
         places = [names[pathway.target].index(f"{section}_{pathway.receptor}") for section in sections]
-        reach = about["lamtha"] * network._inplane_distance
-        for source, targets in group["gid_pairs"].items():
-            for target in targets:
-                offset = positions[index[target]] - positions[index[source]]
-                near = np.exp(-np.sum(offset**2) / reach**2)
-                weight, delay = about["A_weight"] * about["gain"] * near, about["A_delay"] / near
-                rows += [(index[source], index[target], place, weight, delay, number) for place in places]
-    sources, targets, synapses, weights, delays, numbers = (np.array(column) for column in zip(*rows, strict=True))
-    connections = Connections(sources, targets, synapses, weights, delays, numbers)
+        pairs = [(index[source], index[target]) for source, targets in group["gid_pairs"].items() for target in targets]
+        sources, targets = np.array(pairs, np.int64).reshape(-1, 2).T
+        distances = np.linalg.norm(positions[targets] - positions[sources], axis=1)
+        near = np.exp(-((distances / (about["lamtha"] * network._inplane_distance)) ** 2))
+        arriving = near > about["A_delay"] / _NEVER_MS
+        sources, targets, near = sources[arriving], targets[arriving], near[arriving]
+        delays = about["A_delay"] / near
+        columns = sources, targets, about["A_weight"] * about["gain"] * near, delays
+        sources, targets, weights, delays = (np.repeat(column, len(places)) for column in columns)
+        number = np.full(len(sources), pathways.index(pathway))
+        parts.append((sources, targets, np.tile(places, len(near)), weights, delays, number))
+    connections = Connections(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     origin = np.array(network.pos_dict["origin"][:2], float)
     return _Layout(network, types, positions, origin, tuple(pathways), connections)
 

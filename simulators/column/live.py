@@ -9,9 +9,10 @@ from neuron import h
 
 from simulators.cells.hnn import live_cell
 from simulators.cells.inputs import SynapticEvents
-from simulators.cells.run import advance, connect, resident
+from simulators.cells.run import advance, connect
 from simulators.column.connectivity import ColumnModel
 from simulators.column.drives import joined
+from simulators.resident import resident
 
 
 class ColumnRun(NamedTuple):
@@ -82,7 +83,18 @@ class LiveColumn:
         dt_ms: float,
         sample_ms: float,
     ) -> ColumnRun:
-        """From rest, with weights times ``factors`` and ``drives`` at each cell."""
+        """From rest, with weights times ``factors`` and ``drives`` at each cell.
+
+        Raises ValueError for events of another number of cells, or at synapses that they do not have.
+        """
+        if len(drives) != len(self.cells):
+            raise ValueError(f"drives of {len(drives)} cells; the column has {len(self.cells)}")
+        for k, (cell, e) in enumerate(zip(self.cells, drives, strict=True)):
+            if len(e) and not 0 <= e.synapses.min() <= e.synapses.max() < len(cell.synapses):
+                raise ValueError(
+                    f"a drive reaches synapses {e.synapses.min()} ... {e.synapses.max()} of cell {k}, which has "
+                    f"{len(cell.synapses)}, counted from 0"
+                )
         for connection, weight in zip(self._connections, self.model.connections.weights_uS * factors, strict=True):
             connection.weight[0] = weight
         queue = [pair for cell, e in zip(self.cells, drives, strict=True) for pair in connect(cell, e)]

@@ -61,8 +61,11 @@ class ColumnSimulator:
             raise ValueError(f"{self.duration_ms} ms after a transient of {self.transient_ms} ms are no recording")
         if not self.free:
             object.__setattr__(self, "free", self.model.gains())
-        for parameter in self.free:
-            self._set({parameter.name: parameter.high})
+        for parameter in self.parameters:
+            for end in (parameter.low, parameter.high):
+                self._set({parameter.name: end})
+        for drive in self.drives:
+            drive.places(self.model)
 
     @property
     def parameters(self) -> ParameterSpace:
@@ -99,7 +102,7 @@ class ColumnSimulator:
         self, theta: Float[np.ndarray, " n_parameters"], drives: Sequence[SynapticEvents], dendrites: bool = False
     ) -> "ColumnRun":
         """What every cell does and receives at theta under these drives: all that a surrogate learns from."""
-        from simulators.column.live import live_column  # not above: who has a surrogate needs no NEURON
+        from simulators.column.live import live_column  # not above: importing a simulator imports no NEURON
 
         column = live_column(self.model, dendrites)
         lasting = self.transient_ms + self.duration_ms

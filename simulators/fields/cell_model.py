@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from simulators.resident import forget
+
 
 @dataclass(frozen=True)
 class Morphology:
@@ -102,6 +104,7 @@ def neuron_session() -> Iterator[Path]:
         from neuron import h
 
         integrator = h.CVode()
+        forget()  # or it would run beside what is built now, and be deleted with it
         before = h.dt, integrator.active(), integrator.use_fast_imem()
         try:
             yield Path(folder)
