@@ -8,8 +8,8 @@
 Both columns get the same drives. In each setting rates, dipole power and spectra are over all runs together. Then every
 surrogate by itself is given what its cell received in NEURON. The last line is one JSON object:
 settings_within_10_percent (share of settings in which all types of cell above 5 Hz have NEURON's rate within 10 %),
-power_within_10_percent, spectrum_r_minus_split_half (of log spectra, 1-100 Hz: surrogate against NEURON, less one half
-of NEURON's runs against the other), by cell precision_2ms and recall_2ms, by layer dipole_r; l5_rate_Hz as it comes
+power_within_10_percent, spectrum_r_minus_split_half (of log spectra, 1-100 Hz: half of NEURON's runs against surrogates
+under the drives of the other half, less the same against NEURON's own other half), by cell precision_2ms and recall_2ms, by layer dipole_r; l5_rate_Hz as it comes
 and with L5i_L5e raised, in both.
 """
 
@@ -49,23 +49,30 @@ def settings(n: int) -> tuple[ColumnSimulator, np.ndarray]:
         duration_ms=RUN_MS - TRANSIENT_MS,
         transient_ms=TRANSIENT_MS,
     )
-    names, rng = column.parameters.names, np.random.default_rng(SEED)
+    names, space = column.parameters.names, column.parameters
     plain = np.array([120.0 if name == "noise_rate_Hz" else 0.0 for name in names])
     raised = plain.copy()
     raised[names.index("L5i_L5e")] = 0.8
-    drawn = column.parameters.sample(n, rng)
-    gains = [name in column.model.pairs for name in names]
-    drawn[:, gains] = rng.uniform(-GAINS, GAINS, (n, sum(gains)))
-    return column, np.concatenate([plain[None], raised[None], drawn])
+    gains = np.array([name in column.model.pairs for name in names])
+    drawn = []
+    for k in range(n):  # each by itself: how many there are changes none of them
+        rng = np.random.default_rng([SEED, k])
+        drawn.append(np.where(gains, rng.uniform(-GAINS, GAINS, len(names)), space.sample(1, rng)[0]))
+    return column, np.stack([plain, raised, *drawn])
 
 
 def in_neuron(column: ColumnSimulator, theta: np.ndarray, seed: list[int], path: Path) -> None:
-    """One run of the column in NEURON with all that its cells received, into a file, unless it is there."""
+    """One run of the column in NEURON with all that its cells received, into a file, unless it is there.
+
+    Raises ValueError where the file is of another setting.
+    """
     if path.is_file():
+        if not np.array_equal(np.load(path)["theta"], theta):
+            raise ValueError(f"{path} is of other gains or drives; name another folder")
         return
     recording = EveryCell(column).simulate(theta, np.random.default_rng(seed))
     partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, values=recording.values)
+    np.savez_compressed(partial, values=recording.values, theta=theta)
     partial.replace(path)
 
 
@@ -103,9 +110,14 @@ def one_setting(column: ColumnSimulator, surrogate: SurrogateColumn, theta: np.n
             found["dipoles"][layer] = correlation(*(x - x.mean(1, keepdims=True) for x in (own, alone)))
             true, free = true + own, free + run.summed[:, CELL_TYPES.index(kind), skip:]
     found["power"] = float(free.var(1).mean() / true.var(1).mean())
-    halves = np.corrcoef(spectrum(true[::2]), spectrum(true[1::2]))[0, 1]
-    found["r"], found["split_half_r"] = float(np.corrcoef(spectrum(true), spectrum(free))[0, 1]), float(halves)
+    found["r"], found["split_half_r"] = halves(true, free), halves(true, true)
     return found
+
+
+def halves(true: np.ndarray, other: np.ndarray) -> float:
+    """r of the log spectra of one half of NEURON's runs and of the other half of others, with other drives; both ways."""
+    pairs = (true[::2], other[1::2]), (true[1::2], other[::2])
+    return float(np.mean([np.corrcoef(spectrum(a), spectrum(b))[0, 1] for a, b in pairs]))
 
 
 def show(found: list[dict[str, Any]]) -> None:
@@ -145,6 +157,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for NEURON's runs")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
+    if arguments.runs < 2 or arguments.settings < 1:
+        parser.error("--runs takes 2 or more, which are halved, and --settings 1 or more")
     torch.set_num_threads(1)
     column, thetas = settings(arguments.settings)
     of = arguments.neurons

@@ -31,7 +31,7 @@ from rich.progress import track
 from rich.table import Table
 
 from inference.fitting.rounds import FitInRounds
-from inference.fitting.targets import BandPower, Rate, Target, total_loss
+from inference.fitting.targets import BandPower, Rate, Target
 from simulators.campaigns.workers import local_pool
 from simulators.cells.hnn import CELL_TYPES
 from simulators.column.connectivity import SHORT, ColumnModel
@@ -68,7 +68,7 @@ def by_rounds(surrogate: SurrogateColumn, seed: int, rounds: int = 6) -> np.ndar
 def by_gradient(surrogate: SurrogateColumn, seed: int) -> np.ndarray:
     """Adam on gains, through a few columns under drives of their own; the best gains on the way, by the last loss."""
     circuit: Circuit = surrogate.circuit
-    network = DifferentiableNetwork(circuit, COPIES, damping=0.7)
+    network = DifferentiableNetwork(circuit, COPIES, memory_gradient=0.7)
     names = list(surrogate.parameters.names)
     of_group = torch.tensor([names.index(pathway.pair) for pathway in MODEL.pathways])
     rng = np.random.default_rng(seed)
@@ -114,22 +114,24 @@ def _loss(dipole: torch.Tensor, spikes: torch.Tensor, column: ColumnSimulator) -
 
 METHODS: dict[str, Callable[[SurrogateColumn, int], np.ndarray]] = {
     "rounds": by_rounds,
-    "wide": lambda surrogate, seed: by_rounds(surrogate, seed, rounds=0),
+    "wide": lambda surrogate, seed: by_rounds(surrogate, seed, rounds=1),
     "gradient": by_gradient,
 }
 
 
 def fitted(neurons: tuple[str, ...], method: str, seed: int, path: Path) -> dict[str, Any]:
-    """Gains and seconds of one fit, from the file if it is there."""
-    if not path.is_file():
+    """Gains and seconds of one fit, from the file if it is there and of these surrogates."""
+    surrogate = SurrogateColumn(COLUMN, neurons)
+    there = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if there.get("surrogates") != list(surrogate.content):
         torch.set_num_threads(1)
-        surrogate = SurrogateColumn(COLUMN, neurons)
         surrogate.simulate(np.zeros(len(COLUMN.free)), np.random.default_rng(0))  # compiled before the clock runs
         start = time.perf_counter()
         point = METHODS[method](surrogate, seed)
-        found = {"gains": point.tolist(), "seconds": round(time.perf_counter() - start, 1)}
-        path.write_text(json.dumps(found), encoding="utf-8")
-    return json.loads(path.read_text(encoding="utf-8"))
+        seconds = round(time.perf_counter() - start, 1)
+        there = {"gains": point.tolist(), "seconds": seconds, "surrogates": list(surrogate.content)}
+        path.write_text(json.dumps(there), encoding="utf-8")
+    return there
 
 
 def in_neuron(gains: list[float], drive: int) -> Recording:
@@ -151,7 +153,6 @@ def judged(recordings: list[Recording]) -> dict[str, Any]:
         "peaks_hz": peaks.tolist(),
         "in_band": int(np.sum((peaks >= BAND_HZ[0]) & (peaks <= BAND_HZ[1]))),
         "rates_Hz": rates,
-        "loss": float(total_loss([BAND], [torch.as_tensor(mean)[None]])),
     }
 
 

@@ -201,6 +201,9 @@ def _changed(thing: Any, path: list[str], value: Any, name: str) -> Any:
     inner = getattr(thing, path[0])
     if len(path) > 1:
         return replace(thing, **{path[0]: _changed(inner, path[1:], value, name)})
+    if is_dataclass(inner) and not is_dataclass(value):
+        its = ", ".join(f"{name}.{f.name}" for f in fields(inner) if f.init)
+        raise ValueError(f"{name} is a {type(inner).__name__}, which is set by its parts: {its}")
     kind = (int, float) if isinstance(inner, float) else type(inner)
     if isinstance(inner, int | float | str) and not isinstance(value, kind):
         raise ValueError(f"{name} is {inner!r}; '{value}' is no {type(inner).__name__}")

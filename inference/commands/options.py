@@ -16,7 +16,7 @@ SimulatorOption = Annotated[
     typer.Option(
         "--simulator",
         help="What simulates: my_model.py:my_circuit, package.module:name, or an installed one: brunel (compiled), "
-        "brunel-nest. The file or module is run.",
+        "brunel-nest, column, surrogate-column. The file or module is run.",
     ),
 ]
 SetOption = Annotated[

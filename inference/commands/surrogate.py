@@ -120,7 +120,7 @@ def tune(
     start: Annotated[
         Path | None, typer.Option("--from", help="Folder of surrogates to begin with; the shipped ones by default.")
     ] = None,
-    runs: Annotated[int, typer.Option(min=16, help="Runs of the network, of which every eighth is held out.")] = 120,
+    runs: Annotated[int, typer.Option(min=16, help="Runs of the network; a quarter is not learned from.")] = 120,
     data: Annotated[Path, typer.Option("--data", help="Folder of runs; what is missing is simulated.")] = Path(
         "network"
     ),
@@ -150,14 +150,17 @@ def tune(
         )
         rows = {}
         for kind in kinds:
+            if start is not None and start.resolve() == out.resolve():
+                raise ValueError(f"--from and --out are both {out}; name another folder for what is tuned")
             begin = kind if start is None else str(start / f"{kind}.safetensors")
             tuned = tune_neuron(begin, kind, recorded, campaign, schedule=schedule, checkpoint=out / f"{kind}.training")
             tuned.neuron.save(out / f"{kind}.safetensors")
-            (out / f"{kind}.training").unlink(missing_ok=True)
             rows[kind] = {"before": tuned.before.to_json(), "after": tuned.after.to_json()}
+        for kind in kinds:  # only now: a command that is started again need not train what was finished
+            (out / f"{kind}.training").unlink(missing_ok=True)
         table = Table("", *(f"{kind} {when}" for kind in rows for when in ("before", "after")))
-        table.title = "surrogates given the true inputs of cells, on runs of the network held out"
-        for name in next(iter(rows.values()))["after"]:
+        table.title = "surrogates given the true inputs of cells, on runs of the network that nothing was learned from"
+        for name in dict.fromkeys(name for scores in rows.values() for name in scores["after"]):
             told = [scores[when].get(name) for scores in rows.values() for when in ("before", "after")]
             table.add_row(name, *("-" if value is None else str(value) for value in told))
         console.print(table)

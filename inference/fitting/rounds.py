@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from inference.estimate import Estimate
 from inference.fitting.targets import Target, total_loss
+from simulators.campaigns.rows import simulate_rows
 from simulators.interface import Simulator
 from surrogates.threads import one_thread
 
@@ -25,6 +26,7 @@ _RATE = 0.03  # of descent, in the unit cube
 _APART = 0.15  # root mean square distance in the unit cube between places that are both worth simulating
 _JITTER = 0.05  # of what is simulated around a place
 _EPOCHS, _BATCH = 60, 64
+_NEARLY = 0.1  # of loss: places that are no worse than this are told beside the best
 
 
 class Round(NamedTuple):
@@ -37,14 +39,14 @@ class Round(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """The estimate, its loss over simulations of its own, and the rounds on the way.
+    """The estimate, its loss over simulations that nothing was learned from, and the rounds on the way.
 
-    The estimate's samples are the places that were simulated with nearly as small a loss: no posterior, but what the
-    targets leave open.
+    alternatives: other places with nearly as small a loss, which the targets leave open; no samples of a posterior.
     """
 
     estimate: Estimate
     loss: float
+    alternatives: Float[np.ndarray, "places n_parameters"]
     rounds: tuple[Round, ...]
 
 
@@ -52,9 +54,9 @@ class Fitted(NamedTuple):
 class FitInRounds:
     """Minimise the weighted losses of ``targets`` over a simulator's parameters.
 
-    first: simulations over the whole box; each: of every round, at ``places`` different ones; rounds: most of them;
-    members: of the ensemble of emulators, whose disagreement counts ``caution`` times as loss; repeats: simulations at
-    the last candidates, with drives of their own, that decide among them.
+    first: simulations over the whole box; each: of every round, at ``places`` different ones; rounds: 0 takes the best
+    of the first simulations; members: of the ensemble of emulators, whose disagreement counts ``caution`` times as
+    loss; repeats: simulations at the last candidates, with drives of their own, that decide among them.
     """
 
     simulator: Simulator
@@ -74,8 +76,13 @@ class FitInRounds:
     def __post_init__(self) -> None:
         if not self.targets:
             raise ValueError("nothing is wanted; give one or more targets")
-        if min(self.first, self.each, self.places, self.members, self.repeats) < 1 or self.rounds < 0:
-            raise ValueError("simulations, places and members have to be one or more")
+        for name in ("first", "each", "places", "members", "repeats"):
+            if getattr(self, name) < (4 * self.places if name == "each" else 1):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; expected one or more, and each four for every place"
+                )
+        if self.rounds < 0 or not self.caution >= 0:
+            raise ValueError(f"{self.rounds} rounds with a caution of {self.caution}; neither is negative")
 
     def fit(self, say: Callable[[str], Any] | None = None) -> Fitted:
         """Run all rounds. Raises ValueError as the targets do, and where no simulation succeeded."""
@@ -90,17 +97,17 @@ class FitInRounds:
                 emulator = _Ensemble(self._u, self._y, self.members, 1000 * self.seed + k)
                 found, promised = self._descend(emulator, self._starts(centres, rng))
             places = _different(found, self.places)
-            per = -(-self.each // len(places))
-            around = np.repeat(found[places], per, axis=0)[: self.each]
-            jitter = _JITTER * rng.standard_normal(around.shape)
-            jitter[::4] = 0  # a quarter at the place itself
+            per = self.each // len(places)
+            jitter = _JITTER * rng.standard_normal((len(places), per, len(space)))
+            jitter[:, : -(-per // 4)] = 0  # a quarter at the place itself
             before = len(self._u)
-            self._simulate(np.clip(around + jitter, 0, 1), rng)
+            around = np.clip(found[places][:, None] + jitter, 0, 1)
+            self._simulate(around.reshape(-1, len(space)), rng)
             centres += list(found[places])
             losses = [self._mean_loss(place, range(before, len(self._u))) for place in found[places]]
             best = int(np.argmin(losses))
             history.append(
-                Round(len(self._u), float(promised[places[0]]), losses[best], space.from_unit(found[places[best]]))
+                Round(len(self._u), float(promised[places[best]]), losses[best], space.from_unit(found[places[best]]))
             )
             if say is not None:
                 say(f"round {k + 1}: {len(self._u)} simulations, promised {history[-1].promised:.3f}, "
@@ -109,24 +116,27 @@ class FitInRounds:
 
     def _simulate(self, u: Float[np.ndarray, "rows n_parameters"], rng: np.random.Generator) -> None:
         """Features of simulations at u are added to those there are; what fails is left out."""
-        thetas, seeds = self.simulator.parameters.from_unit(u), rng.spawn(len(u))
+        thetas = self.simulator.parameters.from_unit(u)
+        seeds = np.random.SeedSequence(int(rng.integers(2**63))).spawn(len(u))
         size = int(getattr(self.simulator, "batch_size", 1))
         rows: list[list[np.ndarray]] = []
         kept: list[int] = []
+        failed = ""
         steps = range(0, len(u), size)
         for first in track(steps, "simulating", disable=not self.progress or len(steps) < 5, transient=True):
-            part = slice(first, first + size)
-            if size > 1 and hasattr(self.simulator, "simulate_batch"):
-                recordings = self.simulator.simulate_batch(thetas[part], seeds[part])
-            else:
-                recordings = [self.simulator.simulate(t, s) for t, s in zip(thetas[part], seeds[part], strict=True)]
-            for k, recording in enumerate(recordings, first):
-                features = [target.features(recording) for target in self.targets]
+            jobs = [(k, thetas[k], seeds[k]) for k in range(first, min(first + size, len(u)))]
+            for row in simulate_rows(self.simulator, jobs):
+                failed = row.reason or failed
+                if row.recording is None:
+                    continue
+                features = [target.features(row.recording) for target in self.targets]
                 if all(np.isfinite(x).all() for x in features):
                     rows.append(features)
-                    kept.append(k)
-        if not rows and not len(self._u):
-            raise ValueError("no simulation has finite features; look at what the simulator gives")
+                    kept.append(row.number)
+        if not rows:
+            if len(self._u):
+                return
+            raise ValueError(f"no simulation gives anything to compare: {failed or 'channels never change'}")
         self._u = np.concatenate([self._u, u[kept]])
         for j, column in enumerate(zip(*rows, strict=True)):
             there = self._y[j] if self._y[j].size else np.empty((0, len(column[0])))
@@ -178,9 +188,12 @@ class FitInRounds:
         self._simulate(np.repeat(finalists, self.repeats, axis=0), rng)
         fresh = [self._mean_loss(c, range(before, len(self._u))) for c in finalists]
         best = finalists[int(np.argmin(fresh))]
-        near = np.array([c for c, value in zip(candidates, loss, strict=True) if value <= min(loss) + 0.1])
-        estimate = Estimate(space, space.from_unit(best), space.from_unit(near), "emulator in rounds")
-        return Fitted(estimate, float(min(fresh)), tuple(history))
+        others = [
+            c for c, value in zip(candidates, loss, strict=True) if value <= min(loss) + _NEARLY and c is not best
+        ]
+        estimate = Estimate(space, space.from_unit(best), None, "emulator in rounds")
+        alternatives = space.from_unit(np.array(others).reshape(-1, len(space)))
+        return Fitted(estimate, float(min(fresh)), alternatives, tuple(history))
 
 
 def _different(u: np.ndarray, most: int) -> list[int]:
@@ -213,10 +226,11 @@ class _Ensemble:
 
 def _learned(x: Tensor, y: Tensor, seed: int) -> nn.Module:
     """A network that has learned y from x. Its own draw of the rows makes it differ from others."""
-    torch.manual_seed(seed)
-    net = nn.Sequential(
-        nn.Linear(x.shape[1], 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, y.shape[1])
-    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = nn.Sequential(
+            nn.Linear(x.shape[1], 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, y.shape[1])
+        )
     steps = _EPOCHS * max(1, len(x) // _BATCH)
     optimiser = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)

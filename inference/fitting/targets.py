@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from simulators.recording import Recording
 
 _SEGMENT_MS = 500.0
-_FAINTEST = 1e-12  # of a spectrum's mean: silence has a logarithm, too
+_FAINTEST = 1e-12  # of a spectrum's mean: a bin without power has a logarithm, too
 _FEWEST_HZ = 0.5  # added to rates before their logarithm
 
 
@@ -23,6 +23,10 @@ class Target(ABC):
 
     channel: str
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.weight) and self.weight >= 0):
+            raise ValueError(f"the weight of a target on '{self.channel}' is {self.weight}; it is not negative")
 
     @abstractmethod
     def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
@@ -46,6 +50,7 @@ class _Spectral(Target):
     bins: int = 50
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 <= self.of_hz[0] < self.of_hz[1] < np.inf or self.bins < 2:
             raise ValueError(f"{self.bins} bins of {self.of_hz[0]} ... {self.of_hz[1]} Hz are no spectrum")
 
@@ -55,20 +60,25 @@ class _Spectral(Target):
         return np.linspace(*self.of_hz, self.bins + 1)
 
     def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
-        """Natural logarithm of the power in each bin. Raises ValueError for a recording too short or too slow."""
+        """Natural logarithm of the power in each bin, NaN for a channel that never changes: it has no spectrum.
+
+        Raises ValueError for a recording too short or too slow.
+        """
         x = self._values(recording)
         if recording.duration_ms < _SEGMENT_MS or self.of_hz[1] > recording.sampling_rate / 2:
             raise ValueError(
                 f"a recording of {recording.duration_ms:g} ms at {recording.sampling_rate:g} Hz has no spectrum up to "
                 f"{self.of_hz[1]:g} Hz in segments of {_SEGMENT_MS:g} ms"
             )
+        if not np.ptp(x) > 0:
+            return np.full(self.bins, np.nan)
         segment = round(1e-3 * _SEGMENT_MS * recording.sampling_rate)
         fine = max(segment, round(2 * recording.sampling_rate * self.bins / (self.of_hz[1] - self.of_hz[0])))
         f, power = welch(x, recording.sampling_rate, nperseg=segment, nfft=fine, detrend="constant")
         which = np.digitize(f, self.edges_hz) - 1
         inside = (which >= 0) & (which < self.bins)
         total = np.bincount(which[inside], power[inside], self.bins) / np.bincount(which[inside], minlength=self.bins)
-        return np.log(total + _FAINTEST * max(power.mean(), np.finfo(float).tiny))
+        return np.log(total + _FAINTEST * power.mean())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +112,14 @@ class Spectrum(_Spectral):
 
     like: Recording
     relative: bool = False
+    _wanted: Float[np.ndarray, " features"] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "_wanted", _finite(self.features(self.like)))
 
     def loss(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
-        difference = features - torch.as_tensor(self.features(self.like), dtype=features.dtype)
+        difference = features - torch.as_tensor(self._wanted, dtype=features.dtype)
         if self.relative:
             difference = difference - difference.mean(-1, keepdim=True)
         return difference.square().mean(-1)
@@ -122,6 +137,7 @@ class Rate(Target):
     high_Hz: float = 60.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.cells < 1 or not 0 <= self.low_Hz <= self.high_Hz < np.inf:
             raise ValueError(f"rates of {self.cells} cells between {self.low_Hz} and {self.high_Hz} Hz cannot be")
 
@@ -142,6 +158,11 @@ class Waveform(Target):
 
     like: Recording
     bin_ms: float = 5.0
+    _wanted: Float[np.ndarray, " features"] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "_wanted", _finite(self.features(self.like)))
 
     def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
         """Means over bins. Raises ValueError for a recording shorter than the one wanted, or of another rate."""
@@ -152,11 +173,19 @@ class Waveform(Target):
             )
         samples = max(1, round(1e-3 * self.bin_ms * self.like.sampling_rate))
         bins = self.like.steady.shape[1] // samples
+        if bins < 2:
+            raise ValueError(f"a waveform of {self.like.duration_ms:g} ms has no two bins of {self.bin_ms:g} ms")
         return self._values(recording)[: bins * samples].reshape(bins, samples).mean(1)
 
     def loss(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
-        wanted = torch.as_tensor(self.features(self.like), dtype=features.dtype)
+        wanted = torch.as_tensor(self._wanted, dtype=features.dtype)
         return (features - wanted).square().mean(-1) / wanted.var(unbiased=False).clamp(min=1e-30)
+
+
+def _finite(features: Float[np.ndarray, " features"]) -> Float[np.ndarray, " features"]:
+    if not np.isfinite(features).all():
+        raise ValueError("what is wanted never changes, or holds values that are not finite")
+    return features
 
 
 def total_loss(targets: Sequence[Target], features: Sequence[Float[Tensor, "rows _"]]) -> Float[Tensor, " rows"]:

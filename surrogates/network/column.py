@@ -1,4 +1,4 @@
-"""The cortical column out of surrogate neurons: what ``ColumnSimulator`` is, at a hundred times its speed."""
+"""The cortical column out of surrogate neurons: what ``ColumnSimulator`` is, tens to hundreds of times as fast."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
-from simulators.cells.hnn import CELL_TYPES
+from simulators.cells.hnn import CELL_TYPES, HNNCell
 from simulators.cells.inputs import SynapticEvents
 from simulators.column.connectivity import ColumnModel
 from simulators.column.simulator import ColumnSimulator
@@ -16,7 +16,8 @@ from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 from surrogates.network.circuit import Circuit, Links, Population
 from surrogates.network.compiled import CompiledNetwork, NetworkRun
-from surrogates.neurons.trained import neuron_file
+from surrogates.neurons.architectures.stateful import StatefulNeuron
+from surrogates.neurons.trained import load_neuron, neuron_file
 
 _FAINTEST = 0.01  # of its pathway's strongest: such a connection of a wide mesh comes a hundred times as late, too
 
@@ -53,12 +54,15 @@ class SurrogateColumn:
     content: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "neurons", tuple(map(str, self.neurons)))
         if len(self.neurons) != len(CELL_TYPES):
             raise ValueError(f"{len(self.neurons)} surrogates; expected one for each of {', '.join(CELL_TYPES)}")
         if self.batch_size < 1:
             raise ValueError(f"{self.batch_size} columns side by side; there must be one or more")
         hashes = tuple(hashlib.sha256(neuron_file(n).read_bytes()).hexdigest() for n in self.neurons)
         object.__setattr__(self, "content", hashes)
+        for cell_type, neuron in zip(CELL_TYPES, self.neurons, strict=True):
+            _refuse_another(cell_type, neuron)
         if self.circuit.bin_ms != self.column.sample_ms:
             raise ValueError(
                 f"samples of {self.column.sample_ms} ms, but the surrogates have bins of {self.circuit.bin_ms} ms"
@@ -108,12 +112,23 @@ class SurrogateColumn:
         ]
 
 
+def _refuse_another(cell_type: str, name: str) -> None:
+    """Raises ValueError for a surrogate that does not stand for a cell of this type, or does not run step by step."""
+    neuron, cell = load_neuron(name), HNNCell(cell_type)
+    if not isinstance(neuron.network, StatefulNeuron):
+        raise ValueError(f"{name} is a {type(neuron.network).__name__}, which does not run step by step")
+    there, wanted = ([s.name for s in x.synapses] for x in (neuron, cell))
+    outputs = [o.name for o in neuron.outputs[: len(cell.outputs)]]
+    if there != wanted or outputs != [o.name for o in cell.outputs]:
+        raise ValueError(f"{name} is no surrogate of {cell_type}; the order is {', '.join(CELL_TYPES)}")
+
+
 @lru_cache(maxsize=8)
 def _circuit(model: ColumnModel, neurons: tuple[str, ...], content: tuple[str, ...]) -> Circuit:
     del content  # other files are another circuit
     return column_circuit(model, neurons)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _network(model: ColumnModel, neurons: tuple[str, ...], content: tuple[str, ...], copies: int) -> CompiledNetwork:
     return CompiledNetwork(_circuit(model, neurons, content), copies)

@@ -1,7 +1,7 @@
 """Circuits of surrogate neurons in torch: what the compiled ones do, spike for spike, with gradients.
 
-A spike has the gradient of its probability. Through the state it would reach back through all that was before, and
-explode: ``damping`` lets less of it through with every frame.
+A spike has the gradient of its probability. Through the cells' memory it would reach back through all that was before,
+and explode: ``memory_gradient`` lets less of it through with every frame.
 """
 
 from collections.abc import Sequence
@@ -42,18 +42,22 @@ class _Sent(NamedTuple):
 class DifferentiableNetwork:
     """So many copies of a circuit, which run from rest.
 
-    damping: share of the gradient with respect to a cell's memory that reaches back over one frame, 0 to 1;
-    spike_gradient: share of the gradient with respect to a spike, 0 for that of weights with spikes as they are. Raises
-    TypeError for surrogates that do not run step by step.
+    memory_gradient: share of the gradient with respect to a cell's memory that reaches back over one frame, of 1 ms or
+    so; at 1 gradients explode within some tens of frames. spike_gradient: share of the gradient with respect to a
+    spike; at 0 it is that of a circuit whose spikes stay as they are. Raises TypeError for surrogates that do not run
+    step by step, ValueError for shares outside 0 to 1.
     """
 
-    def __init__(self, circuit: Circuit, copies: int = 1, damping: float = 1.0, spike_gradient: float = 1.0) -> None:
-        if copies < 1 or not (0 <= damping <= 1 and 0 <= spike_gradient <= 1):
+    def __init__(
+        self, circuit: Circuit, copies: int = 1, memory_gradient: float = 0.7, spike_gradient: float = 1.0
+    ) -> None:
+        if copies < 1 or not (0 <= memory_gradient <= 1 and 0 <= spike_gradient <= 1):
             raise ValueError(
-                f"{copies} copies, a damping of {damping} and a spike gradient of {spike_gradient}; expected one or "
-                f"more copies, and shares from 0 to 1"
+                f"{copies} copies, a memory gradient of {memory_gradient}, a spike gradient of {spike_gradient}; "
+                f"expected one or more copies, and shares from 0 to 1"
             )
-        self.circuit, self.copies, self.damping, self.spike_gradient = circuit, copies, damping, spike_gradient
+        self.circuit, self.copies = circuit, copies
+        self.memory_gradient, self.spike_gradient = memory_gradient, spike_gradient
         self.networks: list[StatefulNeuron] = []
         for neuron in circuit.neurons:
             if not isinstance(neuron.network, StatefulNeuron):
@@ -99,15 +103,22 @@ class DifferentiableNetwork:
     ) -> DifferentiableRun:
         """From rest; ``factors`` multiply the weights of groups, ``weights_uS`` stand for the circuit's own, if given.
 
-        Raises ValueError for other numbers of copies or groups.
+        Raises ValueError for other numbers of copies, groups, cells or links, factors that are negative or not finite,
+        and a duration of no bin.
         """
         c = self.circuit
-        if factors.shape != (self.copies, len(c.groups)) or len(drives) != self.copies:
+        if factors.shape != (self.copies, len(c.groups)) or not (factors.isfinite() & (factors >= 0)).all():
             raise ValueError(
-                f"factors of shape {tuple(factors.shape)} and drives of {len(drives)} copies; expected {self.copies} "
-                f"copies, {len(c.groups)} groups"
+                f"factors of shape {tuple(factors.shape)} for {self.copies} copies and {len(c.groups)} groups; they "
+                f"are finite and not negative"
             )
+        if len(drives) != self.copies or any(len(d) != len(c.types) for d in drives):
+            raise ValueError(f"drives of {len(drives)} copies; expected {self.copies}, with {len(c.types)} cells each")
+        if weights_uS is not None and len(weights_uS) != len(self._weights):
+            raise ValueError(f"{len(weights_uS)} weights for {len(self._weights)} links")
         bins = round(duration_ms / c.bin_ms)
+        if bins < 1:
+            raise ValueError(f"{duration_ms} ms hold no bin of {c.bin_ms} ms")
         frames = -(-bins // self.frame)
         weights = (self._weights if weights_uS is None else weights_uS) * factors[:, self._groups]
         outside = self._outside(drives, frames)
@@ -148,7 +159,7 @@ class DifferentiableNetwork:
 
     def _damped(self, state: State) -> State:
         """The same, with less of a gradient with respect to what a cell remembers."""
-        shares = [self.spike_gradient if name == "spikes" else self.damping for name in State._fields]
+        shares = [self.spike_gradient if name == "spikes" else self.memory_gradient for name in State._fields]
         return State._make(_damped(x, share) for x, share in zip(state, shares, strict=True))
 
     def _outside(self, drives: Sequence[Sequence[SynapticEvents]], frames: int) -> list[Tensor]:
@@ -167,7 +178,7 @@ class DifferentiableNetwork:
 
 def _damped(x: Tensor, share: float) -> Tensor:
     """The same, with this share of its gradient."""
-    return x if share == 1 else share * x + (1 - share) * x.detach() if share else x.detach()
+    return x if share == 1 else x.detach() + share * (x - x.detach()) if share else x.detach()
 
 
 class _Release:

@@ -27,7 +27,7 @@ from surrogates.neurons.training.data import Runs, join, target_of
 from surrogates.neurons.training.loop import Schedule, train_neuron
 from surrogates.threads import one_thread
 
-_HELD_OUT = 8  # every so many runs of the network one is not learned from, but chosen by
+_HELD_OUT = 8  # of so many runs of the network one is chosen by, and one for the scores alone
 _AT_ONCE = 20  # rows of a campaign that are read at a time
 
 
@@ -42,7 +42,10 @@ class RecordedNetwork(Simulator, Protocol):
 
 
 class Tuned(NamedTuple):
-    """A surrogate before and after, on the runs of the network that were held out, each cell given its true inputs."""
+    """A surrogate before and after, as its file holds it, each cell given its true inputs.
+
+    Scores are of runs of the network that nothing was learned from or chosen by.
+    """
 
     neuron: TrainedNeuron
     before: Scores
@@ -54,7 +57,7 @@ def network_runs(
 ) -> Runs:
     """What all cells of a kind did in some rows of a network's campaign; of its outputs the first ``outputs``.
 
-    Raises ValueError where the network has no such cell, or one with fewer outputs.
+    Raises ValueError where the network has no such cell, or it has fewer outputs.
     """
     cells = [cell for cell in network.cells if cell.kind == kind]
     if not cells:
@@ -90,28 +93,34 @@ def tune_neuron(
 ) -> Tuned:
     """Train the surrogate of one kind of cell further, on a campaign of the network.
 
-    former: runs of the cell alone, learned along so that they are not forgotten. Every eighth run of the network is
-    held out: the state is kept that is right about it, given true inputs and running freely.
-    Raises ValueError as ``network_runs`` and ``train_neuron``, and for too few runs of the network.
+    former: runs of the cell alone, learned along so that they are not forgotten. Of eight runs of the network one
+    chooses the state that is kept, the first state among them, and one is for the scores.
+
+    Raises ValueError for too few runs of the network, bins or synapses that are not those of the surrogate, and as
+    ``network_runs`` and ``train_neuron`` do.
     """
     before = load_neuron(neuron)
     rows = campaign.usable
     if len(rows) < 2 * _HELD_OUT:
         raise ValueError(f"{campaign.path} has {len(rows)} runs of the network; tuning needs {2 * _HELD_OUT} or more")
-    outputs, held = len(before.outputs), np.arange(len(rows)) % _HELD_OUT == 0
-    learned = network_runs(campaign, network, kind, rows[~held], outputs)
-    unseen = network_runs(campaign, network, kind, rows[held], outputs)
+    _refuse_another(before, kind, network, campaign)
+    part = np.arange(len(rows)) % _HELD_OUT
+    learned, choosing, unseen = (
+        network_runs(campaign, network, kind, rows[chosen], len(before.outputs))
+        for chosen in (part > 1, part == 0, part == 1)
+    )
     trained: NeuronSurrogate = deepcopy(before.network).requires_grad_(True)
     given = join([learned, *(_as_long(runs, learned.events.shape[1]) for runs in former)])
     schedule = schedule or Schedule(400, batch=64, stretch_bins=100, learning_rate=1e-3, validations=20, patience=20)
     schedule = schedule.changed(shares=(1.0,))
     with one_thread():
-        result = train_neuron(trained, [given], unseen, schedule, checkpoint, progress, rescale=False)
-        responses = [net.respond(unseen.events) for net in (before.network, trained.requires_grad_(False))]
+        result = train_neuron(trained, [given], choosing, schedule, checkpoint, progress, rescale=False)
+        trained = _as_stored(trained.requires_grad_(False))
+        responses = [net.respond(unseen.events) for net in (before.network, trained)]
     about: dict[str, Any] = dict(before.about)
     about["tuned"] = {
         "network": describe(network),
-        "runs": int((~held).sum()),
+        "runs": int(np.sum(part > 1)),
         "passes": schedule.passes,
         "error": result.error,
         "history": result.history,
@@ -122,6 +131,27 @@ def tune_neuron(
     names = [o.name for o in before.outputs]
     scores = [score(response, unseen.target, trained.bin_ms, names) for response in responses]
     return Tuned(TrainedNeuron(trained, before.synapses, before.outputs, about), *scores)
+
+
+def _refuse_another(neuron: TrainedNeuron, kind: str, network: RecordedNetwork, campaign: Campaign) -> None:
+    """Raises ValueError where the network's recordings are not of cells that the surrogate could stand for."""
+    (recording,) = campaign.recordings(campaign.usable[:1])
+    bin_ms = 1e3 / recording.sampling_rate
+    if abs(bin_ms - neuron.network.bin_ms) > 1e-6:
+        raise ValueError(
+            f"the network has samples of {bin_ms:g} ms, the surrogate bins of {neuron.network.bin_ms:g} ms"
+        )
+    cell = next((c for c in network.cells if c.kind == kind), None)
+    if cell is not None and cell.synapses != len(neuron.synapses):
+        raise ValueError(f"{kind} has {cell.synapses} synapses in the network, its surrogate {len(neuron.synapses)}")
+
+
+def _as_stored(network: NeuronSurrogate) -> NeuronSurrogate:
+    """With weights of half precision, as a file has them."""
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(weight.half())
+    return network.eval()
 
 
 def _as_long(runs: Runs, bins: int) -> Runs:

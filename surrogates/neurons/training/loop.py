@@ -79,6 +79,13 @@ def digest(stages: Sequence[Runs]) -> str:
     return found.hexdigest()
 
 
+def _digest_of(network: nn.Module) -> str:
+    found = hashlib.sha256()
+    for weight in network.parameters():
+        found.update(weight.detach().contiguous().numpy().data)
+    return found.hexdigest()
+
+
 def free_running_error(network: NeuronSurrogate, runs: Runs) -> float:
     """What is wrong with a surrogate that runs freely: the variance of V it does not explain, plus 1 - F1 of spikes.
 
@@ -118,9 +125,11 @@ def train_neuron(
     if rescale:
         network.scale_to(*runs)
     outputs = hashlib.sha256(runs.target.outputs.contiguous().numpy().data).hexdigest()
-    training = _Training(network, schedule, digest(stages), outputs)
+    training = _Training(network, schedule, digest(stages), outputs, "" if rescale else _digest_of(network))
     if checkpoint is not None and Path(checkpoint).is_file():
         training.restore(checkpoint)
+    elif not rescale:
+        training.validate(validation)  # what has learned already may be the best there is
     every = max(1, schedule.passes // schedule.validations)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[error]}"), TimeRemainingColumn())
     with Progress(*columns, disable=not progress) as bar:
@@ -157,8 +166,8 @@ def _optimisers(network: NeuronSurrogate, schedule: Schedule) -> list[torch.opti
 class _Training:
     """All that changes while a network is trained."""
 
-    def __init__(self, network: NeuronSurrogate, schedule: Schedule, data: str, outputs: str) -> None:
-        self.network, self.schedule, self.data, self.outputs = network, schedule, data, outputs
+    def __init__(self, network: NeuronSurrogate, schedule: Schedule, data: str, outputs: str, start: str = "") -> None:
+        self.network, self.schedule, self.data, self.outputs, self.start = network, schedule, data, outputs, start
         self.optimisers = _optimisers(network, schedule)
         self.generator = torch.Generator().manual_seed(schedule.seed)
         self.done, self.seconds = 0, 0.0
@@ -247,5 +256,5 @@ class _Training:
 
     def _about(self) -> dict:
         things = {"network": type(self.network).__name__, "settings": self.network.settings}
-        things |= {"data": self.data, "outputs": self.outputs}
+        things |= {"data": self.data, "outputs": self.outputs} | ({"start": self.start} if self.start else {})
         return {k: list(v) if isinstance(v, tuple) else v for k, v in (asdict(self.schedule) | things).items()}
