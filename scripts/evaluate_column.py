@@ -8,9 +8,9 @@
 Both columns get the same drives. In each setting rates, dipole power and spectra are over all runs together. Then every
 surrogate by itself is given what its cell received in NEURON. The last line is one JSON object:
 settings_within_10_percent (share of settings in which all types of cell above 5 Hz have NEURON's rate within 10 %),
-power_within_10_percent, spectrum_r_minus_split_half (of log spectra, 1-100 Hz: half of NEURON's runs against surrogates
-under the drives of the other half, less the same against NEURON's own other half), by cell precision_2ms and recall_2ms, by layer dipole_r; l5_rate_Hz as it comes
-and with L5i_L5e raised, in both.
+power_within_10_percent, spectrum_r_minus_split_half (of log spectra, 1-100 Hz: half of NEURON's runs against
+surrogates under the drives of the other half, less the same against NEURON's own other half), by cell precision_2ms and
+recall_2ms, by layer dipole_r; l5_rate_Hz as it comes and with L5i_L5e raised, in both.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def one_setting(column: ColumnSimulator, surrogate: SurrogateColumn, theta: np.n
 
 
 def halves(true: np.ndarray, other: np.ndarray) -> float:
-    """r of the log spectra of one half of NEURON's runs and of the other half of others, with other drives; both ways."""
+    """r of the log spectra of one half of NEURON's runs and of the other half of others; both ways round."""
     pairs = (true[::2], other[1::2]), (true[1::2], other[::2])
     return float(np.mean([np.corrcoef(spectrum(a), spectrum(b))[0, 1] for a, b in pairs]))
 
