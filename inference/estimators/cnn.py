@@ -19,6 +19,7 @@ from simulators.interface import ParameterSpace
 from surrogates.headers import integer, shaped
 from surrogates.spectra.cholesky import with_weights
 
+_FORMER_WIDTH = 64  # of older files, which do not say it
 _NETWORKS: dict[str, type[StasikCNN | SpectralCNN]] = {"StasikCNN": StasikCNN, "SpectralCNN": SpectralCNN}
 
 
@@ -29,6 +30,8 @@ def _squared_error(net: Any, x: Tensor, u: Tensor) -> Tensor:
 @dataclass(eq=False)
 class CNNRegressor(AmortisedEstimator):
     """Mean of an ensemble of networks trained on squared error.
+
+    width: of the networks; shrinkage: of their weights, as ``train`` has it.
 
     Its samples are the estimate plus the errors made at the ``neighbours`` held-out simulations whose estimates lie
     nearest: an empirical error distribution, honest on average around there, not a posterior.
@@ -41,7 +44,8 @@ class CNNRegressor(AmortisedEstimator):
     epochs: int = 60
     batch: int = 50
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
+    shrinkage: float = 1.2
+    width: int = 128
     neighbours: int = 200
 
     def _learn(self, splits: list[Split]) -> None:
@@ -57,7 +61,7 @@ class CNNRegressor(AmortisedEstimator):
                 epochs=self.epochs,
                 batch=self.batch,
                 learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
+                shrinkage=self.shrinkage,
                 label=f"CNN {member + 1} of {self.members}" if self.progress else None,
             )
             self._nets.append(net)
@@ -72,7 +76,7 @@ class CNNRegressor(AmortisedEstimator):
         n = len(self.parameters)
         if self.network is StasikCNN:
             return StasikCNN(rows, frequencies, n)
-        return SpectralCNN(rows, frequencies, n, alike=self._alike)
+        return SpectralCNN(rows, frequencies, n, self.width, alike=self._alike)
 
     def _predict(self, x: Float[Tensor, "rows channels frequencies"]) -> Float[Tensor, "rows n_parameters"]:
         with torch.no_grad():
@@ -100,12 +104,14 @@ class CNNRegressor(AmortisedEstimator):
         settings = {
             "network": self.network.__name__,
             "neighbours": self.neighbours,
+            "width": self.width,
             "frequencies": len(self.features.axis.values),
         }
         return settings, tensors
 
     def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self.neighbours = integer(settings, "neighbours", 1, MOST_NEIGHBOURS)
+        self.width = integer({"width": _FORMER_WIDTH} | settings, "width", 1, 10_000)
         self._points = shaped(tensors, "points", (None, len(self.parameters)))
         self._errors = shaped(tensors, "errors", self._points.shape)
         frequencies = len(self.features.axis.values)
@@ -120,5 +126,5 @@ class CNNRegressor(AmortisedEstimator):
 
 def stasik_regressor(parameters: ParameterSpace, **settings: Any) -> CNNRegressor:
     """Features, network, loss and batch of Stasik et al.; the learning rate follows one cycle, as everywhere here."""
-    published: dict[str, Any] = {"network": StasikCNN, "members": 1, "batch": 100, "weight_decay": 0.0}
+    published: dict[str, Any] = {"network": StasikCNN, "members": 1, "batch": 100, "shrinkage": 0.0}
     return CNNRegressor(parameters, STASIK_FEATURES, **(published | settings))

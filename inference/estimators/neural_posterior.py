@@ -60,7 +60,8 @@ class NeuralPosterior(AmortisedEstimator):
 
     density: "gaussian mixture" of ``components`` normals, whose draws cost nothing, or a flow of sbi by its name there
     ("nsf", "maf", "zuko_nsf" ...; see SBI_DENSITIES) of ``transforms`` steps with ``hidden_features`` units given an
-    ``embedding`` of the spectra. width: of the CNN. epochs: for up to 10,000 simulations, fewer for more.
+    ``embedding`` of the spectra. width: of the CNN; shrinkage: of its weights, as ``train`` has it. epochs: for up to
+    10,000 simulations, fewer for more.
 
     Members whose validation log-probability falls more than ``tolerance`` nats behind the best are left out: a flow
     that lost a parameter does not come back. Trained densities are too sure of themselves where simulations are few,
@@ -75,9 +76,9 @@ class NeuralPosterior(AmortisedEstimator):
     epochs: int = 75
     batch: int = 100
     learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
-    components: int = 4
-    width: int = 64
+    shrinkage: float = 1.2
+    components: int = 8
+    width: int = 192
     hidden_features: int = 50
     transforms: int = 5
     embedding: int = 16
@@ -98,7 +99,7 @@ class NeuralPosterior(AmortisedEstimator):
                 epochs=max(1, round(self.epochs * min(1.0, _MOST_ROWS / len(data.x)))),
                 batch=self.batch,
                 learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
+                shrinkage=self.shrinkage,
                 label=f"posterior {member + 1} of {self.members}" if self.progress else None,
             )
             densities.append(density)

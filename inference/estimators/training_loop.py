@@ -7,6 +7,8 @@ import torch
 from rich.progress import track
 from torch import Tensor, nn
 
+_MEAN_RATE = 0.5  # of the one-cycle schedule, relative to its highest
+
 
 class Split(NamedTuple):
     """Inputs (rows, channels, frequencies) and unit-cube targets (rows, parameters) to learn from and to choose by.
@@ -36,18 +38,20 @@ def train(
     epochs: int,
     batch: int,
     learning_rate: float,
-    weight_decay: float,
+    shrinkage: float,
     label: str | None = None,
 ) -> Trained:
     """Minimise the mean of ``loss(x, u)`` (one value a row) and leave ``module`` in its best validation state.
 
-    Its weights are then rounded to half precision, as ``stored_state`` keeps them.
+    Its weights are then rounded to half precision, as ``stored_state`` keeps them. shrinkage: exponent by which weights
+    would shrink over the whole training if there were nothing to learn, whatever the number of simulations.
     ``label`` shows a progress bar. Raises RuntimeError if no epoch has a finite validation loss.
     """
     x, u = data.x, data.u
     generator = torch.Generator().manual_seed(data.seed)
-    optimiser = torch.optim.AdamW(module.parameters(), learning_rate, weight_decay=weight_decay)
     batches = max(1, len(x) // batch)
+    decay = shrinkage / (_MEAN_RATE * learning_rate * epochs * batches)
+    optimiser = torch.optim.AdamW(module.parameters(), learning_rate, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=epochs * batches)
     best, best_state = Trained(float("inf"), -1), {}
     for epoch in track(range(epochs), description=label or "", disable=label is None, transient=True):
