@@ -24,7 +24,7 @@ def data():
 
 @pytest.fixture(scope="module", params=DENSITIES)
 def posterior(request, data):
-    npe = NeuralPosterior(SPACE, FEATURES, density=request.param, members=2, transforms=3, draws=1000)
+    npe = NeuralPosterior(SPACE, FEATURES, density=request.param, members=2, transforms=3, draws=1000, width=64)
     npe.epochs = 15 if request.param == "nsf" else 30
     return npe.fit(data[0][:600], data[1][:600])
 

@@ -34,7 +34,7 @@ SAMPLES = 1000
 CHANNELS = ("z = 0 um", "z = -100 um")
 
 ESTIMATORS = {
-    "cnn": lambda: CNNRegressor(SPACE, FEATURES, members=2, epochs=15),
+    "cnn": lambda: CNNRegressor(SPACE, FEATURES, members=2, epochs=30),
     "poster": lambda: stasik_regressor(SPACE, epochs=25),
     "npe": lambda: NeuralPosterior(SPACE, FEATURES, members=2, epochs=30, draws=1000),
     "npe of flows": lambda: NeuralPosterior(

@@ -29,6 +29,7 @@ _MAX_ROUNDS = 20  # of sampling: an observation that puts less than 1/20 of the 
 _SURPLUS = 1.15  # of draws: a second round costs as much as the first, and few posteriors have more outside the box
 _LOW_ACCEPTANCE = 0.3
 _WIDTHS = (0.5, 3.0)  # of the densities' normals, relative to what was learnt
+_SHRINKAGE = 1.2, 0.05  # of mixtures, of flows
 _RANK_DRAWS = 50  # a density and held-out simulation, to rank its parameters among
 _MASS_DRAWS = 4000  # a density, to tell how much of it lies inside the box
 _MOST_ROWS = 10_000  # simulations; of more, fewer epochs teach as much
@@ -60,8 +61,8 @@ class NeuralPosterior(AmortisedEstimator):
 
     density: "gaussian mixture" of ``components`` normals, whose draws cost nothing, or a flow of sbi by its name there
     ("nsf", "maf", "zuko_nsf" ...; see SBI_DENSITIES) of ``transforms`` steps with ``hidden_features`` units given an
-    ``embedding`` of the spectra. width: of the CNN; shrinkage: of its weights, as ``train`` has it. epochs: for up to
-    10,000 simulations, fewer for more.
+    ``embedding`` of the spectra. width: of the CNN; shrinkage: of all weights, as ``train`` has it, 1.2 by default and
+    .05 for flows, which more of it spoils. epochs: for up to 10,000 simulations, fewer for more.
 
     Members whose validation log-probability falls more than ``tolerance`` nats behind the best are left out: a flow
     that lost a parameter does not come back. Trained densities are too sure of themselves where simulations are few,
@@ -76,7 +77,7 @@ class NeuralPosterior(AmortisedEstimator):
     epochs: int = 75
     batch: int = 100
     learning_rate: float = 3e-3
-    shrinkage: float = 1.2
+    shrinkage: float | None = None
     components: int = 8
     width: int = 192
     hidden_features: int = 50
@@ -88,6 +89,8 @@ class NeuralPosterior(AmortisedEstimator):
 
     def _learn(self, splits: list[Split]) -> None:
         densities, scores = [], []
+        flow = self.density != "gaussian mixture"
+        shrinkage = _SHRINKAGE[flow] if self.shrinkage is None else self.shrinkage
         for member, data in enumerate(splits):
             torch.manual_seed(data.seed)
             density = self._untrained(data.x.shape[1], data.x.shape[2])
@@ -99,7 +102,7 @@ class NeuralPosterior(AmortisedEstimator):
                 epochs=max(1, round(self.epochs * min(1.0, _MOST_ROWS / len(data.x)))),
                 batch=self.batch,
                 learning_rate=self.learning_rate,
-                shrinkage=self.shrinkage,
+                shrinkage=shrinkage,
                 label=f"posterior {member + 1} of {self.members}" if self.progress else None,
             )
             densities.append(density)
@@ -226,18 +229,19 @@ class NeuralPosterior(AmortisedEstimator):
         values = len(self.features.axis.values)
         integer(settings, "frequencies", values, values)
         self.density = text({"density": "nsf"} | settings, "density")
-        flow = self.density != "gaussian mixture"
+        flow, members = self.density != "gaussian mixture", integer(settings, "flows", 1, 1000)
         # sbi builds nothing on the device "meta": that a density fits into the file is found out before.
         no_larger_than_file(
             tensors,
             self.density,
-            (self.width if "width" in settings else 1, len(self._rows), values),
-            (self.transforms, self.hidden_features, self.hidden_features) if flow else (self.components,),
-            (self.transforms, self.embedding, self.hidden_features) if flow else (self.components, self.width),
+            (members, self.width, self.width) if "width" in settings else (1,),
+            (members, self.transforms, self.hidden_features, self.hidden_features) if flow else (1,),
+            (members, self.embedding, self.width + self.transforms * self.hidden_features) if flow else (1,),
+            (1,) if flow else (members, self.components, self.width),
         )
         first = "" if "density" in settings else "flow."  # older files hold sbi's flows as they are
         self._densities = []
-        for i in range(integer(settings, "flows", 1, 1000)):
+        for i in range(members):
             density = self._untrained(len(self._rows), values)
             own = {first + k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")}
             for name, built in density.state_dict().items():
