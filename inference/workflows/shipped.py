@@ -69,7 +69,7 @@ def other_ranges(asked: str, noise: bool, recording: Recording) -> str:
 
 
 def shipped_emulator(campaign: Campaign, test: int, seed: int) -> SpectralEmulator | None:
-    """The shipped emulator, if these rows of this campaign are among those it learned from, and all else is as usual."""
+    """The shipped emulator, if it learned from these rows of this campaign (and more) and all else is as usual."""
     for entry in shipped_ranges().values():
         if seed == 0 and test == entry["test"] and campaign.path == SHIPPED / entry["campaign"]:
             for file in entry["estimators"]:
