@@ -1,5 +1,6 @@
 """Campaigns for tests, in this process and in one that can be killed."""
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -44,6 +45,8 @@ def start(tmp_path, store, simulator="NoiseSimulator(sleep_s=0.05)"):
     return subprocess.Popen(
         [sys.executable, str(script), str(store)],
         start_new_session=True,
+        # A shell that runs the tests in the background has Ctrl-C ignored by all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
