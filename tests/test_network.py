@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from inference.cli import app
 from simulators.cells.hnn import CELL_TYPES
 from simulators.cells.inputs import SynapticEvents
+from simulators.column.connectivity import ColumnModel
 from simulators.column.every_cell import EveryCell
 from simulators.column.simulator import ColumnSimulator
 from simulators.column.standard_drives import noise as noise_drive
@@ -252,7 +253,6 @@ class TestColumn:
         assert rebuilt(json.loads(json.dumps(describe(surrogate)))) == surrogate
 
     def test_its_links_are_the_columns_connections(self):
-        from simulators.column.connectivity import ColumnModel
         from surrogates.network.column import column_circuit
 
         model = ColumnModel()
@@ -274,6 +274,12 @@ class TestColumn:
             SurrogateColumn(neurons=CELL_TYPES[:3])
         with pytest.raises(ValueError, match="there is no file L4"):
             SurrogateColumn(neurons=("L4", *CELL_TYPES[1:]))
+        swapped = (CELL_TYPES[0], CELL_TYPES[3], CELL_TYPES[2], CELL_TYPES[1])
+        with pytest.raises(ValueError, match="L5_pyramidal is no surrogate of L2_pyramidal; the order is L2_basket"):
+            SurrogateColumn(neurons=swapped)
+        for model in ("jones_2009", "law_2021"):
+            with pytest.raises(ValueError, match=f"those of '{model}' have other channels or synapses"):
+                SurrogateColumn(ColumnSimulator(ColumnModel(model)))
 
 
 class TestTuning:

@@ -25,8 +25,8 @@ class Drive(ABC):
 
     name: of its parameters, as in "noise_rate_Hz"; location: "proximal", "distal" or a section; weights_uS: for each
     type of cell and receptor; delays_ms: for each type of cell, by default .1 ms to layer 2 and 1 ms to layer 5, as
-    for proximal drives; space_constant: how far from the middle of the mesh
-    weights fade and delays grow, in units of the mesh; trains: how many all cells share, 0 for one of each cell's own.
+    for proximal drives; space_constant: how far from the middle of the mesh weights fade and delays grow, in units of
+    the mesh; trains: how many all cells share, 0 for one of each cell's own.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """A circuit of surrogate neurons as plain configuration: populations, and who drives whom by which synapse."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -8,7 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer
 
+from simulators.cells.inputs import SynapticEvents
 from surrogates.neurons.trained import TrainedNeuron, load_neuron
+
+_LEAST_PART = 1e-3  # of a bin: a delay that exceeds a whole number of them by less is that number
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,33 @@ class Circuit:
     def frame_ms(self) -> float:
         """Length of a step of all surrogates."""
         return self._frame_of(self.neurons[0])
+
+    def delays(self) -> tuple[Integer[np.ndarray, " links"], Float[np.ndarray, " links"]]:
+        """Whole bins of each link's delay, and the part of a bin beyond: so much of a spike arrives a bin later."""
+        delays = self.links.delays_ms / self.bin_ms
+        whole = np.floor(delays + _LEAST_PART)
+        part = np.clip(delays - whole, 0, 1)
+        return whole.astype(np.int64), np.where(part < _LEAST_PART, 0.0, part)
+
+    def bins_of_run(
+        self,
+        copies: int,
+        factors: Float[np.ndarray, "copies groups"],
+        drives: Sequence[Sequence[SynapticEvents]],
+        duration_ms: float,
+    ) -> int:
+        """Number of bins of a run. Raises ValueError where factors, drives or duration cannot be those of one."""
+        if factors.shape != (copies, len(self.groups)) or not (np.isfinite(factors) & (factors >= 0)).all():
+            raise ValueError(
+                f"factors of shape {factors.shape} for {copies} copies and {len(self.groups)} groups; they are finite "
+                f"and not negative"
+            )
+        if len(drives) != copies or any(len(d) != len(self.types) for d in drives):
+            raise ValueError(f"drives of {len(drives)} copies; expected {copies}, with {len(self.types)} cells each")
+        bins = round(duration_ms / self.bin_ms)
+        if bins < 1:
+            raise ValueError(f"{duration_ms} ms hold no bin of {self.bin_ms} ms")
+        return bins
 
     @property
     def bin_ms(self) -> float:

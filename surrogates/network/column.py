@@ -45,7 +45,8 @@ class SurrogateColumn:
     """The column of ``column`` with a surrogate in place of each cell: the same parameters, drives and channels.
 
     neurons: of each cell type, in the order of ``CELL_TYPES``; content: hashes of their files, so that no campaign goes
-    on with others. Raises ValueError where a sample of ``column`` is no bin of the surrogates, and as ``Circuit`` does.
+    on with others. Raises ValueError for a model other than "calcium", whose cells have no surrogates, for surrogates
+    of other cells, where a sample of ``column`` is no bin of the surrogates, and as ``Circuit`` does.
     """
 
     column: ColumnSimulator = field(default_factory=ColumnSimulator)
@@ -61,6 +62,11 @@ class SurrogateColumn:
             raise ValueError(f"{self.batch_size} columns side by side; there must be one or more")
         hashes = tuple(hashlib.sha256(neuron_file(n).read_bytes()).hexdigest() for n in self.neurons)
         object.__setattr__(self, "content", hashes)
+        if self.column.model.model != "calcium":
+            raise ValueError(
+                f"surrogates stand for cells of the model 'calcium'; those of '{self.column.model.model}' have other "
+                f"channels or synapses, and no surrogate"
+            )
         for cell_type, neuron in zip(CELL_TYPES, self.neurons, strict=True):
             _refuse_another(cell_type, neuron)
         if self.circuit.bin_ms != self.column.sample_ms:

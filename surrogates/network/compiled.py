@@ -11,8 +11,6 @@ from surrogates.network.circuit import Circuit
 from surrogates.neurons.stepping.kernels import LANES, run_network
 from surrogates.neurons.stepping.stepper import Stepper
 
-_LEAST_PART = 1e-3  # of a bin: a delay that exceeds a whole number of them by less is that number
-
 
 class NetworkRun(NamedTuple):
     """What copies of a circuit did, in bins.
@@ -46,13 +44,10 @@ class CompiledNetwork:
     def _by_source(self) -> tuple[np.ndarray, ...]:
         c, links = self.circuit, self.circuit.links
         order = np.argsort(links.sources, kind="stable")
-        sources, targets, synapses, weights, delays, groups = (column[order] for column in links)
+        sources, targets, synapses, weights, _, groups = (column[order] for column in links)
+        bins, parts = (column[order] for column in c.delays())
         population = c.types[targets]
         heights = weights * np.array([self._scales[p][s] for p, s in zip(population, synapses, strict=True)])
-        delays = delays / c.bin_ms
-        bins = np.floor(delays + _LEAST_PART)
-        parts = np.clip(delays - bins, 0, 1)
-        parts[parts < _LEAST_PART] = 0
         plastic = list(c.plasticity)
         kinds = np.array([plastic.index(name) if name in plastic else -1 for name in c.groups], np.int64)
         return (
@@ -61,7 +56,7 @@ class CompiledNetwork:
             (targets - c.first_cells[population]).astype(np.int64),
             (synapses * LANES).astype(np.int64),
             heights.astype(np.float32),
-            bins.astype(np.int64),
+            bins,
             parts.astype(np.float32),
             groups.astype(np.int64),
             kinds[groups] if len(groups) else np.empty(0, np.int64),
@@ -81,19 +76,10 @@ class CompiledNetwork:
     ) -> NetworkRun:
         """From rest. factors: of the weights of each group; drives: for each copy, events at each cell from outside.
 
-        Raises ValueError for factors that are negative or not finite, and for other numbers of copies or cells.
+        Raises ValueError as ``Circuit.bins_of_run``.
         """
         c, frame = self.circuit, self._steppers[0].frame
-        if factors.shape != (self.copies, len(c.groups)) or not (np.isfinite(factors) & (factors >= 0)).all():
-            raise ValueError(
-                f"factors of shape {factors.shape} for {self.copies} copies and {len(c.groups)} groups; they are "
-                f"finite and not negative"
-            )
-        if len(drives) != self.copies or any(len(d) != len(c.types) for d in drives):
-            raise ValueError(f"drives of {len(drives)} copies; expected {self.copies}, with {len(c.types)} cells each")
-        bins = round(duration_ms / c.bin_ms)
-        if bins < 1:
-            raise ValueError(f"{duration_ms} ms hold no bin of {c.bin_ms} ms")
+        bins = c.bins_of_run(self.copies, factors, drives, duration_ms)
         frames = -(-bins // frame)
         shape = self.copies, len(c.types), frames * frame
         spikes = np.zeros(shape, np.uint8)

@@ -16,8 +16,6 @@ from simulators.cells.inputs import SynapticEvents
 from surrogates.network.circuit import Circuit
 from surrogates.neurons.architectures.stateful import State, StatefulNeuron
 
-_LEAST_PART = 1e-3  # as for the compiled ones
-
 
 class DifferentiableRun(NamedTuple):
     """As ``NetworkRun``, with gradients."""
@@ -75,10 +73,7 @@ class DifferentiableNetwork:
         """By how many frames later it arrives."""
         c, links = self.circuit, self.circuit.links
         mine = np.flatnonzero(c.types[links.targets] == population)
-        delays = links.delays_ms[mine] / c.bin_ms
-        whole = np.floor(delays + _LEAST_PART).astype(int)
-        part = np.clip(delays - whole, 0, 1)
-        part[part < _LEAST_PART] = 0
+        whole, part = (column[mine] for column in c.delays())
         cells, synapses = links.targets[mine] - c.first_cells[population], len(c.neurons[population].synapses)
         rows: dict[int, list[tuple[np.ndarray, ...]]] = {}
         for b in range(self.frame):
@@ -103,22 +98,12 @@ class DifferentiableNetwork:
     ) -> DifferentiableRun:
         """From rest; ``factors`` multiply the weights of groups, ``weights_uS`` stand for the circuit's own, if given.
 
-        Raises ValueError for other numbers of copies, groups, cells or links, factors that are negative or not finite,
-        and a duration of no bin.
+        Raises ValueError as ``Circuit.bins_of_run``, and for another number of weights than of links.
         """
         c = self.circuit
-        if factors.shape != (self.copies, len(c.groups)) or not (factors.isfinite() & (factors >= 0)).all():
-            raise ValueError(
-                f"factors of shape {tuple(factors.shape)} for {self.copies} copies and {len(c.groups)} groups; they "
-                f"are finite and not negative"
-            )
-        if len(drives) != self.copies or any(len(d) != len(c.types) for d in drives):
-            raise ValueError(f"drives of {len(drives)} copies; expected {self.copies}, with {len(c.types)} cells each")
+        bins = c.bins_of_run(self.copies, factors.detach().numpy(), drives, duration_ms)
         if weights_uS is not None and len(weights_uS) != len(self._weights):
             raise ValueError(f"{len(weights_uS)} weights for {len(self._weights)} links")
-        bins = round(duration_ms / c.bin_ms)
-        if bins < 1:
-            raise ValueError(f"{duration_ms} ms hold no bin of {c.bin_ms} ms")
         frames = -(-bins // self.frame)
         weights = (self._weights if weights_uS is None else weights_uS) * factors[:, self._groups]
         outside = self._outside(drives, frames)
