@@ -123,7 +123,8 @@ def test_a_fit_finds_the_band_with_the_largest_amplitude():
     assert 32 < frequency < 48
     assert amplitude > 2.5
     assert fitted.loss < 0.35
-    assert [300, 360, 420] < [300, *(r.simulations for r in fitted.rounds)] <= [300, 380, 460]
+    for k, one in enumerate(fitted.rounds, 1):  # as many at each of up to four places, 80 in a round at most
+        assert 300 + 76 * k <= one.simulations <= 300 + 80 * k
     assert fitted.estimate.method == "emulator in rounds"
 
 

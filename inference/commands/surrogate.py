@@ -136,6 +136,8 @@ def tune(
         from surrogates.network.tuning import RecordedNetwork, simulate_network, tune_neuron
         from surrogates.neurons.training.loop import Schedule
 
+        if start is not None and start.resolve() == out.resolve():
+            raise ValueError(f"--from and --out are both {out}; name another folder for what is tuned")
         recorded = chosen_simulator(network, changes)
         if not isinstance(recorded, RecordedNetwork):
             raise ValueError(f"{network} does not record its cells: it has no 'cells', as column-cells has")
@@ -150,8 +152,6 @@ def tune(
         )
         rows = {}
         for kind in kinds:
-            if start is not None and start.resolve() == out.resolve():
-                raise ValueError(f"--from and --out are both {out}; name another folder for what is tuned")
             begin = kind if start is None else str(start / f"{kind}.safetensors")
             tuned = tune_neuron(begin, kind, recorded, campaign, schedule=schedule, checkpoint=out / f"{kind}.training")
             tuned.neuron.save(out / f"{kind}.safetensors")

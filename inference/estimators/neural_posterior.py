@@ -234,6 +234,7 @@ class NeuralPosterior(AmortisedEstimator):
         no_larger_than_file(
             tensors,
             self.density,
+            (members, self.width if "width" in settings else 1, len(self._rows), values),
             (members, self.width, self.width) if "width" in settings else (1,),
             (members, self.transforms, self.hidden_features, self.hidden_features) if flow else (1,),
             (members, self.embedding, self.width + self.transforms * self.hidden_features) if flow else (1,),
