@@ -2,13 +2,15 @@
 
     python scripts/benchmark_networks.py              (10 minutes)
     python scripts/benchmark_networks.py --quick      the small column alone (2 minutes)
+    python scripts/benchmark_networks.py --gpu        many small columns side by side on a GPU, and nothing else
 
 NEURON runs the column that is built already; hnn-core builds it anew for every trial, in a time that is given apart.
 Surrogates are compiled beforehand. Seconds are of one core for a second of one network, drives included. The last line
 is one JSON object: for column_3x3 and column_10x10 the seconds, and ratio_1 and ratio_64, how many times faster one
 column and 64 side by side are than NEURON with steps of 0.025 ms, which the surrogates' accuracy is that of;
 ratio_1_coarse and ratio_64_coarse with steps of 0.05 ms; sparse: seconds by number of cells and of links to each, of
-networks with four pyramidal cells for each basket cell.
+networks with four pyramidal cells for each basket cell. With --gpu: seconds for a second of one column among so many,
+in torch, and with gradients of all gains; and what laying out the events of the drives takes besides, on the CPU.
 """
 
 import argparse
@@ -30,6 +32,7 @@ from simulators.column.simulator import ColumnSimulator
 from surrogates.network.circuit import Circuit, Links, Population
 from surrogates.network.column import SurrogateColumn
 from surrogates.network.compiled import CompiledNetwork
+from surrogates.network.differentiable import DifferentiableNetwork
 
 console = Console()
 SEED = 1
@@ -95,6 +98,35 @@ def sparse(cells: int, links_each: int, duration_ms: float = 200.0) -> float:
     return 1e3 * (time.perf_counter() - start) / duration_ms
 
 
+def on_gpu(copies: int, duration_ms: float = 100.0, gradients: bool = False) -> dict[str, float]:
+    """Seconds for a second of one of so many small columns: of the network, and of laying out its drives."""
+    surrogate = SurrogateColumn(column_of((3, 3), duration_ms))
+    network = DifferentiableNetwork(surrogate.circuit, copies, device="cuda")
+    theta = np.zeros(len(surrogate.parameters))
+    few = [surrogate.column.events(theta, np.random.default_rng(k)) for k in range(min(copies, 64))]
+    drives = [few[k % len(few)] for k in range(copies)]
+    factors = torch.ones(copies, len(surrogate.circuit.groups), device="cuda", requires_grad=gradients)
+
+    def once() -> float:
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        with torch.set_grad_enabled(gradients):
+            run = network.run(factors, drives, duration_ms)
+            if gradients:
+                run.summed.square().mean().backward()
+        torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    once()
+    whole = min(once() for _ in range(2))
+    start = time.perf_counter()
+    network._outside(drives, round(duration_ms / surrogate.circuit.frame_ms))
+    torch.cuda.synchronize()
+    laid_out = time.perf_counter() - start
+    per = 1e3 / duration_ms / copies
+    return {"network": round((whole - laid_out) * per, 6), "drives": round(laid_out * per, 6)}
+
+
 def apart(job: Any, *arguments: Any) -> float:
     """In a process of its own: NEURON and hnn-core keep what they have built."""
     with local_pool(1) as pool:
@@ -118,8 +150,16 @@ def column(mesh: tuple[int, int], neuron_ms: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the column of 24 cells alone")
+    parser.add_argument("--gpu", action="store_true", help="small columns on a GPU, and nothing else")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.gpu:
+        if not torch.cuda.is_available():
+            parser.error("torch finds no GPU on this machine")
+        table = {f"{n} columns": on_gpu(n) for n in (64, 1024, 4096)}
+        table["64 columns, with gradients"] = on_gpu(64, gradients=True)
+        print(json.dumps({"gpu": torch.cuda.get_device_name(), **table}))
+        return
     out: dict[str, Any] = {"column_3x3": column((3, 3), 1000.0)}
     if not arguments.quick:
         out["column_10x10"] = column((10, 10), 200.0)

@@ -326,6 +326,7 @@ class TestTuning:
     def test_one_command_tunes_surrogates_in_a_network(self, campaign, tmp_path):
         command = ["surrogate", "tune", "--network", "column-cells", "--out", str(tmp_path / "out"), "--runs", "16"]
         command += ["--data", str(tmp_path / "runs"), "--passes", "2", "--cells", "L5_basket,L2_basket"]
+        command += ["--alone", "1"]
         for change in ("duration_ms=30", "dt_ms=0.1", "model.mesh=[2,2]"):
             command += ["--set", f"column.{change}"]
         done = CliRunner().invoke(app, command)
@@ -334,6 +335,8 @@ class TestTuning:
         assert set(told) == {"L5_basket", "L2_basket"}
         assert set(told["L5_basket"]) == {"before", "after"}
         assert {p.name for p in (tmp_path / "out").iterdir()} == {"L5_basket.safetensors", "L2_basket.safetensors"}
+        tuned = load_neuron(str(tmp_path / "out" / "L2_basket.safetensors")).about["tuned"]
+        assert (tuned["runs"], tuned["runs_alone"]) == (12, 3)  # one in each regime
         again = CliRunner().invoke(app, [*command, "--from", str(tmp_path / "out"), "--out", str(tmp_path / "more")])
         assert again.exit_code == 0, again.output
         again = CliRunner().invoke(app, [*command, "--from", str(tmp_path / "out")])

@@ -124,6 +124,10 @@ def tune(
     data: Annotated[Path, typer.Option("--data", help="Folder of runs; what is missing is simulated.")] = Path(
         "network"
     ),
+    alone: Annotated[
+        int,
+        typer.Option(min=0, help="Runs of a shipped cell alone, in each regime it learned first, so as not to forget."),
+    ] = 100,
     passes: Annotated[int, typer.Option(min=1, help="Batches learned from.")] = 400,
     workers: WorkersOption = 2,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the runs and of the training.")] = 0,
@@ -133,7 +137,7 @@ def tune(
     with plain_errors():
         from rich.table import Table
 
-        from surrogates.network.tuning import RecordedNetwork, simulate_network, tune_neuron
+        from surrogates.network.tuning import RecordedNetwork, runs_alone, simulate_network, tune_neuron
         from surrogates.neurons.training.loop import Schedule
 
         if start is not None and start.resolve() == out.resolve():
@@ -153,7 +157,8 @@ def tune(
         rows = {}
         for kind in kinds:
             begin = kind if start is None else str(start / f"{kind}.safetensors")
-            tuned = tune_neuron(begin, kind, recorded, campaign, schedule=schedule, checkpoint=out / f"{kind}.training")
+            former = runs_alone(kind, alone, campaign, data, workers)
+            tuned = tune_neuron(begin, kind, recorded, campaign, former, schedule, out / f"{kind}.training")
             tuned.neuron.save(out / f"{kind}.safetensors")
             rows[kind] = {"before": tuned.before.to_json(), "after": tuned.after.to_json()}
         for kind in kinds:  # only now: a command that is started again need not train what was finished

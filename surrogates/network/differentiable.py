@@ -5,6 +5,7 @@ and explode: ``memory_gradient`` lets less of it through with every frame.
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,31 +43,39 @@ class DifferentiableNetwork:
 
     memory_gradient: share of the gradient with respect to a cell's memory that reaches back over one frame, of 1 ms or
     so; at 1 gradients explode within some tens of frames. spike_gradient: share of the gradient with respect to a
-    spike; at 0 it is that of a circuit whose spikes stay as they are. Raises TypeError for surrogates that do not run
-    step by step, ValueError for shares outside 0 to 1.
+    spike; at 0 it is that of a circuit whose spikes stay as they are. device: "cuda" where a GPU is at hand, on which
+    all that ``run`` takes and gives then lies. Raises TypeError for surrogates that do not run step by step, ValueError
+    for shares outside 0 to 1.
     """
 
     def __init__(
-        self, circuit: Circuit, copies: int = 1, memory_gradient: float = 0.7, spike_gradient: float = 1.0
+        self,
+        circuit: Circuit,
+        copies: int = 1,
+        memory_gradient: float = 0.7,
+        spike_gradient: float = 1.0,
+        device: str = "cpu",
     ) -> None:
         if copies < 1 or not (0 <= memory_gradient <= 1 and 0 <= spike_gradient <= 1):
             raise ValueError(
                 f"{copies} copies, a memory gradient of {memory_gradient}, a spike gradient of {spike_gradient}; "
                 f"expected one or more copies, and shares from 0 to 1"
             )
-        self.circuit, self.copies = circuit, copies
+        self.circuit, self.copies, self.device = circuit, copies, torch.device(device)
         self.memory_gradient, self.spike_gradient = memory_gradient, spike_gradient
         self.networks: list[StatefulNeuron] = []
         for neuron in circuit.neurons:
             if not isinstance(neuron.network, StatefulNeuron):
                 raise TypeError(f"networks of a {type(neuron.network).__name__} do not run step by step")
-            self.networks.append(neuron.network)
+            # Others use the same object where it is.
+            here = neuron.network if device == "cpu" else deepcopy(neuron.network).to(self.device)
+            self.networks.append(here)
         self.frame = self.networks[0].frame
         self.sizes = [p.cells for p in circuit.populations]
         links = circuit.links
-        self._sources = torch.as_tensor(links.sources.astype(np.int64))
-        self._groups = torch.as_tensor(links.groups.astype(np.int64))
-        self._weights = torch.as_tensor(links.weights_uS, dtype=torch.float32)
+        self._sources = torch.as_tensor(links.sources.astype(np.int64), device=self.device)
+        self._groups = torch.as_tensor(links.groups.astype(np.int64), device=self.device)
+        self._weights = torch.as_tensor(links.weights_uS, dtype=torch.float32, device=self.device)
         self._sent = [self._sent_to(p) for p in range(len(self.sizes))]
 
     def _sent_to(self, population: int) -> dict[int, _Sent]:
@@ -85,8 +94,8 @@ class DifferentiableNetwork:
         found = {}
         for frames, parts in rows.items():
             sources, bins, places, shares = (np.concatenate(column) for column in zip(*parts, strict=True))
-            indices = [torch.as_tensor(column.astype(np.int64)) for column in (sources, bins, places)]
-            found[frames] = _Sent._make([*indices, torch.as_tensor(shares, dtype=torch.float32)])
+            indices = [torch.as_tensor(column.astype(np.int64), device=self.device) for column in (sources, bins, places)]
+            found[frames] = _Sent._make([*indices, torch.as_tensor(shares, dtype=torch.float32, device=self.device)])
         return found
 
     def run(
@@ -101,7 +110,7 @@ class DifferentiableNetwork:
         Raises ValueError as ``Circuit.bins_of_run``, and for another number of weights than of links.
         """
         c = self.circuit
-        bins = c.bins_of_run(self.copies, factors.detach().numpy(), drives, duration_ms)
+        bins = c.bins_of_run(self.copies, factors.detach().cpu().numpy(), drives, duration_ms)
         if weights_uS is not None and len(weights_uS) != len(self._weights):
             raise ValueError(f"{len(weights_uS)} weights for {len(self._weights)} links")
         frames = -(-bins // self.frame)
@@ -109,7 +118,7 @@ class DifferentiableNetwork:
         outside = self._outside(drives, frames)
         states = [net.begin(self.copies * n) for net, n in zip(self.networks, self.sizes, strict=True)]
         arriving: list[dict[int, Tensor]] = [{} for _ in self.sizes]
-        release = _Release(c, self.copies)
+        release = _Release(c, self.copies, self.device)
         spikes, summed, v = [], [], []
         for f in range(frames):
             fired, dipoles, volts = [], [], []
@@ -157,7 +166,8 @@ class DifferentiableNetwork:
                 for copy in drives
                 for e in copy[first : first + n]
             ]
-            found.append(torch.as_tensor(np.stack(grids)).view(-1, frames, self.frame, synapses))
+            grid = torch.as_tensor(np.stack(grids), dtype=torch.float32, device=self.device)
+            found.append(grid.view(-1, frames, self.frame, synapses))
         return found
 
 
@@ -169,14 +179,15 @@ def _damped(x: Tensor, share: float) -> Tensor:
 class _Release:
     """How much each spike releases, by the kind of plasticity of a link; all of it where it has none."""
 
-    def __init__(self, circuit: Circuit, copies: int) -> None:
+    def __init__(self, circuit: Circuit, copies: int, device: torch.device) -> None:
         kinds, n = list(circuit.plasticity), len(circuit.types)
-        self._of_group = torch.tensor([kinds.index(g) + 1 if g in kinds else 0 for g in circuit.groups])
-        fixed = torch.tensor([list(circuit.plasticity[k]) for k in kinds]).view(-1, 3, 1, 1)
+        self._of_group = torch.tensor([kinds.index(g) + 1 if g in kinds else 0 for g in circuit.groups], device=device)
+        fixed = torch.tensor([list(circuit.plasticity[k]) for k in kinds], device=device).view(-1, 3, 1, 1)
         self._use = fixed[:, 0]
         self._refilled = torch.exp(-circuit.bin_ms / fixed[:, 1])
         self._fading = torch.where(fixed[:, 2] > 0, torch.exp(-circuit.bin_ms / fixed[:, 2].clamp(min=1e-9)), 0.0)
-        self._used, self._left = torch.zeros(len(kinds), copies, n), torch.ones(len(kinds), copies, n)
+        self._used = torch.zeros(len(kinds), copies, n, device=device)
+        self._left = torch.ones(len(kinds), copies, n, device=device)
 
     def __call__(self, spikes: Float[Tensor, "copies cells bins"]) -> Any:
         sizes = [[now] for now in spikes.unbind(2)]

@@ -7,6 +7,7 @@ the first is wrong there, and each error is passed on.
 import os
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -23,6 +24,7 @@ from simulators.provenance import describe, versions
 from surrogates.neurons.interface import NeuronSurrogate
 from surrogates.neurons.measures.scores import Scores, score
 from surrogates.neurons.trained import TrainedNeuron, load_neuron
+from surrogates.neurons.training.curricula import CURRICULA
 from surrogates.neurons.training.data import Runs, join, target_of
 from surrogates.neurons.training.loop import Schedule, train_neuron
 from surrogates.threads import one_thread
@@ -75,6 +77,25 @@ def network_runs(
     return Runs(torch.stack(events), target_of(np.stack(targets)))
 
 
+def runs_alone(
+    kind: str, n: int, campaign: Campaign, folder: str | os.PathLike, workers: int = 1, progress: bool = True
+) -> list[Runs]:
+    """``n`` runs of a shipped cell alone in each of the regimes that its surrogate learned first; none of other cells.
+
+    They last as long as those of the network's campaign. They are kept in ``folder``, and what is missing is simulated.
+    """
+    recordings = campaign.recordings(campaign.usable[:1])
+    if kind not in CURRICULA or not n or not recordings:
+        return []
+    whole = CURRICULA[kind]
+    alone = replace(
+        whole,
+        regimes=tuple(replace(regime, runs=n) for regime in whole.regimes),
+        duration_ms=1e3 * recordings[0].values.shape[1] / recordings[0].sampling_rate,
+    )
+    return alone.stages(Path(folder) / kind, [1], workers, progress)
+
+
 def input_range(events: Float[Tensor, "runs bins synapses"], bin_ms: float) -> dict[str, list[float]]:
     """What was seen at each synapse: the highest rate of bins with an event in a run, and the largest weight."""
     rates = (events > 0).float().mean(1).amax(0) * 1e3 / bin_ms
@@ -121,6 +142,7 @@ def tune_neuron(
     about["tuned"] = {
         "network": describe(network),
         "runs": int(np.sum(part > 1)),
+        "runs_alone": sum(map(len, former)),
         "passes": schedule.passes,
         "error": result.error,
         "history": result.history,
