@@ -156,9 +156,9 @@ def main() -> None:
     if arguments.gpu:
         if not torch.cuda.is_available():
             parser.error("torch finds no GPU on this machine")
-        table = {f"{n} columns": on_gpu(n) for n in (64, 1024, 4096)}
-        table["64 columns, with gradients"] = on_gpu(64, gradients=True)
-        print(json.dumps({"gpu": torch.cuda.get_device_name(), **table}))
+        many = {f"{n} columns": on_gpu(n) for n in (64, 1024, 4096)}
+        many["64 columns, with gradients"] = on_gpu(64, gradients=True)
+        print(json.dumps({"gpu": torch.cuda.get_device_name(), **many}))
         return
     out: dict[str, Any] = {"column_3x3": column((3, 3), 1000.0)}
     if not arguments.quick:

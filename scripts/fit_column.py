@@ -2,13 +2,14 @@
 
     python scripts/fit_column.py                       3 optimiser seeds, emulator in rounds (15 minutes on two cores)
     python scripts/fit_column.py --seeds 10            as many as the study asks for
-    python scripts/fit_column.py --methods rounds,wide,gradient
+    python scripts/fit_column.py --methods rounds,wide,gradient,regression,cma,hnn_core
     python scripts/fit_column.py --neurons FOLDER      other surrogates than the shipped ones
     python scripts/fit_column.py --out FOLDER          keep what was found, and go on
 
 Gains are fitted in the column of surrogates. Each found set is then simulated in NEURON, with hnn-core's cells and
 connections, under drives that nothing has seen. rounds: an emulator that is taught again where its descent ended; wide:
-the same emulator taught once; gradient: descent by damped back-propagation through time.
+the same emulator taught once; gradient: descent by damped back-propagation through time; regression: along slopes that
+are regressed on columns nearby; cma: CMA-ES; hnn_core: its own Optimizer, in NEURON, for about ten times as long.
 
 The last line is one JSON object: start_band_share (of NEURON's column as it comes), and for each method
 optimiser_seeds, moved (seeds with the spectrum's peak in the band in at least 4 of 5 drives and all rates in 1-60 Hz),
@@ -19,104 +20,25 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from column_methods import BAND, BAND_HZ, COLUMN, METHODS, MODEL
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from inference.fitting.rounds import FitInRounds
-from inference.fitting.targets import BandPower, Rate, Target
 from simulators.campaigns.workers import local_pool
 from simulators.cells.hnn import CELL_TYPES
-from simulators.column.connectivity import SHORT, ColumnModel
-from simulators.column.simulator import ColumnSimulator
+from simulators.column.connectivity import SHORT
 from simulators.recording import Recording
-from surrogates.network.circuit import Circuit
 from surrogates.network.column import SurrogateColumn
-from surrogates.network.differentiable import DifferentiableNetwork
 
 console = Console()
-BAND_HZ, RATES_HZ = (15.0, 60.0), (1.0, 60.0)
+RATES_HZ = (1.0, 60.0)
 DRIVES, DRIVE_SEED = 5, 9000
-MODEL = ColumnModel()
-COLUMN = ColumnSimulator(
-    MODEL, free=MODEL.gains(-1.0, 1.0), record=("dipole", "spikes"), duration_ms=1200.0, transient_ms=200.0
-)
-BAND = BandPower(channel="dipole", band_hz=BAND_HZ)
-STEPS, COPIES, RATE = 25, 8, 0.1  # of the descent by back-propagation
-
-
-def targets() -> list[Target]:
-    """Power in the band, and rates that cells can have; a little inside of what is asked for in the end."""
-    rates = [
-        Rate(channel=f"{SHORT[t]} spikes", cells=len(MODEL.cells_of(t)), low_Hz=1.5, high_Hz=45.0) for t in CELL_TYPES
-    ]
-    return [BAND, *rates]
-
-
-def by_rounds(surrogate: SurrogateColumn, seed: int, rounds: int = 6) -> np.ndarray:
-    fit = FitInRounds(surrogate, targets(), rounds=rounds, seed=seed, progress=False)
-    return fit.fit(lambda text: console.print(f"seed {seed}: {text}")).estimate.point
-
-
-def by_gradient(surrogate: SurrogateColumn, seed: int) -> np.ndarray:
-    """Adam on gains, through a few columns under drives of their own; the best gains on the way, by the last loss."""
-    circuit: Circuit = surrogate.circuit
-    network = DifferentiableNetwork(circuit, COPIES, memory_gradient=0.7)
-    names = list(surrogate.parameters.names)
-    of_group = torch.tensor([names.index(pathway.pair) for pathway in MODEL.pathways])
-    rng = np.random.default_rng(seed)
-    gains = torch.tensor(rng.normal(0, 0.05, len(names)), dtype=torch.float32, requires_grad=True)
-    optimiser = torch.optim.Adam([gains], lr=RATE)
-    best, found = np.inf, gains.detach().clone()
-    column = replace(surrogate.column, duration_ms=800.0)
-    for _ in range(STEPS):
-        drives = [column.events(np.zeros(len(names)), generator) for generator in rng.spawn(COPIES)]
-        factors = (10.0 ** gains[of_group]).expand(COPIES, -1)
-        run = network.run(factors, drives, column.transient_ms + column.duration_ms)
-        loss = _loss(run.summed.sum(1), run.spikes, column)
-        if not torch.isfinite(loss):
-            break
-        if loss < best:
-            best, found = float(loss), gains.detach().clone()
-        optimiser.zero_grad()
-        loss.backward()
-        if gains.grad is None or not torch.isfinite(gains.grad).all() or gains.grad.abs().max() > 1e4:
-            break  # exploded: such a step leads nowhere
-        optimiser.step()
-        with torch.no_grad():
-            gains.clamp_(-1, 1)
-    return found.numpy().astype(float)
-
-
-def _loss(dipole: torch.Tensor, spikes: torch.Tensor, column: ColumnSimulator) -> torch.Tensor:
-    """The targets' loss, differentiable from the traces on: a periodogram in place of Welch's."""
-    skip = round(column.transient_ms / column.sample_ms)
-    x = dipole[:, skip:]
-    power = torch.fft.rfft((x - x.mean(1, keepdim=True)) * torch.hann_window(x.shape[1])).abs().square().mean(0)
-    f = torch.fft.rfftfreq(x.shape[1], 1e-3 * column.sample_ms)
-    inside = (f >= BAND.of_hz[0]) & (f < BAND.of_hz[1])
-    within = (f >= BAND_HZ[0]) & (f < BAND_HZ[1])
-    loss = -(power[within].sum() / power[inside].sum()).log()
-    seconds = 1e-3 * column.sample_ms * (spikes.shape[2] - skip)
-    for rate in (t for t in targets() if isinstance(t, Rate)):
-        cells = MODEL.cells_of(next(t for t in CELL_TYPES if rate.channel.startswith(SHORT[t])))
-        hz = spikes[:, cells, skip:].sum(2).mean() / seconds
-        loss = loss + rate.loss((hz + 0.5).log()[None])
-    return loss
-
-
-METHODS: dict[str, Callable[[SurrogateColumn, int], np.ndarray]] = {
-    "rounds": by_rounds,
-    "wide": lambda surrogate, seed: by_rounds(surrogate, seed, rounds=1),
-    "gradient": by_gradient,
-}
 
 
 def fitted(neurons: tuple[str, ...], method: str, seed: int, path: Path) -> dict[str, Any]:

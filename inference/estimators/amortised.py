@@ -73,12 +73,8 @@ class AmortisedEstimator(BaseEstimator):
         unit: str,
     ) -> Self:
         """Learn from features computed before. Raises ValueError for theta outside the box or too few simulations."""
-        self.parameters.check_simulations(theta, len(features))
-        if not np.isfinite(features).all():
-            raise ValueError("some features are not finite; leave silent and failed simulations out")
+        x, u = self._tensors(theta, features)
         self.channels, self.unit = channels, unit
-        x = torch.as_tensor(features, dtype=torch.float32)
-        u = torch.as_tensor(self.parameters.to_unit(theta), dtype=torch.float32)
         self.about = {
             "simulations": len(x),
             "data_hash": hashlib.sha256(x.numpy().tobytes() + u.numpy().tobytes()).hexdigest()[:16],
@@ -88,6 +84,14 @@ class AmortisedEstimator(BaseEstimator):
             self._learn(list(self._splits(x, u)))
             self.familiarity = Familiarity.of_simulations(x, self.seed, self._alike)
         return self
+
+    def _tensors(self, theta: np.ndarray, features: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Features and unit-cube parameters. Raises ValueError as ``fit_features``."""
+        self.parameters.check_simulations(theta, len(features))
+        if not np.isfinite(features).all():
+            raise ValueError("some features are not finite; leave silent and failed simulations out")
+        unit = self.parameters.to_unit(theta)
+        return torch.as_tensor(features, dtype=torch.float32), torch.as_tensor(unit, dtype=torch.float32)
 
     def estimate(self, recording: Recording) -> Estimate:
         recording = self.ready(recording)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from inference.features.spectra import SpectralFeatures
 from inference.fitting.descent import MOST_DRAWS
 from simulators.interface import ParameterSpace
 from surrogates.headers import integer, no_larger_than_file, text
+from surrogates.threads import one_thread
 
 _log = logging.getLogger(__name__)
 _MAX_ROUNDS = 20  # of sampling: an observation that puts less than 1/20 of the posterior in the box is cut short
@@ -113,6 +114,45 @@ class NeuralPosterior(AmortisedEstimator):
         self._densities = [densities[i] for i in kept]
         self._widen(splits[0].x_validation, splits[0].u_validation)
         self.about["validation_log_prob"] = scores
+
+    def learn_more(
+        self,
+        theta: Float[np.ndarray, "simulations n_parameters"],
+        features: Float[np.ndarray, "simulations channels values"],
+        epochs: int = 20,
+        learning_rate: float = 3e-4,
+    ) -> Self:
+        """Go on learning, slowly, from simulations of a better simulator, too few to begin with.
+
+        A share of them chooses how far; what was learned before is not shrunk. Raises ValueError as ``fit_features``.
+        """
+        x, u = self._tensors(theta, features)
+        with one_thread():
+            for density, data in zip(self._densities, self._splits(x, u), strict=False):
+                loss = partial(_negative_log_prob, density)
+                before = {k: v.clone() for k, v in density.state_dict().items()}
+                with torch.no_grad():
+                    first = float(loss(data.x_validation, data.u_validation).mean())
+                trained = train(
+                    density, loss, data, epochs=epochs, batch=self.batch, learning_rate=learning_rate, shrinkage=0.0
+                )
+                if trained.loss > first:
+                    density.load_state_dict(before)
+        return self
+
+    def widen_to(
+        self,
+        theta: Float[np.ndarray, "simulations n_parameters"],
+        features: Float[np.ndarray, "simulations channels values"],
+    ) -> Self:
+        """Make all densities wider or narrower, so that intervals cover these simulations as often as they say.
+
+        Raises ValueError as ``fit_features``.
+        """
+        x, u = self._tensors(theta, features)
+        with one_thread():
+            self._widen(x, u)
+        return self
 
     def _splits(self, x: Tensor, u: Tensor) -> Iterator[Split]:
         """The same simulations held out for every member: what the mixture says of them sets its width."""

@@ -94,8 +94,8 @@ class DifferentiableNetwork:
         found = {}
         for frames, parts in rows.items():
             sources, bins, places, shares = (np.concatenate(column) for column in zip(*parts, strict=True))
-            indices = [torch.as_tensor(column.astype(np.int64), device=self.device) for column in (sources, bins, places)]
-            found[frames] = _Sent._make([*indices, torch.as_tensor(shares, dtype=torch.float32, device=self.device)])
+            columns = [column.astype(np.int64) for column in (sources, bins, places)] + [shares.astype(np.float32)]
+            found[frames] = _Sent._make(torch.as_tensor(column, device=self.device) for column in columns)
         return found
 
     def run(
