@@ -30,7 +30,7 @@ from simulators.campaigns.workers import local_pool
 from simulators.cells.hnn import CELL_TYPES
 from simulators.column.every_cell import EveryCell, wide_column
 from simulators.column.simulator import ColumnSimulator
-from surrogates.network.column import SurrogateColumn
+from surrogates.network.column import COLUMN_NEURONS, SurrogateColumn
 from surrogates.neurons.measures.scores import correlation, match_spikes
 from surrogates.neurons.trained import load_neuron
 
@@ -162,7 +162,7 @@ def main() -> None:
     torch.set_num_threads(1)
     column, thetas = settings(arguments.settings)
     of = arguments.neurons
-    neurons = CELL_TYPES if of is None else tuple(str(of / f"{kind}.safetensors") for kind in CELL_TYPES)
+    neurons = COLUMN_NEURONS if of is None else tuple(str(of / f"{kind}.safetensors") for kind in CELL_TYPES)
     surrogate = SurrogateColumn(column, neurons)
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.out or Path(temporary)

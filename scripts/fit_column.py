@@ -34,7 +34,7 @@ from simulators.campaigns.workers import local_pool
 from simulators.cells.hnn import CELL_TYPES
 from simulators.column.connectivity import SHORT
 from simulators.recording import Recording
-from surrogates.network.column import SurrogateColumn
+from surrogates.network.column import COLUMN_NEURONS, SurrogateColumn
 
 console = Console()
 RATES_HZ = (1.0, 60.0)
@@ -95,7 +95,7 @@ def main() -> None:
     if unknown := set(methods) - set(METHODS):
         parser.error(f"there is no method {', '.join(unknown)}; choose of {', '.join(METHODS)}")
     of = arguments.neurons
-    neurons = CELL_TYPES if of is None else tuple(str(of / f"{kind}.safetensors") for kind in CELL_TYPES)
+    neurons = COLUMN_NEURONS if of is None else tuple(str(of / f"{kind}.safetensors") for kind in CELL_TYPES)
     with tempfile.TemporaryDirectory() as temporary, local_pool(arguments.workers) as pool:
         folder = arguments.out or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

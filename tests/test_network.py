@@ -265,6 +265,27 @@ class TestColumn:
         assert wide.links.weights_uS.sum() > 0.97 * all_links.weights_uS.sum()
         assert wide.links.delays_ms.max() < 200
 
+    def test_inputs_beyond_what_the_surrogates_learned_from_are_said(self, caplog):
+        from surrogates.network.column import SurrogateColumn
+
+        column = ColumnSimulator(drives=(noise_drive(120.0),), duration_ms=300.0, transient_ms=0.0)
+        theta = np.zeros((1, 11))
+        drives = [column.events(theta[0], np.random.default_rng(0))]
+        assert SurrogateColumn(column).run(theta, drives).beyond == ()
+        assert not caplog.records
+        heavy = [SynapticEvents(e.times_ms, e.synapses, e.weights_uS * (1e4 if k < 3 else 1.0)) for k, e in
+                 enumerate(drives[0])]  # fmt: skip
+        (said,) = SurrogateColumn(column).run(theta, [heavy]).beyond
+        assert said.startswith("L2_basket: events weigh")
+        assert "those it learned from, at soma_ampa in 100% of the networks" in said
+        assert "outside what surrogates learned from" in caplog.text
+        often = [SynapticEvents(np.tile(e.times_ms, 8), np.tile(e.synapses, 8), np.tile(e.weights_uS, 8) / 8)
+                 for e in drives[0]]  # fmt: skip
+        told = SurrogateColumn(column).run(theta, [often]).beyond
+        assert any("times as often as those it learned from" in line for line in told)
+        unsaid = SurrogateColumn(column, tuple(CELL_TYPES)).run(theta, [heavy])
+        assert unsaid.beyond == ()  # surrogates of cells alone do not say what they learned from
+
     def test_samples_that_are_no_bins_are_refused(self):
         from surrogates.network.column import SurrogateColumn
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from simulators import Simulator
 from simulators.cells.cell import Output
+from simulators.cells.hnn import CELL_TYPES
 from simulators.cells.inputs import DistinctMilliseconds, SynapticEvents
 from simulators.cells.point import AMPA, GABA
 from surrogates.neurons import trained as stored
@@ -178,7 +179,13 @@ def test_a_small_file_cannot_ask_for_a_huge_memory():
 
 
 def test_every_cell_of_the_project_has_a_shipped_surrogate_that_is_its_own():
-    assert set(shipped_neurons()) == set(CURRICULA)
+    own = {f"column_{cell_type}" for cell_type in CELL_TYPES}  # that learned in the column, too
+    assert set(shipped_neurons()) == set(CURRICULA) | own
+    for name in own:
+        alone, tuned = load_neuron(name.removeprefix("column_")), load_neuron(name)
+        assert (tuned.synapses, tuned.outputs, tuned.network.settings) == (
+            alone.synapses, alone.outputs, alone.network.settings)  # fmt: skip
+        assert len(tuned.about["inputs"]["rate_Hz"]) == len(tuned.synapses)
     for name, curriculum in CURRICULA.items():
         neuron, path = load_neuron(name), Path(stored.__file__).parents[1] / "shipped" / f"{name}.safetensors"
         assert neuron.synapses == curriculum.cell.synapses, name

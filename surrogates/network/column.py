@@ -19,10 +19,13 @@ from surrogates.network.compiled import CompiledNetwork, NetworkRun
 from surrogates.neurons.architectures.stateful import StatefulNeuron
 from surrogates.neurons.trained import load_neuron, neuron_file
 
+COLUMN_NEURONS = tuple(f"column_{cell_type}" for cell_type in CELL_TYPES)
+"""The shipped surrogates that learned from the column itself, besides cells alone."""
+
 _FAINTEST = 0.01  # of its pathway's strongest: such a connection of a wide mesh comes a hundred times as late, too
 
 
-def column_circuit(model: ColumnModel, neurons: Sequence[str] = CELL_TYPES) -> Circuit:
+def column_circuit(model: ColumnModel, neurons: Sequence[str] = COLUMN_NEURONS) -> Circuit:
     """The connections of a column between surrogates; each pathway is a group.
 
     neurons: of each cell type, in the order of ``CELL_TYPES``: names of shipped surrogates, or their files.
@@ -50,7 +53,7 @@ class SurrogateColumn:
     """
 
     column: ColumnSimulator = field(default_factory=ColumnSimulator)
-    neurons: tuple[str, ...] = CELL_TYPES
+    neurons: tuple[str, ...] = COLUMN_NEURONS
     batch_size: int = 64
     content: tuple[str, ...] = field(init=False)
 

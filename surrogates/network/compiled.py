@@ -1,5 +1,6 @@
 """Circuits of surrogate neurons compiled: any number of copies side by side, each with gains and drives of its own."""
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,24 +9,32 @@ from jaxtyping import Float, UInt8
 
 from simulators.cells.inputs import SynapticEvents
 from surrogates.network.circuit import Circuit
+from surrogates.network.familiarity import beyond_training
 from surrogates.neurons.stepping.kernels import LANES, run_network
 from surrogates.neurons.stepping.stepper import Stepper
+
+_log = logging.getLogger(__name__)
 
 
 class NetworkRun(NamedTuple):
     """What copies of a circuit did, in bins.
 
     spikes: of each cell; summed: first output of all cells of a population, such as their dipole (0 where it has none);
-    v: of each cell, mV, if it was asked for.
+    v: of each cell, mV, if it was asked for; beyond: where cells received more than their surrogates learned from, in
+    words.
     """
 
     spikes: UInt8[np.ndarray, "copies cells bins"]
     summed: Float[np.ndarray, "copies populations bins"]
     v: Float[np.ndarray, "copies cells bins"] | None
+    beyond: tuple[str, ...] = ()
 
 
 class CompiledNetwork:
-    """So many copies of a circuit, which run from rest again and again."""
+    """So many copies of a circuit, which run from rest again and again.
+
+    The first time that cells receive more than their surrogates have learned from, a warning is logged.
+    """
 
     def __init__(self, circuit: Circuit, copies: int = 1) -> None:
         if copies < 1:
@@ -40,6 +49,7 @@ class CompiledNetwork:
         self._links = self._by_source()
         slots = self._slots()
         self._populations = tuple(stepper.for_network(slots) for stepper in self._steppers)
+        self._warned = False
 
     def _by_source(self) -> tuple[np.ndarray, ...]:
         c, links = self.circuit, self.circuit.links
@@ -102,7 +112,11 @@ class CompiledNetwork:
             summed,
             v,
         )
-        return NetworkRun(spikes[..., :bins], summed[..., :bins], v[..., :bins] if voltages else None)
+        beyond = beyond_training(c, spikes[..., :bins], factors, drives)
+        if beyond and not self._warned:
+            self._warned = True
+            _log.warning("outside what surrogates learned from, their answers mean little: %s", "; ".join(beyond))
+        return NetworkRun(spikes[..., :bins], summed[..., :bins], v[..., :bins] if voltages else None, beyond)
 
     def _plasticity(self) -> tuple[np.ndarray, ...]:
         """Parameters of each kind, and the state of all its links from a cell, which is at rest."""
