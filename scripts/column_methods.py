@@ -16,7 +16,7 @@ from simulators.cells.hnn import CELL_TYPES
 from simulators.column.connectivity import SHORT, ColumnModel
 from simulators.column.simulator import ColumnSimulator
 from surrogates.network.column import SurrogateColumn
-from surrogates.network.differentiable import DifferentiableNetwork
+from surrogates.network.differentiable import DifferentiableNetwork, gradient_trouble
 
 console = Console()
 BAND_HZ = (15.0, 60.0)
@@ -123,9 +123,8 @@ def by_gradient(surrogate: SurrogateColumn, seed: int) -> np.ndarray:
             best, found = float(loss), gains.detach().clone()
         optimiser.zero_grad()
         loss.backward()
-        if gains.grad is None or not torch.isfinite(gains.grad).all() or gains.grad.abs().max() > 1e4:
-            steepest = names[int(gains.grad.abs().nan_to_num(torch.inf).argmax())] if gains.grad is not None else ""
-            console.print(f"seed {seed}: gradients exploded in step {step}, most of all that of {steepest}")
+        if trouble := gradient_trouble(gains.grad, names, step):
+            console.print(f"seed {seed}: {trouble}")
             break
         optimiser.step()
         with torch.no_grad():

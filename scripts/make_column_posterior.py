@@ -78,17 +78,24 @@ def features_of(study: Study, recordings: list[Recording]) -> np.ndarray:
     return features_of_all(study.features, (resampled(r, RATE_HZ) for r in recordings))
 
 
-def learned(study: Study, campaign: Campaign, neuron: InNeuron, variant: str, progress: bool = True) -> NeuralPosterior:
-    """A posterior from the campaign's spectra and those of NEURON's dipoles."""
-    theta, parts = campaign.theta[campaign.usable], []
-    for first in track(range(0, len(theta), AT_ONCE), "spectra", disable=not progress):
-        parts.append(features_of(study, campaign.recordings(campaign.usable[first : first + AT_ONCE])))
-    x = np.concatenate(parts)
+def spectra_of(study: Study, campaign: Campaign, path: Path) -> np.ndarray:
+    """Features of all usable simulations, from the file if it is there."""
+    if not path.is_file():
+        starts = range(0, len(campaign.usable), AT_ONCE)
+        parts = [campaign.usable[first : first + AT_ONCE] for first in starts]
+        found = [features_of(study, campaign.recordings(rows)) for rows in track(parts, "spectra")]
+        np.save(path, np.concatenate(found))
+    return np.load(path, allow_pickle=False)
+
+
+def learned(study: Study, campaign: Campaign, x: np.ndarray, neuron: InNeuron, variant: str) -> NeuralPosterior:
+    """A posterior from the campaign's spectra ``x`` and those of NEURON's dipoles."""
+    theta = campaign.theta[campaign.usable]
     true = features_of(study, neuron.recordings)
     if variant == "shifted":
         shift = FeatureShift(study.parameters).fit(neuron.theta, true, features_of(study, neuron.by_surrogates(study)))
         x = x + shift(theta).astype(np.float32)
-    posterior = NeuralPosterior(study.parameters, study.features, progress=progress)
+    posterior = NeuralPosterior(study.parameters, study.features, bounded=True, progress=True)
     posterior.fit_features(theta, x, ("dipole",), "nAm")
     if variant == "mixed":
         posterior.learn_more(neuron.theta, true)
@@ -120,7 +127,8 @@ def main() -> None:
     campaign = run_campaign(study.simulator, arguments.simulations, SEED, path, arguments.workers)
     simulated = time.perf_counter() - start
     neuron = InNeuron.shipped().rows(slice(0, -TESTS))
-    posterior = learned(study, campaign, neuron, arguments.variant)
+    x = spectra_of(study, campaign, arguments.scratch / "spectra.npy")
+    posterior = learned(study, campaign, x, neuron, arguments.variant)
     posterior.save(arguments.out)
     seconds = {"simulating": round(simulated), "training": round(time.perf_counter() - start - simulated)}
     about = {"log_prob": posterior.about["validation_log_prob"], "width": posterior.about["width"]}

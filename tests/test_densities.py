@@ -10,6 +10,7 @@ from inference.estimators.load import load_estimator
 from inference.estimators.neural_posterior import NeuralPosterior
 from inference.estimators.sbi_flows import SBI_DENSITIES
 from inference.features.interface import features_of_all
+from simulators.interface import Parameter, ParameterSpace
 from tests.test_estimators import FEATURES, SPACE, white_noise
 
 DENSITIES = ("gaussian mixture", "nsf")
@@ -47,6 +48,17 @@ def test_densities_are_those_of_the_draws(posterior):
     np.testing.assert_allclose(spread, estimate.samples.std(0), rtol=0.15)
 
 
+def test_a_bounded_mixture_is_a_density_over_the_box(data):
+    npe = NeuralPosterior(SPACE, FEATURES, bounded=True, members=1, epochs=20, width=32).fit(*data)
+    x = spectra(npe, [white_noise([0.1, 0.9], np.random.default_rng(4))])
+    side = (np.arange(200) + 0.5) / 200
+    grid = SPACE.from_unit(np.stack(np.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 2))
+    density = np.exp(npe.log_prob(grid, x)) / len(grid)
+    np.testing.assert_allclose(density.sum(), 1, atol=0.03)
+    draws = SPACE.from_unit(npe._sample(x, 4000)[0].numpy().astype(float))
+    np.testing.assert_allclose(density @ grid, draws.mean(0), atol=0.1 * draws.std(0).max())
+
+
 def test_densities_vanish_outside_the_box(posterior):
     x = spectra(posterior, [white_noise([0.1, 0.95], np.random.default_rng(4))])
     assert np.isneginf(posterior.log_prob(np.array([[0.1, 1.01]]), x)).all()
@@ -81,6 +93,44 @@ def test_densities_of_a_wrong_width_are_set_right(posterior, data, factor):
     posterior._widen(*held_out)
     assert posterior.about["width"] == pytest.approx(right, rel=1e-3)
     np.testing.assert_allclose(posterior.estimate(data[1][650]).samples, before.samples, atol=0.01)
+
+
+def test_many_parameters_that_are_not_told_make_no_recording_unlike():
+    """Normals as wide as the box lie outside of it by most of their mass, in so many dimensions."""
+    space = ParameterSpace(tuple(Parameter(f"p{k}", "1", 0.0, 1.0) for k in range(13)))
+    rng = np.random.default_rng(0)
+    theta = space.sample(640, rng)
+    x = theta[:, :1, None] + 0.1 * rng.standard_normal((640, 1, len(FEATURES.frequencies)))
+    npe = NeuralPosterior(space, FEATURES, members=1, epochs=20, width=32).fit_features(
+        theta[:600], x[:600], ("c",), "mV"
+    )
+    assert 1.0 < npe.about["width"] < 2.5  # not as wide as can be, where hardly a draw lies inside
+    estimates = [npe._answer(torch.as_tensor(row[None], dtype=torch.float32)) for row in x[600:]]
+    assert np.mean([e.trusted for e in estimates]) > 0.9
+    assert min(npe._sample(torch.as_tensor(row[None], dtype=torch.float32), 200)[1] for row in x[600:]) < 0.3
+    far = npe._answer(torch.as_tensor(x[:1] + 30.0, dtype=torch.float32))
+    assert not far.trusted
+
+
+def test_a_bounded_mixture_fills_the_box_where_nothing_is_told(tmp_path):
+    """Ten parameters, of which the features tell one: the others' posteriors are the prior, and no draw is lost."""
+    space = ParameterSpace(tuple(Parameter(f"p{k}", "1", 0.0, 1.0) for k in range(10)))
+    rng = np.random.default_rng(0)
+    theta = space.sample(1500, rng)
+    x = (theta[:, :1] + 0.05 * rng.standard_normal((1500, FEATURES.frequencies.size)))[:, None].astype(np.float32)
+    npe = NeuralPosterior(space, FEATURES, bounded=True, members=1, components=2, width=32, epochs=15)
+    npe.fit_features(theta, x, ("LFP",), "mV")
+    given = torch.as_tensor(x[:1])
+    samples, inside = npe._sample(given, 2000)
+    assert inside == 1
+    np.testing.assert_allclose(samples[:, 1:].std(0), np.full(9, np.sqrt(1 / 12)), atol=0.03)
+    assert abs(float(samples[:, 0].mean()) - theta[0, 0]) < 0.1
+    assert float(samples[:, 0].std()) < 0.1
+    npe.save(tmp_path / "npe.safetensors")
+    loaded = load_estimator(tmp_path / "npe.safetensors")
+    assert loaded.bounded
+    torch.testing.assert_close(loaded._sample(given, 100)[0], npe._sample(given, 100)[0])
+    np.testing.assert_allclose(loaded.log_prob(theta[:5], given), npe.log_prob(theta[:5], given), atol=1e-4)
 
 
 def test_an_impossible_recording_is_answered_in_time_and_not_trusted(posterior):

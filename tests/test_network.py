@@ -21,7 +21,7 @@ from simulators.provenance import describe
 from simulators.registry import rebuilt
 from surrogates.network.circuit import Circuit, Links, Plasticity, Population
 from surrogates.network.compiled import CompiledNetwork, NetworkRun
-from surrogates.network.differentiable import DifferentiableNetwork
+from surrogates.network.differentiable import DifferentiableNetwork, gradient_trouble
 from surrogates.network.tuning import network_runs, simulate_network, tune_neuron
 from surrogates.neurons.trained import load_neuron
 from surrogates.neurons.training.loop import Schedule
@@ -301,6 +301,35 @@ class TestColumn:
         for model in ("jones_2009", "law_2021"):
             with pytest.raises(ValueError, match=f"those of '{model}' have other channels or synapses"):
                 SurrogateColumn(ColumnSimulator(ColumnModel(model)))
+
+
+class TestGradients:
+    """What is not followed."""
+
+    def test_exploded_and_vanished_gradients_are_told_by_step_and_weight(self):
+        names = ("L2e_L2e", "L5i_L5e")
+        assert gradient_trouble(torch.tensor([0.1, -0.2]), names, 3) == ""
+        for wrong in (np.nan, np.inf, -1e7):
+            said = gradient_trouble(torch.tensor([0.1, wrong]), names, 3)
+            assert said.startswith("the gradient exploded in step 3: that of L5i_L5e is"), said
+        assert "vanished in step 0" in gradient_trouble(torch.zeros(2), names, 0)
+        assert "nothing depends on the weights" in gradient_trouble(None, names, 0)
+
+    def test_undamped_gradients_of_a_long_run_are_told(self):
+        """At a memory gradient of 1 they explode; the damped ones of the same run do not."""
+        from surrogates.network.column import SurrogateColumn
+
+        column = ColumnSimulator(drives=(noise_drive(120.0),), duration_ms=300.0, transient_ms=0.0)
+        circuit = SurrogateColumn(column).circuit
+        said = []
+        for share in (1.0, 0.5):
+            factors = torch.ones(1, len(circuit.groups), requires_grad=True)
+            network = DifferentiableNetwork(circuit, 1, memory_gradient=share)
+            run = network.run(factors, [column.events(np.zeros(11), np.random.default_rng(0))], 300.0)
+            run.summed.square().mean().log().backward()
+            said.append(gradient_trouble(factors.grad[0], circuit.groups, 0))
+        assert "exploded" in said[0]
+        assert said[1] == ""
 
 
 class TestTuning:

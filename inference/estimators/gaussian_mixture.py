@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from inference.estimators.spectral_networks import SpectralCNN
 
 _SD = 0.14  # of the unit cube, before training
+_EDGE = 1e-6  # of the cube, where the probit has no end
 _MOST_PRECISE = 12.0  # in log precision from there: 1e-6 of the cube, which no data give but absurd weights do
 
 
@@ -17,7 +18,8 @@ class GaussianMixture(nn.Module):
     """p(u | x): normals with full covariances (Bishop 1994), in the unit cube and a little beyond.
 
     The network gives every normal a weight, a mean and the Cholesky factor of its precision. ``width`` widens all of
-    them; it is not learnt but set at the end.
+    them; it is not learnt but set at the end. bounded: the normals are of the probit of u instead, which is standard
+    normal where x tells nothing, and all draws lie inside the cube.
     """
 
     width: Tensor
@@ -31,9 +33,10 @@ class GaussianMixture(nn.Module):
         hidden: int,
         dropout: float,
         alike: bool = True,
+        bounded: bool = False,
     ) -> None:
         super().__init__()
-        self.n_parameters, self.components = n_parameters, components
+        self.n_parameters, self.components, self.bounded = n_parameters, components, bounded
         self.below = np.tril_indices(n_parameters, -1)
         outputs = components * (1 + 2 * n_parameters + len(self.below[0]))
         self.network = SpectralCNN(channels, frequencies, outputs, hidden, dropout, alike)
@@ -48,11 +51,15 @@ class GaussianMixture(nn.Module):
     ) -> Float[Tensor, " rows"]:
         """Log density of each u given its x, not corrected for the mass outside the cube."""
         weights, means, factors = self._normals(x)
-        distance = (factors @ (u[:, None] - means)[..., None])[..., 0] / self.width
+        v = torch.special.ndtri(u.clamp(_EDGE, 1 - _EDGE)) if self.bounded else u
+        distance = (factors @ (v[:, None] - means)[..., None])[..., 0] / self.width
         log_determinant = factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         each = log_determinant - 0.5 * distance.square().sum(-1)
         constant = self.n_parameters * (self.width.log() + 0.5 * math.log(2 * math.pi))
-        return torch.logsumexp(weights + each, -1) - constant
+        log_prob = torch.logsumexp(weights + each, -1) - constant
+        if self.bounded:
+            log_prob = log_prob + 0.5 * (v.square() + math.log(2 * math.pi)).sum(-1)
+        return log_prob
 
     def draws(self, x: Float[Tensor, "rows channels frequencies"], n: int) -> Float[Tensor, "n rows n_parameters"]:
         """``n`` draws for each x, from torch's global generator; some may lie outside the cube."""
@@ -60,7 +67,8 @@ class GaussianMixture(nn.Module):
         spread = torch.linalg.inv(factors) * self.width
         chosen, rows = torch.multinomial(weights.exp(), n, replacement=True).T, torch.arange(len(x))
         noise = torch.randn(n, len(x), self.n_parameters, 1)
-        return means[rows, chosen] + (spread[rows, chosen] @ noise)[..., 0]
+        drawn = means[rows, chosen] + (spread[rows, chosen] @ noise)[..., 0]
+        return torch.special.ndtr(drawn) if self.bounded else drawn
 
     def _normals(
         self, x: Float[Tensor, "rows channels frequencies"]
@@ -73,8 +81,9 @@ class GaussianMixture(nn.Module):
         n = self.n_parameters
         out = self.network(x).view(len(x), self.components, -1)
         weights, means, log_precision, below = out.split([1, n, n, len(self.below[0])], -1)
-        diagonal = torch.exp(log_precision.clamp(-_MOST_PRECISE, _MOST_PRECISE) - math.log(_SD))
+        middle, sd = (0.0, 1.0) if self.bounded else (0.5, _SD)
+        diagonal = torch.exp(log_precision.clamp(-_MOST_PRECISE, _MOST_PRECISE) - math.log(sd))
         factors = torch.diag_embed(diagonal)
         # Relative to their rows' diagonals: off-diagonal entries of the order of one, whatever the width.
         factors[..., self.below[0], self.below[1]] = below * diagonal[..., self.below[0]]
-        return torch.log_softmax(weights[..., 0], -1), 0.5 + 0.5 * means, factors
+        return torch.log_softmax(weights[..., 0], -1), middle + 0.5 * means, factors

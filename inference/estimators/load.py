@@ -16,7 +16,12 @@ from surrogates.weights import read_weights
 _POSITIVE = ("scale", "width")
 _SDS = 1e-30, 1e30
 _ROWS = 10**9  # of a campaign
-_MEASURED = {"duration_s": (1e-9, 1e9), "misfit_99": (-1e12, 1e12), "misfit_samples": (1e-9, 1e12)}
+_MEASURED = {
+    "duration_s": (1e-9, 1e9),
+    "misfit_99": (-1e12, 1e12),
+    "misfit_samples": (1e-9, 1e12),
+    "least_inside": (0.0, 1.0),
+}
 _REMEDY = "train one with 'circuitsbi train'"
 _KINDS: dict[str, type[BaseEstimator]] = {
     cls.kind: cls for cls in (CNNRegressor, GradientFit, NearestSimulations, NeuralPosterior)

@@ -63,7 +63,8 @@ class NeuralPosterior(AmortisedEstimator):
     density: "gaussian mixture" of ``components`` normals, whose draws cost nothing, or a flow of sbi by its name there
     ("nsf", "maf", "zuko_nsf" ...; see SBI_DENSITIES) of ``transforms`` steps with ``hidden_features`` units given an
     ``embedding`` of the spectra. width: of the CNN; shrinkage: of all weights, as ``train`` has it, 1.2 by default and
-    .05 for flows, which more of it spoils. epochs: for up to 10,000 simulations, fewer for more.
+    .05 for flows, which more of it spoils. epochs: for up to 10,000 simulations, fewer for more. bounded: of a mixture,
+    whether its normals are of the probit of the unit cube, for data that leave some of many parameters wide open.
 
     Members whose validation log-probability falls more than ``tolerance`` nats behind the best are left out: a flow
     that lost a parameter does not come back. Trained densities are too sure of themselves where simulations are few,
@@ -80,6 +81,7 @@ class NeuralPosterior(AmortisedEstimator):
     learning_rate: float = 3e-3
     shrinkage: float | None = None
     components: int = 8
+    bounded: bool = False
     width: int = 192
     hidden_features: int = 50
     transforms: int = 5
@@ -164,12 +166,12 @@ class NeuralPosterior(AmortisedEstimator):
 
         def excess(log_width: float) -> float:
             self._set_width(np.exp(log_width))
-            with torch.no_grad(), torch.random.fork_rng():
-                torch.manual_seed(self.seed)  # the same noise at every width: the excess is continuous
-                draws = torch.cat([density.draws(x, _RANK_DRAWS) for density in self._densities])
-            inside = ((draws >= 0) & (draws <= 1)).all(2, keepdim=True)
-            ranks = (inside & (draws < u)).sum(0) / inside.sum(0).clamp(min=1)
-            return float(12 * (ranks - 0.5).square().mean() - 1)
+            draws, inside = self._ranked_draws(x)
+            n = inside.sum(0)
+            ranks = (inside & (draws < u)).sum(0) / n.clamp(min=1)
+            # Ranks among n have a variance that is larger by 2 / n. Without a draw in the box it is far too wide.
+            each = torch.where(n > 0, 12 * (ranks - 0.5).square() - 1 - 2 / n, -1.0)
+            return float(each.mean())
 
         low, high = np.log(_WIDTHS)
         if excess(low) < 0 or excess(high) > 0:
@@ -178,6 +180,14 @@ class NeuralPosterior(AmortisedEstimator):
             nearest = brentq(excess, low, high, xtol=0.01)
         self._set_width(np.exp(nearest))
         self.about["width"] = float(np.exp(nearest))
+        self.about["least_inside"] = float(self._ranked_draws(x)[1].float().mean((0, 2)).quantile(0.01))
+
+    def _ranked_draws(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws given each x, with the same noise at every width, and which of them lie inside the unit cube."""
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            draws = torch.cat([density.draws(x, _RANK_DRAWS) for density in self._densities])
+        return draws, ((draws >= 0) & (draws <= 1)).all(2, keepdim=True)
 
     def _set_width(self, width: float) -> None:
         for density in self._densities:
@@ -186,13 +196,16 @@ class NeuralPosterior(AmortisedEstimator):
     def _untrained(self, channels: int, frequencies: int) -> GaussianMixture | SbiFlow:
         n = len(self.parameters)
         if self.density == "gaussian mixture":
-            return GaussianMixture(n, channels, frequencies, self.components, self.width, self.dropout, self._alike)
+            return GaussianMixture(
+                n, channels, frequencies, self.components, self.width, self.dropout, self._alike, self.bounded
+            )
         embedding = SpectralCNN(channels, frequencies, self.embedding, self.width, self.dropout, self._alike)
         return SbiFlow(self.density, n, channels, frequencies, embedding, self.hidden_features, self.transforms)
 
     def _answer(self, x: Float[Tensor, "1 channels frequencies"]) -> Estimate:
         samples, acceptance = self._sample(x, self.draws)
-        cautions, trusted = [], acceptance >= _LOW_ACCEPTANCE
+        # Of many parameters that are hardly told, most of every posterior of normals lies outside.
+        cautions, trusted = [], acceptance >= min(_LOW_ACCEPTANCE, self.about.get("least_inside", _LOW_ACCEPTANCE))
         if not trusted:
             cautions.append(
                 f"{100 * (1 - acceptance):.0f} % of the posterior lies outside the parameter space: no parameters in "
@@ -261,7 +274,9 @@ class NeuralPosterior(AmortisedEstimator):
     def _settings(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {k: v for i, density in enumerate(self._densities) for k, v in stored_state(density, f"{i}.").items()}
         settings = {"flows": len(self._densities), "frequencies": len(self.features.axis.values)}
-        return settings | {"density": self.density} | {name: getattr(self, name) for name in _BUILD}, tensors
+        return settings | {"density": self.density, "bounded": self.bounded} | {
+            name: getattr(self, name) for name in _BUILD
+        }, tensors
 
     def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         for name, (default, most) in _BUILD.items():
@@ -269,6 +284,9 @@ class NeuralPosterior(AmortisedEstimator):
         values = len(self.features.axis.values)
         integer(settings, "frequencies", values, values)
         self.density = text({"density": "nsf"} | settings, "density")
+        self.bounded = settings.get("bounded", False)
+        if not isinstance(self.bounded, bool):
+            raise ValueError(f"bounded is {self.bounded!r:.80}; expected true or false")
         flow, members = self.density != "gaussian mixture", integer(settings, "flows", 1, 1000)
         # sbi builds nothing on the device "meta": that a density fits into the file is found out before.
         no_larger_than_file(

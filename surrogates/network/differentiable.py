@@ -17,6 +17,8 @@ from simulators.cells.inputs import SynapticEvents
 from surrogates.network.circuit import Circuit
 from surrogates.neurons.architectures.stateful import State, StatefulNeuron
 
+_EXPLODED, _VANISHED = 1e4, 1e-9
+
 
 class DifferentiableRun(NamedTuple):
     """As ``NetworkRun``, with gradients."""
@@ -174,6 +176,25 @@ class DifferentiableNetwork:
 def _damped(x: Tensor, share: float) -> Tensor:
     """The same, with this share of its gradient."""
     return x if share == 1 else x.detach() + share * (x - x.detach()) if share else x.detach()
+
+
+def gradient_trouble(gradient: Tensor | None, names: Sequence[str], step: int) -> str:
+    """Why a gradient with respect to weights of these names is not to be followed, in words; "" where it can be.
+
+    It exploded where one is not finite or beyond 1e4, and vanished where all are below 1e-9.
+    """
+    if gradient is None or not len(gradient):
+        return f"there is no gradient in step {step}: nothing depends on the weights"
+    size = gradient.detach().abs().nan_to_num(torch.inf)
+    largest = int(size.argmax())
+    if size[largest] > _EXPLODED:
+        return (
+            f"the gradient exploded in step {step}: that of {names[largest]} is {gradient[largest]:.2g}; let less of "
+            f"it through the memory (memory_gradient), or shorten the run"
+        )
+    if size[largest] < _VANISHED:
+        return f"the gradient vanished in step {step}: the largest, of {names[largest]}, is {gradient[largest]:.2g}"
+    return ""
 
 
 class _Release:
