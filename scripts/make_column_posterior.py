@@ -3,12 +3,11 @@
     python scripts/make_column_posterior.py --scratch FOLDER   two hours on two cores; can be resumed
     python scripts/make_column_posterior.py --scratch FOLDER --simulations 10000 --out other.safetensors
 
-100,000 columns of surrogates teach it. What NEURON's column gives beyond that is learned from dipoles of NEURON's at
-other thetas: a shift of the mean spectrum, under the same drives, is added to all the surrogates' spectra, and the
-widths of the densities are set by NEURON's dipoles. The dipoles ship (column_dipoles.npz: theta, 1.2 s at 500 Hz after
-a transient of .2 s, and the two numbers that each one's generator began with); the last 300 are only for tests. With
---variant the posterior learns otherwise: "surrogates" takes their spectra as they are, "mixed" goes on learning on
-NEURON's dipoles instead of shifting. The last line is one JSON object.
+100,000 columns of surrogates teach it. Dipoles of NEURON's column at other thetas ship beside it (column_dipoles.npz:
+theta, 1.2 s at 500 Hz after a transient of .2 s, and the two numbers that each one's generator began with); the last 300
+are there for tests alone. With --variant the posterior learns from the others, too: "shifted" adds to all spectra what
+those of surrogates lack on average, under the same drives; "mixed" goes on learning on NEURON's dipoles; in both they
+set the widths of its densities. The last line is one JSON object.
 """
 
 import argparse
@@ -37,7 +36,7 @@ DIPOLES = SHIPPED / "column_dipoles.npz"
 POSTERIOR = SHIPPED / "column_rhythm.safetensors"
 TESTS = 300
 SEED, SIMULATIONS, AT_ONCE = 1, 100_000, 2000
-VARIANTS = ("shifted", "mixed", "surrogates")
+VARIANTS = ("surrogates", "shifted", "mixed")
 
 
 class InNeuron(NamedTuple):
