@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from inference.commands import campaign, demo, evaluate, infer, simulate, surrogate, train
+from inference.commands import campaign, column, demo, evaluate, infer, simulate, surrogate, train
 
 app = typer.Typer(
     help="Which circuit could have produced this recording, and how sure can one be?",
@@ -22,6 +22,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(campaign.app, name="campaign")
+app.add_typer(column.app, name="column")
 app.add_typer(surrogate.app, name="surrogate")
 
 

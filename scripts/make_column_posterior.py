@@ -4,7 +4,7 @@
     python scripts/make_column_posterior.py --scratch FOLDER --simulations 10000 --out other.safetensors
 
 100,000 columns of surrogates teach it. Dipoles of NEURON's column at other thetas ship beside it (column_dipoles.npz:
-theta, 1.2 s at 500 Hz after a transient of .2 s, and the two numbers that each one's generator began with); the last 300
+theta, 1.2 s at 500 Hz after a transient of .2 s, and the two numbers that each generator began with); the last 300
 are there for tests alone. With --variant the posterior learns from the others, too: "shifted" adds to all spectra what
 those of surrogates lack on average, under the same drives; "mixed" goes on learning on NEURON's dipoles; in both they
 set the widths of its densities. The last line is one JSON object.

@@ -25,7 +25,7 @@ def infer(
     ] = None,
     range_name: RangeOption = "asynchronous",
     sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
-    unit: Annotated[str | None, typer.Option(help="mV, uV or V, where the file does not say.")] = None,
+    unit: Annotated[str | None, typer.Option(help="mV, uV, V, nAm, fAm ..., where the file does not say.")] = None,
     variable: Annotated[
         str | None, typer.Option(help="Which of the variables of a .npz, .mat or .nwb file is the recording.")
     ] = None,

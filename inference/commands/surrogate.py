@@ -166,7 +166,7 @@ def tune(
         table = Table("", *(f"{kind} {when}" for kind in rows for when in ("before", "after")))
         table.title = "surrogates given the true inputs of cells, on runs of the network that nothing was learned from"
         for name in dict.fromkeys(name for scores in rows.values() for name in scores["after"]):
-            told = [scores[when].get(name) for scores in rows.values() for when in ("before", "after")]
-            table.add_row(name, *("-" if value is None else str(value) for value in told))
+            values = [scores[when].get(name) for scores in rows.values() for when in ("before", "after")]
+            table.add_row(name, *("-" if value is None else str(value) for value in values))
         console.print(table)
         print(json.dumps(rows))

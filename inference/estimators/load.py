@@ -20,7 +20,7 @@ _MEASURED = {
     "duration_s": (1e-9, 1e9),
     "misfit_99": (-1e12, 1e12),
     "misfit_samples": (1e-9, 1e12),
-    "least_inside": (0.0, 1.0),
+    "usually_inside": (0.0, 1.0),
 }
 _REMEDY = "train one with 'circuitsbi train'"
 _KINDS: dict[str, type[BaseEstimator]] = {

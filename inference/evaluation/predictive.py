@@ -31,15 +31,21 @@ def predictive_spectra(
     """
     if estimate.samples is None:
         raise ValueError(f"{estimate.method} has no samples to simulate from")
-    theta = estimate.samples[rng.integers(len(estimate.samples), size=draws)]
+    space = estimate.parameters
+    chosen = estimate.samples[rng.integers(len(estimate.samples), size=draws)]
+    theta = np.clip(chosen, space.low, space.high)  # rounding may leave the box
     seeds = np.random.SeedSequence(int(rng.integers(2**63))).spawn(draws)
-    jobs = [[(i, theta[i], seeds[i])] for i in range(draws)]
-    with local_pool(workers) as pool:
-        rows = [row for done in pool.map(simulate_rows, [simulator] * draws, jobs) for row in done]
+    jobs = [(i, theta[i], seeds[i]) for i in range(draws)]
+    if hasattr(simulator, "batch_size"):  # side by side they need no other processes
+        size = int(simulator.batch_size)
+        rows = [row for k in range(0, draws, size) for row in simulate_rows(simulator, jobs[k : k + size])]
+    else:
+        with local_pool(workers) as pool:
+            rows = [row for done in pool.map(simulate_rows, [simulator] * draws, [[j] for j in jobs]) for row in done]
     spectra = []
     for row in rows:
         if row.recording is not None and not row.recording.is_silent():
-            spectra.append(features(row.recording))
+            spectra.append(features(resampled(row.recording, features.sampling_rate)))
     if not spectra:
         raise ValueError(f"none of {draws} posterior predictive simulations succeeded; the first: {rows[0].reason}")
     return np.stack(spectra)

@@ -152,6 +152,8 @@ def _check_gaps(recording: Recording) -> None:
 
 def _check_flat(recording: Recording) -> None:
     flat = np.ptp(recording.steady, axis=1) == 0
+    if flat.all():
+        raise ValueError(f"the recording never changes ({', '.join(recording.channels)}): there is no signal in it")
     if flat.any():
         names = ", ".join(name for name, f in zip(recording.channels, flat, strict=True) if f)
         raise ValueError(

@@ -165,7 +165,7 @@ def _agreed_unit(found: str | None, given: str | None) -> str:
         raise ValueError(f"it says its unit is '{found}', you say '{given}'; correct one of them")
     if unit := found or given:
         return unit
-    raise ValueError("it does not say its unit; give unit='mV', 'uV' or 'V' (--unit)")
+    raise ValueError("it does not say its unit; give unit='mV', 'uV', 'V' or 'nAm' (--unit)")
 
 
 def _same_unit(a: str, b: str) -> bool:

@@ -27,6 +27,9 @@ METHOD_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E0
 """Okabe and Ito (2008): told apart with any kind of colour vision."""
 
 
+MOST_PAIRED = 6
+"""Parameters whose pairs can be told apart on a page."""
+
 _RASTER_NEURONS = 100
 _SUMMARY_CHANNELS = 6
 _SUMMARY_BANDS = 4  # channels, each with the band drawn relative to its median as well
@@ -46,7 +49,7 @@ def activity_figure(spikes: Spikes | None, counts: Recording | None, window_ms: 
     panels = ["raster", "rate"] if spikes is not None else ["rate"]
     axes = figure.subplot_mosaic([[p] for p in panels], height_ratios=[2.2, 1][-len(panels) :], sharex=True)
     if spikes is not None:
-        _draw_raster(axes["raster"], spikes, 1e3 * counts.transient / counts.sampling_rate, window_ms)
+        draw_raster(axes["raster"], spikes, 1e3 * counts.transient / counts.sampling_rate, window_ms)
     _draw_rates(axes["rate"], counts, spikes, window_ms)
     axes["rate"].set(xlim=(0, window_ms), xlabel="time (ms)")
     return figure
@@ -80,12 +83,14 @@ def spectra_figure(
 def posterior_figure(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_parameters"] | None = None) -> Figure:
     """Marginals on the diagonal, pairs of parameters below; a method without samples is a line and a diamond.
 
-    Values outside the range of the parameters are on grey.
+    Of more than six parameters the marginals alone. Values outside the range of the parameters are on grey.
 
     Raises ValueError for no estimates, or estimates of different parameters.
     """
     names = _shared_names(estimates)
     n = len(names)
+    if n > MOST_PAIRED:
+        return _marginals_figure(estimates, truth)
     figure = Figure((1.4 + 2.3 * n, 0.9 + 2.1 * n), dpi=160, layout="constrained")
     grid = figure.subplots(n, n, squeeze=False, sharex="col")
     limits = [_limits(estimates, truth, k) for k in range(n)]
@@ -107,6 +112,20 @@ def posterior_figure(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n
             if column == 0 < row:
                 ax.set_ylabel(_label(estimates[0], row), parse_math=False)
     _method_legend(figure, estimates, truth, loc="upper right" if n > 1 else "outside upper right")
+    return figure
+
+
+def _marginals_figure(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_parameters"] | None) -> Figure:
+    n, columns = len(estimates[0].names), 4
+    rows = -(-n // columns)
+    figure = Figure((9.0, 0.6 + 1.3 * rows), dpi=160, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for k, ax in enumerate(grid[:n]):
+        _draw_marginal(ax, estimates, truth, k, _limits(estimates, truth, k))
+        ax.set_xlabel(_label(estimates[0], k), parse_math=False, fontsize=9, labelpad=1)
+    for ax in grid[n:]:
+        ax.set_axis_off()
+    _method_legend(figure, estimates, truth, loc="outside upper right")
     return figure
 
 
@@ -147,7 +166,7 @@ def quantity(value: float, unit: str) -> str:
     return f"{value:.3g}" if unit == "1" else f"{value:.3g} {unit}"
 
 
-def _draw_raster(ax: Axes, spikes: Spikes, start_ms: float, window_ms: float) -> None:
+def draw_raster(ax: Axes, spikes: Spikes, start_ms: float, window_ms: float) -> None:
     """Neurons evenly spaced in their population, populations in proportion to their sizes but with ten or more."""
     total = sum(end - first for first, end in spikes.populations.values())
     row = 0
@@ -159,7 +178,7 @@ def _draw_raster(ax: Axes, spikes: Spikes, start_ms: float, window_ms: float) ->
         seen = (times >= 0) & (times <= window_ms) & np.isin(spikes.senders, neurons)
         rows = row + np.searchsorted(neurons, spikes.senders[seen])
         ax.scatter(times[seen], rows, s=7, marker="|", linewidths=1.1, color=colour, rasterized=True)
-        ticks.append((row + (size - 1) / 2, f"{name}\n({size} of {end - first:,})"))
+        ticks.append((row + (size - 1) / 2, name if size == end - first else f"{name}\n({size} of {end - first:,})"))
         row += size
     ax.set_ylim(row, -1)
     ax.set_yticks([place for place, _ in ticks], [label for _, label in ticks], parse_math=False)

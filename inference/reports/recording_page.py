@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.figure import Figure
 
 from inference.estimate import Estimate, decimals
+from inference.evaluation.constraint import in_words, range_left, trade_offs
 from inference.evaluation.departures import PredictiveCheck, predictive_check
 from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
-from inference.reports.figures import activity_figure, posterior_figure, spectra_figure, traces_figure
+from inference.reports.figures import MOST_PAIRED, activity_figure, posterior_figure, spectra_figure, traces_figure
 from inference.reports.html import embedded, flat, rendered
 from inference.reports.verdict import REFUSED, Verdict
 from inference.reports.verdict import verdict as verdict_on
@@ -21,12 +23,16 @@ from simulators.recording import Recording, Spikes
 
 @dataclass(frozen=True)
 class Cell:
-    """What one method says of one parameter; ``missed`` where the interval does not hold the truth."""
+    """What one method says of one parameter; ``missed`` where the interval does not hold the truth.
+
+    left: how much of the range is, in words.
+    """
 
     value: str
     interval: str = ""
     missed: bool = False
     trusted: bool = True
+    left: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,16 +60,19 @@ def write_report(
     check: PredictiveCheck | None = None,
     verdict: Verdict | None = None,
     notes: Sequence[str] = (),
+    circuit: Figure | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the report: verdict, numbers, activity, recording, spectra, posteriors, details, provenance.
+    """Write the report: verdict, circuit, numbers, activity, recording, spectra, posteriors, details, provenance.
 
     Parts may be missing.
 
     predictive: log10 spectra of simulations at draws from a posterior, in the unit of the features; check: what came of
     holding the recording against such spectra, instead of these. verdict: made from the estimates unless given. notes:
-    what else to know before believing the numbers. Raises ValueError for estimates of different parameters, a truth or
-    predictive spectra that do not fit them, or a recording without a spectrum.
+    what else to know before believing the numbers. circuit: a figure of the circuit with its parameters; with it the
+    table says how much of each range is left, and which parameters make up for one another. Raises ValueError for
+    estimates of different parameters, a truth or predictive spectra that do not fit them, or a recording without a
+    spectrum.
     """
     if check is None and predictive is not None:
         check = predictive_check(recording, features, predictive)
@@ -80,15 +89,19 @@ def write_report(
         figures["activity"] = embedded(activity_figure(spikes, counts))
     if any(e.has_interval for e in estimates):
         figures["posterior"] = embedded(posterior_figure(estimates, truth))
+    if circuit is not None:
+        figures["circuit"] = embedded(circuit)
     page = rendered(
         "report.html.jinja",
         title=title,
         verdict=verdict,
         estimates=estimates,
-        rows=table_rows(estimates, truth) if estimates else [],
+        rows=table_rows(estimates, truth, with_range=circuit is not None) if estimates else [],
+        pairs=trade_offs(estimates[0]) if estimates and circuit is not None and estimates[0].trusted else [],
         truth=truth,
         recording=recording,
         seen=_described(features),
+        paired=bool(estimates) and len(estimates[0].names) <= MOST_PAIRED,
         spikes=spikes,
         check=check,
         figures=figures,
@@ -104,11 +117,13 @@ def _described(features: Features) -> str:
     return f"What the estimators saw of the recording, by {features.axis.name}."
 
 
-def table_rows(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_parameters"] | None = None) -> list[Row]:
+def table_rows(
+    estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_parameters"] | None = None, with_range: bool = False
+) -> list[Row]:
     """One row a parameter: range, truth, and of each method the point and its 95 % interval.
 
-    Numbers not to be trusted stand in brackets. Digits: two of the narrowest interval's width, so that none is without
-    meaning. Raises ValueError for a truth of another length.
+    with_range: also how much of the range is left. Numbers not to be trusted stand in brackets. Digits: two of the
+    narrowest interval's width, so that none is without meaning. Raises ValueError for a truth of another length.
     """
     parameters = estimates[0].parameters
     if truth is not None and truth.shape != (len(parameters),):
@@ -118,22 +133,23 @@ def table_rows(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_param
         unit = "" if p.unit == "1" else f" {p.unit}"
         digits = decimals((float(np.ptp(e.interval(0.95)[k])) for e in estimates if e.samples is not None), p)
         true_value = None if truth is None else float(truth[k])
-        cells = tuple(_cell(e, k, true_value, digits, unit) for e in estimates)
+        cells = tuple(_cell(e, k, true_value, digits, unit, with_range) for e in estimates)
         known = "" if truth is None else f"{truth[k]:.{digits}f}{unit}"
         rows.append(Row(p.name, p.meaning, f"{p.low:g} … {p.high:g}{unit}", known, cells))
     return rows
 
 
-def _cell(estimate: Estimate, k: int, truth: float | None, digits: int, unit: str) -> Cell:
+def _cell(estimate: Estimate, k: int, truth: float | None, digits: int, unit: str, with_range: bool) -> Cell:
     trusted = estimate.trusted
     if estimate.samples is not None and not estimate.has_interval:
         return Cell("–", "no posterior", trusted=trusted)  # no draw fell into the parameter space: no point either
-    value = f"{estimate.point[k]:.{digits}f}{unit}"
+    value = f"{estimate.point[k]:z.{digits}f}{unit}"
     if not trusted:
         value = f"({value})"
     if estimate.samples is None:
         return Cell(value, trusted=trusted)
     low, high = estimate.interval(0.95)[k]
-    interval = f"{low:.{digits}f} … {high:.{digits}f}"
+    interval = f"{low:z.{digits}f} … {high:z.{digits}f}"
     missed = truth is not None and not low <= truth <= high
-    return Cell(value, interval if trusted else f"({interval})", missed, trusted)
+    left = in_words(range_left(estimate)[k]) if with_range and trusted else ""
+    return Cell(value, interval if trusted else f"({interval})", missed, trusted, left)

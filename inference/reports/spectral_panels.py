@@ -39,11 +39,11 @@ def draw_spectra(
     )
     upper, lower = grid[:: 1 + relative].ravel(), grid[1::2].ravel() if relative else np.array([])
     for ax, k in zip(upper, channels, strict=False):
-        _draw_spectrum(ax, features, observed[k], None if quantiles is None else quantiles[:, k])
+        draw_spectrum(ax, features, observed[k], None if quantiles is None else quantiles[:, k])
         ax.set_title(short(recording.channels[k]), fontsize=9, color=INK, pad=3, parse_math=False)
     for ax, k in zip(lower, channels, strict=False):
         assert quantiles is not None
-        _draw_spectrum(ax, features, observed[k] - quantiles[1, k], quantiles[:, k] - quantiles[1, k])
+        draw_spectrum(ax, features, observed[k] - quantiles[1, k], quantiles[:, k] - quantiles[1, k])
     for axes in (upper, lower):
         _same_height(axes, len(channels), columns)
     for i, ax in enumerate(lower if relative else upper):
@@ -63,7 +63,7 @@ def draw_spectra(
         legend(figure, handles, labels, loc="outside lower center", ncols=2, fontsize=9)
 
 
-def _draw_spectrum(
+def draw_spectrum(
     ax: Axes,
     features: Features,
     observed: Float[np.ndarray, " values"],

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from inference.estimate import Estimate
 from inference.evaluation.calibration import Finding
+from inference.evaluation.constraint import in_words, range_left
 from inference.reports.verdict import DOUBTFUL, OK, Verdict
 
 _WIDE = 200  # characters, in a file
@@ -27,7 +28,7 @@ def verdict_lines(verdict: Verdict) -> Iterator[Text]:
     """What to make of the answers, where the recording is unlike the fit, and what to do next."""
     style = {OK: "green", DOUBTFUL: "bold yellow"}.get(verdict.status, "bold red")
     yield Text(verdict.sentence, style)
-    yield from (Text(line) for line in (verdict.where, verdict.advice, verdict.agreed) if line)
+    yield from (Text(line) for line in (verdict.where, verdict.advice, verdict.agreed, verdict.unconstrained) if line)
 
 
 def detail_lines(verdict: Verdict) -> Iterator[Text]:
@@ -36,11 +37,14 @@ def detail_lines(verdict: Verdict) -> Iterator[Text]:
         yield from (Text(f"  {detail}", "dim") for detail in verdict.details)
 
 
-def estimates_table(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_parameters"] | None = None) -> Table:
+def estimates_table(
+    estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_parameters"] | None = None, with_range: bool = False
+) -> Table:
     """One row a parameter; per method the point and its 95 % interval, starred where the interval misses the truth.
 
     Numbers are grey and in round brackets, under a heading that says why, where one of the estimates is not to be
-    trusted: one method that finds the recording unlike the circuit is enough.
+    trusted: one method that finds the recording unlike the circuit is enough. with_range: also how much of the range is
+    left.
     """
     first = estimates[0]
     table = Table("parameter", *([] if truth is None else ["truth"]), show_lines=True)
@@ -52,12 +56,14 @@ def estimates_table(estimates: Sequence[Estimate], truth: Float[np.ndarray, " n_
         row = [name if unit == "1" else f"{name} ({unit})"]
         if truth is not None:
             row.append(f"{truth[k]:.4g}")
-        row += [_cell(estimate, k, truth, trusted) for estimate in estimates]
+        row += [_cell(estimate, k, truth, trusted, with_range) for estimate in estimates]
         table.add_row(*row)
     return table
 
 
-def _cell(estimate: Estimate, k: int, truth: Float[np.ndarray, " n_parameters"] | None, trusted: bool) -> str:
+def _cell(
+    estimate: Estimate, k: int, truth: Float[np.ndarray, " n_parameters"] | None, trusted: bool, with_range: bool
+) -> str:
     if estimate.samples is None:
         cell = f"{estimate.point[k]:.4g}"
     elif not estimate.has_interval:
@@ -66,6 +72,8 @@ def _cell(estimate: Estimate, k: int, truth: Float[np.ndarray, " n_parameters"] 
         low, high = estimate.interval(0.95)[k]
         missed = truth is not None and not low <= truth[k] <= high
         cell = f"{estimate.point[k]:.4g}\n[{low:.4g}, {high:.4g}]" + (" *" if missed else "")
+        if with_range and trusted:
+            cell += f"\nrange left {in_words(range_left(estimate)[k])}"
     return cell if trusted else f"({cell})"
 
 

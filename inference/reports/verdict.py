@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from inference.estimate import Estimate
 from inference.evaluation.agreement import Agreement, agreement
+from inference.evaluation.constraint import LITTLE, range_left
 from inference.evaluation.departures import PredictiveCheck
 
 OK, DOUBTFUL, REFUSED, FAILED = "ok", "doubtful", "refused", "failed"
@@ -21,7 +22,8 @@ class Verdict:
     """Whether to believe the numbers (ok, doubtful, refused, failed), in one ``sentence``.
 
     where: frequencies and channels at which the recording is unlike the fit; advice: what to do next; agreed: whether
-    the methods agree; details: every warning as its method words it. All may be empty.
+    the methods agree; unconstrained: parameters of which the recording tells little; details: every warning as its
+    method words it. All may be empty.
     """
 
     status: str
@@ -29,6 +31,7 @@ class Verdict:
     where: str = ""
     advice: str = ""
     agreed: str = ""
+    unconstrained: str = ""
     details: tuple[str, ...] = ()
 
     @property
@@ -65,7 +68,8 @@ def verdict(
     if check is not None and check.departures:
         most = ", and ".join(map(str, check.departures))
         where = f"The recording departs most from what the fitted circuit makes {most}."
-    found = Verdict(OK, "", where, agreed=_agreed(between), details=tuple(details))
+    open_ones = _unconstrained(estimates)
+    found = Verdict(OK, "", where, agreed=_agreed(between), unconstrained=open_ones, details=tuple(details))
     if refusing:
         standing = [e.method or "estimate" for e in estimates if e.trusted]
         but = (
@@ -78,7 +82,7 @@ def verdict(
             f"{_verb(refusing, 'says', 'say')} {_listed(refusing)}{but}."
         )
         advice = _after_refusal(quality_warnings, elsewhere)
-        return replace(found, status=REFUSED, sentence=sentence, advice=advice)
+        return replace(found, status=REFUSED, sentence=sentence, advice=advice, unconstrained="")
     if check is not None and check.poor:
         sentence = (
             f"With care: simulations with the estimated parameters do not give this spectrum, {check.inside:.0%} "
@@ -95,10 +99,13 @@ def verdict(
 
 
 def remarks_on(estimate: Estimate) -> tuple[str, ...]:
-    """An estimate's warnings, and the intervals that the edge of a parameter's range cuts off."""
+    """An estimate's warnings, and the intervals that the edge of a parameter's range cuts off.
+
+    An interval of more than three quarters of the range reaches an edge for another reason: the recording tells little.
+    """
     if not estimate.trusted or not estimate.has_interval:
         return estimate.warnings
-    edges = (_edge(estimate, k) for k in range(len(estimate.names)))
+    edges = (_edge(estimate, k) for k, left in enumerate(range_left(estimate)) if left <= LITTLE)
     return (*estimate.warnings, *(edge for edge in edges if edge))
 
 
@@ -113,6 +120,21 @@ def _edge(estimate: Estimate, k: int) -> str:
     return (
         f"the interval of {p.name} reaches the edge ({' and '.join(ends)}{unit}) of the range that was simulated; the "
         f"true value may lie beyond it"
+    )
+
+
+def _unconstrained(estimates: Sequence[Estimate]) -> str:
+    """The parameters of which no method tells much."""
+    wide = [range_left(e) > LITTLE for e in estimates if e.has_interval]
+    if not wide:
+        return ""
+    names = [name for name, all_wide in zip(estimates[0].names, zip(*wide, strict=True), strict=True) if all(all_wide)]
+    if not names:
+        return ""
+    which = "any parameter" if len(names) == len(estimates[0].names) else ", ".join(names)
+    return (
+        f"The recording tells little of {which}: 95 % intervals take up more than three quarters of the range "
+        f"that was simulated, and true values may lie beyond it."
     )
 
 

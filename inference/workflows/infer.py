@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from rich.progress import track
 
 from inference.estimate import Estimate
 from inference.estimators.base import BaseEstimator
 from inference.estimators.gradient_fit import GradientFit
 from inference.evaluation.departures import PredictiveCheck, predictive_check
-from inference.evaluation.predictive import emulated_spectra
+from inference.evaluation.predictive import emulated_spectra, predictive_spectra
 from inference.features.interface import shown
 from inference.recordings.conform import notched
 from inference.recordings.files import read_recording
@@ -20,6 +21,7 @@ from inference.recordings.quality import quality_warnings
 from inference.reports.answers import Answer
 from inference.reports.recording_page import write_report
 from inference.reports.verdict import Verdict, verdict
+from simulators.interface import Simulator
 from simulators.recording import Recording
 
 _DRAWS = 64  # emulated recordings to a band
@@ -91,17 +93,24 @@ def answered_windows(
             yield AnsweredWindow(str(path), 0.0, None, (unread,), failed)
             continue
         for number, (start_s, piece) in enumerate(pieces):
-            yield _answered(str(path), number, start_s, piece, estimators, elsewhere)
+            yield answered(str(path), number, start_s, piece, estimators, elsewhere)
 
 
-def _answered(
+def answered(
     name: str,
     number: int,
     start_s: float,
     measured: Recording,
     estimators: Sequence[BaseEstimator],
-    elsewhere: Callable[[Recording], str] | None,
+    elsewhere: Callable[[Recording], str] | None = None,
+    simulator: Simulator | None = None,
+    draws: int = _DRAWS,
 ) -> AnsweredWindow:
+    """One window, asked of all estimators.
+
+    simulator: runs at so many draws from the first posterior, to hold the window against what it makes; without one the
+    gradient fit's emulator draws that.
+    """
     about = quality_warnings(measured)
     answers, check, seen_by = [], None, None
     for estimator in estimators:
@@ -109,7 +118,7 @@ def _answered(
         try:
             estimate = estimator.estimate(measured)
             if check is None:
-                seen_by, check = estimator, _emulated_check(estimator, estimate, measured)
+                seen_by, check = estimator, _checked(estimator, estimate, measured, simulator, draws)
         except Exception as error:  # a fault of ours too: one recording never ends a batch
             reason = _reason(error)
         answers.append(Answer(name, number, start_s, estimator.kind, estimate, reason, about))
@@ -121,18 +130,27 @@ def _answered(
     return AnsweredWindow(name, start_s, measured, tuple(answers), together, seen_by, check)
 
 
-def _emulated_check(estimator: BaseEstimator, estimate: Estimate, measured: Recording) -> PredictiveCheck | None:
-    """The recording beside spectra that the gradient fit's emulator draws; None for other estimators."""
+def _checked(
+    estimator: BaseEstimator, estimate: Estimate, measured: Recording, simulator: Simulator | None, draws: int
+) -> PredictiveCheck | None:
+    """The recording beside spectra that are simulated, or that the gradient fit's emulator draws; None for neither."""
+    rng = np.random.default_rng(0)  # the same band whenever this recording is asked about
+    ready = estimator.ready(measured)
+    if simulator is not None and estimate.has_interval:
+        spectra = predictive_spectra(estimate, simulator, estimator.features, draws, rng)
+        return predictive_check(ready, estimator.features, spectra)
     if not isinstance(estimator, GradientFit):
         return None
-    ready = estimator.ready(measured)
-    # The same band whenever this recording is asked about: its draws have a seed of their own.
-    spectra = emulated_spectra(estimator, estimate, ready, _DRAWS, np.random.default_rng(0))
+    spectra = emulated_spectra(estimator, estimate, ready, draws, rng)
     return predictive_check(ready, estimator.features, spectra, emulated=True)
 
 
-def write_page(path: Path, title: str, window: AnsweredWindow) -> None:
-    """The HTML report of an answered window. Raises ValueError for one without an answer."""
+def write_page(path: Path, title: str, window: AnsweredWindow, circuit: Figure | None = None) -> None:
+    """The HTML report of an answered window. Raises ValueError for one without an answer.
+
+    circuit: a figure of the circuit that was found; with it, the page says how much the recording tells of each
+    parameter.
+    """
     if window.measured is None or window.seen_by is None:
         raise ValueError(f"{window.recording} has no answer to report: {window.verdict.sentence}")
     write_report(
@@ -143,6 +161,7 @@ def write_page(path: Path, title: str, window: AnsweredWindow) -> None:
         estimates=window.estimates,
         check=window.check,
         verdict=window.verdict,
+        circuit=circuit,
         provenance={"recording": window.recording, "from (s)": f"{window.start_s:g}", **window.seen_by.about},
     )
 

@@ -1,6 +1,7 @@
 """Whether the cells of a network receive more than their surrogates have learned from."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -11,19 +12,26 @@ from surrogates.network.circuit import Circuit
 _MORE = 1.25  # times the most that was learned from: a run's rate is itself a matter of chance
 
 
+class Beyond(NamedTuple):
+    """share: of networks in which a cell received more than its surrogate has learned from; lines: what, in words."""
+
+    share: float
+    lines: tuple[str, ...]
+
+
 def beyond_training(
     circuit: Circuit,
     spikes: UInt8[np.ndarray, "copies cells bins"],
     factors: Float[np.ndarray, "copies groups"],
     drives: Sequence[Sequence[SynapticEvents]],
-) -> tuple[str, ...]:
+) -> Beyond:
     """What was beyond the highest rate or the largest weight at a synapse in training, in words; a line a population.
 
     Surrogates whose files do not say what they learned from are passed over.
     """
     seconds = 1e-3 * circuit.bin_ms * spikes.shape[2]
     rates = spikes.sum(2) / seconds
-    found = []
+    found, networks = [], np.zeros(len(spikes), bool)
     for p, (population, neuron) in enumerate(zip(circuit.populations, circuit.neurons, strict=True)):
         learned = neuron.about.get("inputs")
         if not learned:
@@ -33,15 +41,17 @@ def beyond_training(
             "come {:.2g} times as often as": rate / np.maximum(learned["rate_Hz"], 1 / seconds),
             "weigh {:.2g} times as much as": weight / np.maximum(learned["weight_uS"], 1e-12),
         }
-        told = [
+        for ratio in excess.values():
+            networks |= (ratio > _MORE).any(1)
+        said = [
             f"{words.format(ratio.max())} those it learned from, at {neuron.synapses[int(ratio.max(0).argmax())].name} "
             f"in {np.mean((ratio > _MORE).any(1)):.0%} of the networks"
             for words, ratio in excess.items()
             if ratio.max(initial=0) > _MORE
         ]
-        if told:
-            found.append(f"{population.name}: events {'; they '.join(told)}")
-    return tuple(found)
+        if said:
+            found.append(f"{population.name}: events {'; they '.join(said)}")
+    return Beyond(float(networks.mean()), tuple(found))
 
 
 def _received(
