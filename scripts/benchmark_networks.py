@@ -8,9 +8,10 @@ NEURON runs the column that is built already; hnn-core builds it anew for every 
 Surrogates are compiled beforehand. Seconds are of one core for a second of one network, drives included. The last line
 is one JSON object: for column_3x3 and column_10x10 the seconds, and ratio_1 and ratio_64, how many times faster one
 column and 64 side by side are than NEURON with steps of 0.025 ms, which the surrogates' accuracy is that of;
-ratio_1_coarse and ratio_64_coarse with steps of 0.05 ms; sparse: seconds by number of cells and of links to each, of
-networks with four pyramidal cells for each basket cell. With --gpu: seconds for a second of one column among so many,
-in torch, and with gradients of all gains; and what laying out the events of the drives takes besides, on the CPU.
+ratio_1_coarse and ratio_64_coarse with steps of 0.05 ms; microcircuit: the same of 150 L5 pyramidal cells, one and 32
+networks side by side; sparse: seconds by number of cells and of links to each, of networks with four pyramidal cells
+for each basket cell. With --gpu: seconds for a second of one column among so many, in torch, and with gradients of all
+gains; and what laying out the events of the drives takes besides, on the CPU.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from reproduce_rett import LASTING_MS, beside_neuron
 from rich.console import Console
 from rich.table import Table
 
@@ -33,6 +35,7 @@ from surrogates.network.circuit import Circuit, Links, Population
 from surrogates.network.column import SurrogateColumn
 from surrogates.network.compiled import CompiledNetwork
 from surrogates.network.differentiable import DifferentiableNetwork
+from surrogates.network.microcircuit import WILD_TYPE, Microcircuit
 
 console = Console()
 SEED = 1
@@ -96,6 +99,24 @@ def sparse(cells: int, links_each: int, duration_ms: float = 200.0) -> float:
     start = time.perf_counter()
     network.run(np.ones((1, 1)), [drives], duration_ms)
     return 1e3 * (time.perf_counter() - start) / duration_ms
+
+
+def microcircuit() -> dict[str, Any]:
+    """Of the Rett microcircuit at the wild type: seconds for a second of one, and ratios."""
+    wild = np.array([WILD_TYPE["connectivity"], WILD_TYPE["quantal_size"]])
+    with local_pool(1) as pool:
+        seconds = pool.submit(beside_neuron, tuple(wild.tolist()), [SEED]).result()["seconds"]
+    found = {"neuron": 1e3 * seconds / LASTING_MS}
+    circuit = Microcircuit()
+    duration_ms = circuit.before_ms + circuit.after_ms
+    for n in (1, circuit.batch_size):
+        rngs = [np.random.default_rng(k) for k in range(n)]
+        circuit.simulate_batch(np.tile(wild, (n, 1)), rngs)
+        start = time.perf_counter()
+        circuit.simulate_batch(np.tile(wild, (n, 1)), rngs)
+        found[f"surrogates_{n}"] = 1e3 * (time.perf_counter() - start) / duration_ms / n
+    ratios = {f"ratio_{n}": round(found["neuron"] / found[f"surrogates_{n}"]) for n in (1, circuit.batch_size)}
+    return {"seconds": {k: round(v, 4) for k, v in found.items()}, "ratio": ratios["ratio_1"], **ratios}
 
 
 def on_gpu(copies: int, duration_ms: float = 100.0, gradients: bool = False) -> dict[str, float]:
@@ -163,11 +184,12 @@ def main() -> None:
     out: dict[str, Any] = {"column_3x3": column((3, 3), 1000.0)}
     if not arguments.quick:
         out["column_10x10"] = column((10, 10), 200.0)
+        out["microcircuit"] = microcircuit()
         sizes = [(1000, 50), (1000, 500), (10_000, 50), (10_000, 500)]
         out["sparse"] = {f"{cells} cells, {each} links each": round(sparse(cells, each), 3) for cells, each in sizes}
     out["memory_GB"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
     table = Table("network", "seconds for a second of", "", title="one core")
-    for name in ("column_3x3", "column_10x10"):
+    for name in ("column_3x3", "column_10x10", "microcircuit"):
         for what, value in out.get(name, {}).get("seconds", {}).items():
             table.add_row(name, what.replace("_", " "), f"{value:.4g}")
     for name, value in out.get("sparse", {}).items():
