@@ -263,7 +263,7 @@ def small(name):
 @pytest.mark.parametrize("name", sorted(announced()))
 def test_announced_simulators_keep_the_promises_of_all(name):
     simulator = small(name)
-    simulator = simulator.lasting(0.1) if hasattr(simulator, "lasting") else simulator
+    simulator = simulator.lasting(0.2) if hasattr(simulator, "lasting") else simulator
     middle = simulator.parameters.from_unit(np.full(len(simulator.parameters), 0.5))
     first, again, other = (simulator.simulate(middle, np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.values, again.values)
