@@ -103,11 +103,11 @@ def sparse(cells: int, links_each: int, duration_ms: float = 200.0) -> float:
 
 def microcircuit() -> dict[str, Any]:
     """Of the Rett microcircuit at the wild type: seconds for a second of one, and ratios."""
-    wild = np.array([WILD_TYPE["connectivity"], WILD_TYPE["quantal_size"]])
     with local_pool(1) as pool:
-        seconds = pool.submit(beside_neuron, tuple(wild.tolist()), [SEED]).result()["seconds"]
+        seconds = pool.submit(beside_neuron, tuple(WILD_TYPE.values()), [SEED]).result()["seconds"]
     found = {"neuron": 1e3 * seconds / LASTING_MS}
     circuit = Microcircuit()
+    wild = np.array([WILD_TYPE[name] for name in circuit.parameters.names])
     duration_ms = circuit.before_ms + circuit.after_ms
     for n in (1, circuit.batch_size):
         rngs = [np.random.default_rng(k) for k in range(n)]
