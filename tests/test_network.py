@@ -273,16 +273,30 @@ class TestColumn:
         drives = [column.events(theta[0], np.random.default_rng(0))]
         assert SurrogateColumn(column).run(theta, drives).beyond == ()
         assert not caplog.records
-        heavy = [SynapticEvents(e.times_ms, e.synapses, e.weights_uS * (1e4 if k < 3 else 1.0)) for k, e in
-                 enumerate(drives[0])]  # fmt: skip
-        (said,) = SurrogateColumn(column).run(theta, [heavy]).beyond
-        assert said.startswith("L2_basket: events weigh")
+
+        def repeated(times: int, factor: float, later_ms: float = 0.0) -> list[SynapticEvents]:
+            """The drives with each event so many times at once, weights times a factor, later."""
+            return [
+                SynapticEvents(
+                    np.tile(e.times_ms + later_ms, times),
+                    np.tile(e.synapses, times),
+                    np.tile(factor * e.weights_uS, times),
+                )
+                for e in drives[0]
+            ]
+
+        def beyond(drive: list[SynapticEvents]) -> tuple[str, ...]:
+            return SurrogateColumn(column).run(theta, [drive]).beyond
+
+        assert beyond(repeated(8, 1 / 8)) == ()  # cells that fire together bring no more than one that is as strong
+        assert beyond(repeated(1, 1e4, later_ms=400.0)) == ()  # after the end of the run
+        assert any("events bring" in line for line in beyond(repeated(99, 1.0)))
+        heavy = [*repeated(1, 1e4)[:3], *drives[0][3:]]
+        (said,) = beyond(heavy)
+        assert said.startswith("L2_basket: events bring")
+        assert "they weigh" in said
         assert "those it learned from, at soma_ampa in 100% of the networks" in said
         assert "outside what surrogates learned from" in caplog.text
-        often = [SynapticEvents(np.tile(e.times_ms, 8), np.tile(e.synapses, 8), np.tile(e.weights_uS, 8) / 8)
-                 for e in drives[0]]  # fmt: skip
-        told = SurrogateColumn(column).run(theta, [often]).beyond
-        assert any("times as often as those it learned from" in line for line in told)
         unsaid = SurrogateColumn(column, tuple(CELL_TYPES)).run(theta, [heavy])
         assert unsaid.beyond == ()  # surrogates of cells alone do not say what they learned from
 

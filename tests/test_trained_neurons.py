@@ -185,7 +185,7 @@ def test_every_cell_of_the_project_has_a_shipped_surrogate_that_is_its_own():
         alone, tuned = load_neuron(name.removeprefix("column_")), load_neuron(name)
         assert (tuned.synapses, tuned.outputs, tuned.network.settings) == (
             alone.synapses, alone.outputs, alone.network.settings)  # fmt: skip
-        assert len(tuned.about["inputs"]["rate_Hz"]) == len(tuned.synapses)
+        assert len(tuned.about["inputs"]["uS_per_s"]) == len(tuned.synapses)
     for name, curriculum in CURRICULA.items():
         neuron, path = load_neuron(name), Path(stored.__file__).parents[1] / "shipped" / f"{name}.safetensors"
         assert neuron.synapses == curriculum.cell.synapses, name

@@ -14,7 +14,6 @@ from surrogates.neurons.stepping.kernels import LANES, run_network
 from surrogates.neurons.stepping.stepper import Stepper
 
 _log = logging.getLogger(__name__)
-_MANY = 0.5  # of networks: over a wide range of parameters some always lie beyond
 
 
 class NetworkRun(NamedTuple):
@@ -34,7 +33,7 @@ class NetworkRun(NamedTuple):
 class CompiledNetwork:
     """So many copies of a circuit, which run from rest again and again.
 
-    The first time that cells of half of them receive more than their surrogates have learned from, a warning is logged.
+    The first time that cells receive more than their surrogates have learned from, a warning is logged.
     """
 
     def __init__(self, circuit: Circuit, copies: int = 1) -> None:
@@ -114,10 +113,10 @@ class CompiledNetwork:
             v,
         )
         beyond = beyond_training(c, spikes[..., :bins], factors, drives)
-        if beyond.share >= _MANY and not self._warned:
+        if beyond and not self._warned:
             self._warned = True
-            _log.warning("outside what surrogates learned from, their answers mean little: %s", "; ".join(beyond.lines))
-        return NetworkRun(spikes[..., :bins], summed[..., :bins], v[..., :bins] if voltages else None, beyond.lines)
+            _log.warning("outside what surrogates learned from, their answers mean little: %s", "; ".join(beyond))
+        return NetworkRun(spikes[..., :bins], summed[..., :bins], v[..., :bins] if voltages else None, beyond)
 
     def _plasticity(self) -> tuple[np.ndarray, ...]:
         """Parameters of each kind, and the state of all its links from a cell, which is at rest."""

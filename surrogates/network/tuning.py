@@ -97,9 +97,9 @@ def runs_alone(
 
 
 def input_range(events: Float[Tensor, "runs bins synapses"], bin_ms: float) -> dict[str, list[float]]:
-    """What was seen at each synapse: the highest rate of bins with an event in a run, and the largest weight."""
-    rates = (events > 0).float().mean(1).amax(0) * 1e3 / bin_ms
-    return {"rate_Hz": rates.tolist(), "weight_uS": events.amax((0, 1)).tolist()}
+    """The most that was seen at each synapse: summed weights over the time of a run, and in one bin."""
+    each_second = events.sum(1).amax(0) * 1e3 / bin_ms / events.shape[1]
+    return {"uS_per_s": each_second.tolist(), "weight_uS": events.amax((0, 1)).tolist()}
 
 
 def tune_neuron(
