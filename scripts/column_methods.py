@@ -12,9 +12,11 @@ from rich.console import Console
 
 from inference.fitting.rounds import FitInRounds
 from inference.fitting.targets import BandPower, Rate, Target, total_loss
+from inference.workflows.column_rhythm import Wanted
 from simulators.cells.hnn import CELL_TYPES
 from simulators.column.connectivity import SHORT, ColumnModel
 from simulators.column.simulator import ColumnSimulator
+from simulators.interface import simulate_all
 from surrogates.network.column import SurrogateColumn
 from surrogates.network.differentiable import DifferentiableNetwork, gradient_trouble
 
@@ -36,19 +38,13 @@ _HOPELESS = 100.0  # loss of a column that does nothing
 
 def targets() -> list[Target]:
     """Power in the band, and rates that cells can have; a little inside of what is asked for in the end."""
-    rates = [
-        Rate(channel=f"{SHORT[t]} spikes", cells=len(MODEL.cells_of(t)), low_Hz=1.5, high_Hz=45.0) for t in CELL_TYPES
-    ]
-    return [BAND, *rates]
+    return Wanted(BAND_HZ, rates_Hz=(1.0, 60.0)).targets(MODEL)
 
 
 def losses(surrogate: SurrogateColumn, thetas: np.ndarray, copies: int, rng: np.random.Generator) -> np.ndarray:
     """Loss at each theta of the mean features of so many columns, each under a drive of its own."""
-    wanted, size = targets(), surrogate.batch_size
-    rows, generators = np.repeat(thetas, copies, axis=0), rng.spawn(copies * len(thetas))
-    found = []
-    for k in range(0, len(rows), size):
-        found += surrogate.simulate_batch(rows[k : k + size], generators[k : k + size])
+    wanted = targets()
+    found = simulate_all(surrogate, np.repeat(thetas, copies, axis=0), rng.spawn(copies * len(thetas)))
     parts = [np.stack([target.features(r) for r in found]) for target in wanted]
     means = [torch.as_tensor(part.reshape(len(thetas), copies, -1).mean(1)) for part in parts]
     return np.nan_to_num(total_loss(wanted, means).numpy(), nan=_HOPELESS)

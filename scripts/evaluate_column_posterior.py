@@ -25,9 +25,11 @@ from rich.table import Table
 
 from inference.estimate import Estimate
 from inference.estimators.load import load_estimator
+from inference.evaluation.constraint import contraction
 from inference.evaluation.scores import score
 from inference.recordings.conform import resampled
 from inference.workflows.column import RATE_HZ, rhythmic_column
+from simulators.interface import simulate_all
 from simulators.recording import Recording
 from surrogates.network.column import SurrogateColumn
 
@@ -41,11 +43,7 @@ def fresh_columns(n: int) -> tuple[np.ndarray, list[Recording]]:
     """Columns of surrogates that nothing has learned from."""
     column = SurrogateColumn(rhythmic_column())
     theta = column.parameters.sample(n, np.random.default_rng(SEED))
-    generators = np.random.default_rng([SEED, 1]).spawn(n)
-    found: list[Recording] = []
-    for k in range(0, n, 64):
-        found += column.simulate_batch(theta[k : k + 64], generators[k : k + 64])
-    return theta, found
+    return theta, simulate_all(column, theta, np.random.default_rng([SEED, 1]).spawn(n))
 
 
 def of_others(n: int) -> dict[str, list[Recording]]:
@@ -110,10 +108,8 @@ def main() -> None:
         scores = score(theta, kept[name]).to_json()
         out[name] = {key: scores[key] for key in KEPT}
         out[name] |= {f"mean_{key}": round(float(np.mean(list(scores[key].values()))), 3) for key in KEPT}
-    sd = np.mean([e.samples.std(0) for e in kept["neuron"] if e.samples is not None], axis=0)
     space = posterior.parameters
-    prior = np.array([(p.high - p.low) / np.sqrt(12) for p in space])
-    out["contraction"] = dict(zip(space.names, np.round(1 - sd / prior, 3).tolist(), strict=True))
+    out["contraction"] = dict(zip(space.names, contraction(kept["neuron"]).round(3).tolist(), strict=True))
     out["trade_offs"] = trade_offs(kept["neuron"])
     others = {name: [posterior.estimate(r) for r in recordings] for name, recordings in of_others(60).items()}
     refused = {"surrogates": kept["surrogates"], "neuron": kept["neuron"], **others}

@@ -23,13 +23,14 @@ from rich.table import Table
 
 from inference.estimators.feature_shift import FeatureShift
 from inference.estimators.neural_posterior import NeuralPosterior
+from inference.evaluation.constraint import contraction
 from inference.evaluation.scores import score
 from inference.features.interface import features_of_all
 from inference.recordings.conform import resampled
 from inference.workflows.column import RATE_HZ, evoked_column, evoked_study
 from simulators.campaigns.run import run_campaign
+from simulators.interface import simulate_all
 from simulators.recording import Recording
-from surrogates.network.column import SurrogateColumn
 
 console = Console()
 STUDY = evoked_study()
@@ -41,21 +42,15 @@ def features_of(recordings: list[Recording]) -> np.ndarray:
 
 
 def by_surrogates(theta: np.ndarray, seeds: list[np.random.SeedSequence]) -> list[Recording]:
-    column, found = SurrogateColumn(evoked_column()), []
-    for k in range(0, len(theta), 64):
-        found += column.simulate_batch(theta[k : k + 64], [np.random.default_rng(s) for s in seeds[k : k + 64]])
-    return found
+    return simulate_all(STUDY.simulator, theta, [np.random.default_rng(seed) for seed in seeds])
 
 
 def scores_of(posterior: NeuralPosterior, theta: np.ndarray, recordings: list[Recording]) -> tuple[dict, np.ndarray]:
     """Means over parameters, and the contraction of each."""
     estimates = [posterior.estimate(r) for r in recordings]
     found = score(theta, estimates)
-    space = posterior.parameters
-    prior = (np.array(space.high) - np.array(space.low)) / np.sqrt(12)
-    sd = np.mean([e.samples.std(0) for e in estimates if e.samples is not None], axis=0)
     means = {name: round(float(getattr(found, name).mean()), 3) for name in ("coverage50", "coverage90")}
-    return {"error_percent": round(100 * float(found.error.mean()), 2), **means}, 1 - sd / prior
+    return {"error_percent": round(100 * float(found.error.mean()), 2), **means}, contraction(estimates)
 
 
 def main() -> None:
@@ -94,9 +89,9 @@ def main() -> None:
         if variant == "shifted":
             posterior.widen_to(theta[learn], true[learn])
         on_surrogates, _ = scores_of(posterior, fresh, made)
-        in_neuron, contraction = scores_of(posterior, theta[tested], recordings[tested])
+        in_neuron, contracted = scores_of(posterior, theta[tested], recordings[tested])
         out[variant] = {"surrogates": on_surrogates, "neuron": in_neuron}
-    out["contraction"] = dict(zip(STUDY.parameters.names, np.round(contraction, 3).tolist(), strict=True))
+    out["contraction"] = dict(zip(STUDY.parameters.names, np.round(contracted, 3).tolist(), strict=True))
     table = Table("learned from", "tested on", "error, %", "in 50 %", "in 90 %")
     for variant in ("surrogates", "shifted"):
         for where, values in out[variant].items():

@@ -27,18 +27,17 @@ from rich.console import Console
 from rich.table import Table
 
 from inference.fitting.targets import total_loss
-from simulators.cells.hnn import CELL_TYPES
 from simulators.column.live import live_column
 from simulators.recording import Recording
 from surrogates.network.circuit import Circuit
 from surrogates.network.column import SurrogateColumn
+from surrogates.network.column import recordings_of as column_recordings
 from surrogates.network.compiled import CompiledNetwork
 from surrogates.network.differentiable import DifferentiableNetwork, gradient_trouble
 
 console = Console()
 COPIES, PAIRS, WIDTH, RATE = 8, 32, 0.1, 0.05
 SHORT_COLUMN = replace(COLUMN, duration_ms=800.0)
-PYRAMIDAL = [CELL_TYPES.index("L2_pyramidal"), CELL_TYPES.index("L5_pyramidal")]
 
 
 def each_its_own() -> Circuit:
@@ -101,7 +100,7 @@ def evolution(circuit: Circuit, seed: int) -> Iterator[tuple[np.ndarray, int]]:
 
 def recordings_of(network: CompiledNetwork, weights: np.ndarray, drives: list) -> list[Recording]:
     run = network.run(10.0**weights, drives, SHORT_COLUMN.transient_ms + SHORT_COLUMN.duration_ms)
-    return [SHORT_COLUMN.recording(d[PYRAMIDAL], s) for d, s in zip(run.summed, run.spikes, strict=True)]
+    return column_recordings(SHORT_COLUMN, run)
 
 
 def losses(network: CompiledNetwork, weights: np.ndarray, drives: list) -> np.ndarray:

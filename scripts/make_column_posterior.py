@@ -29,8 +29,8 @@ from inference.workflows.shipped import SHIPPED
 from inference.workflows.study import Study
 from simulators.campaigns.run import run_campaign
 from simulators.campaigns.store import Campaign
+from simulators.interface import simulate_all
 from simulators.recording import Recording
-from surrogates.network.column import SurrogateColumn
 
 DIPOLES = SHIPPED / "column_dipoles.npz"
 POSTERIOR = SHIPPED / "column_rhythm.safetensors"
@@ -61,16 +61,10 @@ class InNeuron(NamedTuple):
 
     def by_surrogates(self, study: Study) -> list[Recording]:
         """What columns of surrogates give at the same thetas under the same drives."""
-        column = study.simulator
-        assert isinstance(column, SurrogateColumn)
-        found = []
-        for first in range(0, len(self.theta), column.batch_size):
-            batch = slice(first, first + column.batch_size)
-            generators = [np.random.default_rng(seed.tolist()) for seed in self.seeds[batch]]
-            for generator in generators:
-                study.parameters.sample(1, generator)
-            found += column.simulate_batch(self.theta[batch], generators)
-        return found
+        generators = [np.random.default_rng(seed.tolist()) for seed in self.seeds]
+        for generator in generators:
+            study.parameters.sample(1, generator)
+        return simulate_all(study.simulator, self.theta, generators)
 
 
 def features_of(study: Study, recordings: list[Recording]) -> np.ndarray:

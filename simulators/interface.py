@@ -135,6 +135,22 @@ class Simulator(Protocol):
         ...
 
 
+def simulate_all(
+    simulator: Simulator, thetas: Float[np.ndarray, "rows n_parameters"], rngs: Sequence[np.random.Generator]
+) -> list[Recording]:
+    """Recordings at each theta with a generator of its own, side by side where the simulator can do that.
+
+    In this process; ``run_campaign`` keeps them, and shares them out. Raises ValueError as the simulator.
+    """
+    batch = getattr(simulator, "simulate_batch", None)
+    if batch is None:
+        return [simulator.simulate(theta, rng) for theta, rng in zip(thetas, rngs, strict=True)]
+    size, found = int(getattr(simulator, "batch_size", 1)), []
+    for first in range(0, len(thetas), size):
+        found += batch(thetas[first : first + size], rngs[first : first + size])
+    return found
+
+
 @runtime_checkable
 class ForwardModel(Protocol):
     """What an instrument sees of a simulated recording: counts to LFP, dipoles to EEG."""

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from inference.estimate import Estimate
-from inference.evaluation.constraint import range_left, trade_offs
+from inference.evaluation.constraint import contraction, range_left, trade_offs
 from inference.reports.circuit_figure import draw_gains
 from inference.reports.verdict import remarks_on, verdict
 from simulators.interface import Parameter, ParameterSpace
@@ -38,7 +38,14 @@ def test_the_range_that_is_left_is_none_of_what_is_known_and_all_of_what_is_not(
     np.testing.assert_allclose(range_left(uniform()), 1.0, atol=0.03)
 
 
-def test_correlated_parameters_are_told_as_a_pair():
+def test_contraction_is_the_share_of_the_priors_spread_that_is_gone():
+    np.testing.assert_allclose(contraction([uniform(), uniform()]), 0.0, atol=0.02)
+    np.testing.assert_allclose(contraction([posterior([0.1, 0.1, 0.1])]), 1 - 0.1 * np.sqrt(12) / 2, atol=0.01)
+    with pytest.raises(ValueError, match="no estimate has samples"):
+        contraction([Estimate(SPACE, np.zeros(3))])
+
+
+def test_of_correlated_parameters_only_a_combination_is_constrained():
     (found,) = trade_offs(posterior([0.1, 0.1, 0.1], correlation=-0.8))
     assert (found.first, found.second) == ("e_e", "e_i")
     assert str(found) == f"more of e_e can make up for less of e_i (correlation {found.correlation:.2f})"
@@ -57,7 +64,7 @@ def test_a_verdict_names_what_is_hardly_told_without_a_doubt_about_the_rest():
     assert "of any parameter" in verdict([uniform()]).unconstrained
     assert verdict([posterior([0.1, 0.1, 0.1])]).unconstrained == ""
     assert verdict([replace(uniform(), trusted=False)]).unconstrained == ""
-    both = [posterior([0.1, 0.1, 2.0]), posterior([0.1, 2.0, 0.1])]  # what one method tells is told
+    both = [posterior([0.1, 0.1, 2.0]), posterior([0.1, 2.0, 0.1])]  # what one method constrains
     assert verdict(both).unconstrained == ""
 
 
@@ -71,7 +78,7 @@ def test_the_figure_crosses_out_what_does_not_exist_and_pales_what_is_not_told(t
     texts = [text.get_text() for text in ax.texts]
     assert len(cells) == 4
     assert len([line for line in ax.lines if line.get_color() == "#c4c8cf"]) == 2  # i_i: one cross
-    assert (("+0.70" if trusted else "(+0.70)") in texts, "not told" in texts) == (True, trusted)
+    assert (("+0.70" if trusted else "(+0.70)") in texts, "unconstrained" in texts) == (True, trusted)
     saturation = [max(c.get_facecolor()[:3]) - min(c.get_facecolor()[:3]) for c in cells]
     assert (saturation[0] > 0.4) == trusted
     assert saturation[0] > 3 * saturation[1]

@@ -17,8 +17,10 @@ FLOORS = ("simulators", "surrogates", "inference", "scripts")
 ROOMS = ("features", "recordings", "fitting", "estimators", "evaluation", "reports", "workflows", "commands")
 """Of inference, along the data's way. ``inference.estimate`` lies below all that make estimates."""
 
-CIRCUIT = re.compile(r"\b(brunel|poster)\b", re.IGNORECASE)
-OF_ONE_CIRCUIT = {"inference/workflows/brunel.py", "inference/workflows/demo.py"}
+CIRCUIT = re.compile(r"\b(brunel|poster|hnn|hnn_core|cortical|L[25][ei])\b", re.IGNORECASE)
+OF_ONE_CIRCUIT = {
+    f"inference/workflows/{name}.py" for name in ("brunel", "demo", "column", "column_infer", "column_rhythm")
+}
 HELP_TEXTS = "inference/commands/"
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from simulators import ForwardModel, Observed, Parameter, ParameterSpace, Recording, Simulator, Spikes
+from simulators.interface import simulate_all
 
 SPACE = ParameterSpace((Parameter("J", "mV", 0.1, 0.25, "synaptic strength"), Parameter("g", "1", -6.0, 6.0)))
 
@@ -195,3 +196,33 @@ def test_importing_the_package_loads_nothing_heavy():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "[]"
+
+
+class TestSimulateAll:
+    """One after another, or side by side in batches: the same recordings in the same order."""
+
+    class Alone:
+        parameters = ParameterSpace((Parameter("a", "1", 0.0, 1.0),))
+
+        def simulate(self, theta, rng):
+            return Recording(theta[0] + rng.normal(size=(1, 5)), 1000.0, "1", ("a",))
+
+    class Batched(Alone):
+        batch_size = 3
+
+        def __init__(self):
+            self.sizes = []
+
+        def simulate_batch(self, thetas, rngs):
+            self.sizes.append(len(thetas))
+            return [self.simulate(theta, rng) for theta, rng in zip(thetas, rngs, strict=True)]
+
+    def test_batches_make_no_difference(self):
+        thetas, batched = np.linspace(0, 1, 7)[:, None], self.Batched()
+        one, many = (
+            simulate_all(simulator, thetas, [np.random.default_rng(k) for k in range(7)])
+            for simulator in (self.Alone(), batched)
+        )
+        assert batched.sizes == [3, 3, 1]
+        for a, b in zip(one, many, strict=True):
+            np.testing.assert_array_equal(a.values, b.values)

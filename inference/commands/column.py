@@ -51,7 +51,8 @@ def simulate(
 
         from inference.recordings.files import write_recording
         from inference.reports.circuit_figure import activity_panels
-        from inference.workflows.column_rhythm import GAIN, SHOWN, activities, noisy_column
+        from inference.workflows.column_rhythm import SHOWN, activities, noisy_column
+        from simulators.column.every_cell import GAIN
         from surrogates.network.column import SurrogateColumn
 
         values = (_gains_in(gains) if gains is not None else {}) | _numbers(gain or [])
@@ -163,7 +164,9 @@ def infer(
         table = estimates_table(window.estimates, with_range=True)
         show(console, *verdict_lines(window.verdict), table)
         if window.verdict.status != REFUSED:
-            show(console, *(f"told only together: {pair}" for pair in trade_offs(window.estimates[0])))
+            show(
+                console, *(f"only their combination is constrained: {pair}" for pair in trade_offs(window.estimates[0]))
+            )
         show(console, *detail_lines(window.verdict))
         if report is None and figure is None:
             return

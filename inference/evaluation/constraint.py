@@ -1,5 +1,6 @@
-"""What a recording tells of each parameter: how much of the range is left, and which parameters make up for others."""
+"""How far a recording constrains each parameter: how much of the range is left, and which parameters make up for others."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from inference.estimate import Estimate
 MASS = 0.95
 LITTLE, NOTHING = 0.75, 0.9
 """Of the range left: beyond the first a recording tells little of a parameter, beyond the second nothing."""
-_TOGETHER = 0.5  # correlation beyond which two parameters are told as a pair
+_TOGETHER = 0.5  # correlation beyond which only their combination is constrained
 
 
 class TradeOff(NamedTuple):
@@ -30,7 +31,7 @@ class TradeOff(NamedTuple):
 
 
 def range_left(estimate: Estimate) -> Float[np.ndarray, " n_parameters"]:
-    """Width of each 95 % interval as a share of that of the whole range: 1 where the recording told nothing.
+    """Width of each 95 % interval as a share of that of the whole range: 1 where the recording constrains nothing.
 
     Raises ValueError for an estimate without samples.
     """
@@ -39,13 +40,25 @@ def range_left(estimate: Estimate) -> Float[np.ndarray, " n_parameters"]:
     return np.minimum(1.0, np.ptp(estimate.interval(MASS), axis=1) / prior)
 
 
+def contraction(estimates: Sequence[Estimate]) -> Float[np.ndarray, " n_parameters"]:
+    """One minus the posterior's mean standard deviation over the prior's: 0 where recordings constrain nothing.
+
+    Raises ValueError where there is no estimate with samples.
+    """
+    spreads = [e.samples.std(0) for e in estimates if e.samples is not None]
+    if not spreads:
+        raise ValueError("no estimate has samples, whose spread could be compared with the prior's")
+    space = estimates[0].parameters
+    return 1 - np.mean(spreads, axis=0) * np.sqrt(12) / (np.array(space.high) - np.array(space.low))
+
+
 def in_words(left: float) -> str:
     """The share of the range that is left, with a word where that is most of it.
 
     >>> in_words(0.32), in_words(0.97)
-    ('32 %', '97 %: not told by the recording')
+    ('32 %', '97 %: unconstrained')
     """
-    word = ": not told by the recording" if left > NOTHING else ": told little" if left > LITTLE else ""
+    word = ": unconstrained" if left > NOTHING else ": hardly constrained" if left > LITTLE else ""
     return f"{100 * left:.0f} %{word}"
 
 

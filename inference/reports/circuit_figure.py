@@ -31,7 +31,7 @@ GAINS = colormaps["PuOr_r"]  # purple below, orange above: told apart with any k
 SIMULATED = "#D55E00"
 _MASS = 0.9
 _TICKS_HZ = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-_PALEST = 0.25  # of a colour, where the recording told nothing
+_PALEST = 0.25  # of a colour, where the recording constrains nothing
 _NO_PAIR = "#f3f4f6"
 
 
@@ -85,7 +85,7 @@ def draw_gains(
 ) -> None:
     """Log10 gains as a matrix, from the population of a row to that of a column; crossed out where none is estimated.
 
-    Colour: the median, paler the less the recording told. Bar: the interval that holds 90 %, over the whole range, with
+    Colour: the median, paler the less the recording constrains it. Bar: the interval that holds 90 %, over the whole range, with
     a tick where the gain changes nothing; circles: ``alternatives``. A gain of ``a`` onto ``b`` has the name "a_b".
     """
     pairs, space = _pairs(populations), list(estimate.parameters)
@@ -115,7 +115,7 @@ def draw_gains(
             column, row - 0.16, text, fontsize=8.5 if faint else 11, fontweight="normal" if faint else "bold", **style
         )
         if left[k] > NOTHING and estimate.trusted:
-            ax.text(column, row - 0.35, "not told", fontsize=7.5, fontstyle="italic", **style)
+            ax.text(column, row - 0.35, "unconstrained", fontsize=7.5, fontstyle="italic", **style)
         places = None if alternatives is None else alternatives[:, k]
         _draw_bar(ax, space[k].low, space[k].high, middle, samples, (column, row + 0.24), ink, places)
     n = len(populations)

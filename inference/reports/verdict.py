@@ -68,8 +68,8 @@ def verdict(
     if check is not None and check.departures:
         most = ", and ".join(map(str, check.departures))
         where = f"The recording departs most from what the fitted circuit makes {most}."
-    open_ones = _unconstrained(estimates)
-    found = Verdict(OK, "", where, agreed=_agreed(between), unconstrained=open_ones, details=tuple(details))
+    agreed, unconstrained = _agreed(between), _unconstrained(estimates)
+    found = Verdict(OK, "", where, agreed=agreed, unconstrained=unconstrained, details=tuple(details))
     if refusing:
         standing = [e.method or "estimate" for e in estimates if e.trusted]
         but = (

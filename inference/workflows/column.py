@@ -5,7 +5,8 @@ from dataclasses import replace
 from inference.features.evoked import EvokedResponse
 from inference.features.spectra import SpectralFeatures
 from inference.workflows.study import Study
-from simulators.column.every_cell import wide_column
+from simulators.column.connectivity import ColumnModel
+from simulators.column.every_cell import GAIN, wide_column
 from simulators.column.simulator import ColumnSimulator
 from simulators.column.standard_drives import EVOKED
 from surrogates.network.column import SurrogateColumn
@@ -26,8 +27,9 @@ def rhythmic_column(duration_ms: float = 1200.0, record: tuple[str, ...] = ("dip
 
 def evoked_column(record: tuple[str, ...] = ("dipole",)) -> ColumnSimulator:
     """The column's response to a tactile stimulus: unknown are the gains of the 11 pairs."""
-    gains = wide_column().model.gains(-0.8, 0.8)
-    return ColumnSimulator(drives=EVOKED, free=gains, record=record, duration_ms=200.0, transient_ms=0.0)
+    return ColumnSimulator(
+        drives=EVOKED, free=ColumnModel().gains(-GAIN, GAIN), record=record, duration_ms=200.0, transient_ms=0.0
+    )
 
 
 def rhythm_study(relative: bool = True, duration_ms: float = 1200.0) -> Study:

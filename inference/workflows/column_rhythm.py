@@ -16,21 +16,18 @@ from inference.recordings.conform import resampled
 from inference.reports.verdict import DOUBTFUL, OK, REFUSED, Verdict
 from inference.workflows.column import RATE_HZ
 from simulators.campaigns.workers import local_pool
-from simulators.cells.hnn import CELL_TYPES
-from simulators.column.connectivity import ColumnModel
+from simulators.column.connectivity import SHORT, ColumnModel
+from simulators.column.every_cell import GAIN
 from simulators.column.simulator import ColumnSimulator
 from simulators.column.standard_drives import noise
 from simulators.provenance import versions
 from simulators.recording import Recording
-from surrogates.network.column import SurrogateColumn
+from surrogates.network.column import SurrogateColumn, recordings_of
 
 SHOWN = SpectralFeatures(RATE_HZ, segment_ms=500.0, band_hz=(2.0, 100.0))
 """The spectra that figures of a column show."""
 
-GAIN = 0.8
-"""Decades up and down: what the shipped surrogates learned from."""
-
-_ORDER = {"L2e": "L2_pyramidal", "L2i": "L2_basket", "L5e": "L5_pyramidal", "L5i": "L5_basket"}
+_ORDER = {SHORT[t]: t for t in ("L2_pyramidal", "L2_basket", "L5_pyramidal", "L5_basket")}
 _LARGEST_GAIN = 3.0  # decades
 _INSIDE = 1.5, 0.75  # times the bounds of rates: losses begin before these are crossed
 _DRIVES = 16  # that a column of surrogates is looked at under
@@ -77,10 +74,8 @@ def activities(
     of = column.column
     drives = [of.events(theta, np.random.default_rng(seed)) for seed in seeds]
     run = column.run(np.tile(theta, (len(seeds), 1)), drives)
-    dipoles = run.summed[:, [CELL_TYPES.index("L2_pyramidal"), CELL_TYPES.index("L5_pyramidal")]]
-    alone = replace(of, record=("dipole",))
-    each = zip(dipoles, run.spikes, strict=True)
-    return [activity_of(alone.recording(dipole, spikes), spikes, _populations(of)) for dipole, spikes in each]
+    dipoles = recordings_of(replace(of, record=("dipole",)), run)
+    return [activity_of(d, spikes, _populations(of)) for d, spikes in zip(dipoles, run.spikes, strict=True)]
 
 
 def _in_neuron(column: ColumnSimulator, theta: Float[np.ndarray, " n_parameters"], seed: Any) -> Activity:

@@ -12,6 +12,9 @@ from simulators.column.simulator import ColumnSimulator
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
 
+GAIN = 0.8
+"""Decades by which gains go up and down in what surrogates learn from."""
+
 
 def wide_column() -> ColumnSimulator:
     """Six-tenths of a second of a column over gains and noise that are wide enough for whatever is fitted later."""
@@ -22,7 +25,7 @@ def wide_column() -> ColumnSimulator:
         Parameter("noise_L2i_gain", "1", -0.5, 0.7, "log10 gain of the noise on L2 basket cells, besides"),
         Parameter("noise_L5i_gain", "1", -0.5, 0.7, "log10 gain of the noise on L5 basket cells, besides"),
     )
-    return ColumnSimulator(model, free=(*model.gains(-0.8, 0.8), *drive), duration_ms=600.0, transient_ms=0.0)
+    return ColumnSimulator(model, free=(*model.gains(-GAIN, GAIN), *drive), duration_ms=600.0, transient_ms=0.0)
 
 
 @dataclass(frozen=True)

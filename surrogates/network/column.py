@@ -113,12 +113,14 @@ class SurrogateColumn:
     ) -> list[Recording]:
         """Many columns side by side."""
         drives = [self.column.events(theta, rng) for theta, rng in zip(thetas, rngs, strict=True)]
-        run = self.run(np.asarray(thetas), drives)
-        dipoles = run.summed[:, [CELL_TYPES.index("L2_pyramidal"), CELL_TYPES.index("L5_pyramidal")]]
-        return [
-            self.column.recording(dipole, run.spikes[k], None if run.v is None else run.v[k])
-            for k, dipole in enumerate(dipoles)
-        ]
+        return recordings_of(self.column, self.run(np.asarray(thetas), drives))
+
+
+def recordings_of(column: ColumnSimulator, run: NetworkRun) -> list[Recording]:
+    """The channels of the column, of each of its copies in a run of ``column_circuit``."""
+    dipoles = run.summed[:, [CELL_TYPES.index("L2_pyramidal"), CELL_TYPES.index("L5_pyramidal")]]
+    voltages = [None] * len(dipoles) if run.v is None else run.v
+    return [column.recording(*copy) for copy in zip(dipoles, run.spikes, voltages, strict=True)]
 
 
 def _refuse_another(cell_type: str, name: str) -> None:
