@@ -1,4 +1,4 @@
-"""How far a recording constrains each parameter: how much of the range is left, and which parameters make up for others."""
+"""How far a recording constrains each parameter: what is left of the range, which parameters make up for others."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
