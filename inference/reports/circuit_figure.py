@@ -86,8 +86,7 @@ def draw_gains(
     """Log10 gains as a matrix, from the population of a row to that of a column; crossed out where none is estimated.
 
     Colour: the median, paler the less the recording constrains it. Bar: the interval that holds 90 %, over the whole
-    range, with a tick where the gain changes nothing; circles: ``alternatives``. A gain of ``a`` onto ``b`` has the name
-    "a_b".
+    range, with a tick where the gain changes nothing; circles: ``alternatives``. The gain of a onto b is named "a_b".
     """
     pairs, space = _pairs(populations), list(estimate.parameters)
     there = [k for k, name in enumerate(estimate.names) if name in pairs]
