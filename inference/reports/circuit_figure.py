@@ -109,7 +109,7 @@ def draw_gains(
         ax.add_patch(Rectangle(corner, 1, 1, fc=colour, ec="white", lw=2))
         ink = _ink(colour) if estimate.trusted else MUTED
         faint = left[k] > NOTHING or not estimate.trusted
-        text = f"{middle:+.2f}" if estimate.trusted else f"({middle:+.2f})"
+        text = f"{middle:+z.2f}" if estimate.trusted else f"({middle:+z.2f})"
         style: dict[str, Any] = dict(ha="center", va="center", color=ink, parse_math=False)
         ax.text(
             column, row - 0.16, text, fontsize=8.5 if faint else 11, fontweight="normal" if faint else "bold", **style

@@ -60,8 +60,8 @@ def write_rhythm(
     places = np.vstack([estimate.point, alternatives])
     gains = []
     for p, value, low, high in zip(estimate.parameters, estimate.point, places.min(0), places.max(0), strict=True):
-        found = f"{value:+.2f}" if estimate.trusted else f"({value:+.2f})"
-        gains.append((p.name, p.meaning, f"{p.low:g} … {p.high:g}", found, f"{low:+.2f} … {high:+.2f}"))
+        found = f"{value:+z.2f}" if estimate.trusted else f"({value:+z.2f})"
+        gains.append((p.name, p.meaning, f"{p.low:g} … {p.high:g}", found, f"{low:+z.2f} … {high:+z.2f}"))
     heading, *rows = rhythm_rows(runs, measured)
     page = rendered(
         "rhythm.html.jinja",
