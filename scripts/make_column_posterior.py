@@ -100,7 +100,7 @@ def learned(study: Study, campaign: Campaign, x: np.ndarray, neuron: InNeuron, v
         "trained_sd": [[min(sd)], [max(sd)]],
         "campaign": campaign.configuration,
         "trained_rows": [[0, len(campaign)]],
-        "in_neuron": {"dipoles": len(neuron.theta), "variant": variant},
+        "in_neuron": {"dipoles": 0 if variant == "surrogates" else len(neuron.theta), "variant": variant},
     }
     return posterior
 
