@@ -377,7 +377,8 @@ class TestTuning:
         tuned.neuron.save(tmp_path / "L2_pyramidal.safetensors")
         loaded = load_neuron(str(tmp_path / "L2_pyramidal.safetensors"))
         assert loaded.about["tuned"]["runs"] == 12
-        assert max(loaded.about["inputs"]["rate_Hz"]) > 100
+        learned = network_runs(stored, network, "L2_pyramidal", stored.usable[np.arange(16) % 8 > 1], 0).events
+        assert loaded.about["inputs"]["weight_uS"] == pytest.approx(learned.amax((0, 1)).tolist())
         assert load_neuron("L2_pyramidal").about.get("tuned") is None  # what all share is not changed
 
     def test_what_cannot_be_tuned_is_said(self, campaign):
