@@ -19,9 +19,11 @@ from simulators.cells.hnn import HNNCell
 from simulators.cells.inputs import PoissonSynapses
 from simulators.cells.point import PointCell
 from simulators.cells.simulator import CellSimulator
+from simulators.ei_circuit.simulator import CompiledEICircuit, NeuronEICircuit
 from surrogates.spectra.cross_spectrum import Bands
 from surrogates.spectra.emulator import SpectralEmulator
 
+EI_UNITS = "uA/cm2, 1, 1, 1, mV, mV, mV"
 BRUNEL = BrunelNetwork(order=50, duration_ms=150.0, transient_ms=50.0)
 
 
@@ -65,6 +67,8 @@ SIMULATORS = {
     "basket cell of the column": Expected(
         CellSimulator(HNNCell("L5_basket"), PoissonSynapses(40.0), 150.0, 0.5), (2, 300), "mV, 1", 2000.0
     ),
+    "E-I circuit": Expected(CompiledEICircuit(duration_ms=150.0, transient_ms=50.0), (7, 200), EI_UNITS),
+    "E-I circuit in NEURON": Expected(NeuronEICircuit(duration_ms=150.0, transient_ms=50.0), (7, 200), EI_UNITS),
     "observed": Expected(Observed(CompiledBrunel(BRUNEL), Summed()), (1, 150), "1"),
 }
 

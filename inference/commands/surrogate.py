@@ -129,6 +129,9 @@ def tune(
         typer.Option(min=0, help="Runs of a shipped cell alone, in each regime it learned first, so as not to forget."),
     ] = 100,
     passes: Annotated[int, typer.Option(min=1, help="Batches learned from.")] = 400,
+    hidden: Annotated[
+        int | None, typer.Option(min=1, help="Hidden units of the tuned surrogates; as many as they have by default.")
+    ] = None,
     workers: WorkersOption = 2,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the runs and of the training.")] = 0,
     changes: SetOption = None,
@@ -158,7 +161,9 @@ def tune(
         for kind in kinds:
             begin = kind if start is None else str(start / f"{kind}.safetensors")
             former = runs_alone(kind, alone, campaign, data, workers)
-            tuned = tune_neuron(begin, kind, recorded, campaign, former, schedule, out / f"{kind}.training")
+            tuned = tune_neuron(
+                begin, kind, recorded, campaign, former, schedule, out / f"{kind}.training", hidden=hidden
+            )
             tuned.neuron.save(out / f"{kind}.safetensors")
             rows[kind] = {"before": tuned.before.to_json(), "after": tuned.after.to_json()}
         for kind in kinds:  # only now: a command that is started again need not train what was finished

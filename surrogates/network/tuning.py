@@ -21,6 +21,7 @@ from simulators.campaigns.store import Campaign
 from simulators.cells.cell import RecordedCell
 from simulators.interface import Simulator
 from simulators.provenance import describe, versions
+from surrogates.neurons.architectures.stateful import StatefulNeuron
 from surrogates.neurons.interface import NeuronSurrogate
 from surrogates.neurons.measures.scores import Scores, score
 from surrogates.neurons.trained import TrainedNeuron, load_neuron
@@ -111,14 +112,16 @@ def tune_neuron(
     schedule: Schedule | None = None,
     checkpoint: str | os.PathLike | None = None,
     progress: bool = True,
+    hidden: int | None = None,
 ) -> Tuned:
     """Train the surrogate of one kind of cell further, on a campaign of the network.
 
-    former: runs of the cell alone, learned along so that they are not forgotten. Of eight runs of the network one
-    chooses the state that is kept, the first state among them, and one is for the scores.
+    former: runs of the cell alone, learned along so that they are not forgotten; hidden: units of the tuned surrogate,
+    those that it has by default. Of eight runs of the network one chooses the state that is kept, the first state among
+    them, and one is for the scores.
 
     Raises ValueError for too few runs of the network, bins or synapses that are not those of the surrogate, and as
-    ``network_runs`` and ``train_neuron`` do.
+    ``network_runs``, ``train_neuron`` and ``StatefulNeuron.widened`` do.
     """
     before = load_neuron(neuron)
     rows = campaign.usable
@@ -130,7 +133,7 @@ def tune_neuron(
         network_runs(campaign, network, kind, rows[chosen], len(before.outputs))
         for chosen in (part > 1, part == 0, part == 1)
     )
-    trained: NeuronSurrogate = deepcopy(before.network).requires_grad_(True)
+    trained = _to_train(before.network, hidden, 0 if schedule is None else schedule.seed).requires_grad_(True)
     given = join([learned, *(_as_long(runs, learned.events.shape[1]) for runs in former)])
     schedule = schedule or Schedule(400, batch=64, stretch_bins=100, learning_rate=1e-3, validations=20, patience=20)
     schedule = schedule.changed(shares=(1.0,))
@@ -153,6 +156,17 @@ def tune_neuron(
     names = [o.name for o in before.outputs]
     scores = [score(response, unseen.target, trained.bin_ms, names) for response in responses]
     return Tuned(TrainedNeuron(trained, before.synapses, before.outputs, about), *scores)
+
+
+def _to_train(network: NeuronSurrogate, hidden: int | None, seed: int) -> NeuronSurrogate:
+    """A copy, with as many hidden units as are asked for."""
+    if hidden is None:
+        return deepcopy(network)
+    if not isinstance(network, StatefulNeuron):
+        raise ValueError(f"a {type(network).__name__} cannot be given more hidden units; only a StatefulNeuron can")
+    with torch.random.fork_rng(devices=[]):  # a training that is resumed begins with the same network
+        torch.manual_seed(seed)
+        return network.widened(hidden)
 
 
 def _refuse_another(neuron: TrainedNeuron, kind: str, network: RecordedNetwork, campaign: Campaign) -> None:

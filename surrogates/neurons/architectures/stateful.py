@@ -118,6 +118,25 @@ class StatefulNeuron(NeuronSurrogate):
         constants = [(s.rise_ms, s.decay_ms, s.reversal_mV) for s in synapses]
         return cls(synapses=len(synapses), outputs=outputs, bin_ms=bin_ms, constants=constants, **settings)
 
+    def widened(self, hidden: int) -> "StatefulNeuron":
+        """One of more hidden units that does what this one does, until it is trained: none of them is heard yet.
+
+        Raises ValueError for units fewer than there are, and for gated ones, which are not built so.
+        """
+        if hidden < self.hidden or self.settings["memory"] != "leaky":
+            memory = self.settings["memory"]
+            raise ValueError(f"{self.hidden} {memory} units cannot become {hidden}; only leaky ones can, and more")
+        wider = StatefulNeuron(**self.settings | {"hidden": hidden})
+        old = self.state_dict()
+        with torch.no_grad():
+            for name, weight in wider.state_dict().items():
+                before = old[name]
+                part = tuple(slice(n) for n in before.shape)
+                if weight.dim() == 2 and weight.shape[1] > before.shape[1]:
+                    weight[: before.shape[0], before.shape[1] :] = 0
+                weight[part] = before
+        return wider
+
     def maps(self) -> list[nn.Parameter]:
         return [w for w in (*self.memory.parameters(), *self.heads[0].parameters()) if w.dim() == 2]
 
