@@ -20,6 +20,7 @@ from simulators.cells.inputs import PoissonSynapses
 from simulators.cells.point import PointCell
 from simulators.cells.simulator import CellSimulator
 from simulators.ei_circuit.simulator import CompiledEICircuit, NeuronEICircuit
+from simulators.firing_events.simulator import BeatSimulator, RingSimulator
 from surrogates.spectra.cross_spectrum import Bands
 from surrogates.spectra.emulator import SpectralEmulator
 
@@ -69,6 +70,8 @@ SIMULATORS = {
     ),
     "E-I circuit": Expected(CompiledEICircuit(duration_ms=150.0, transient_ms=50.0), (7, 200), EI_UNITS),
     "E-I circuit in NEURON": Expected(NeuronEICircuit(duration_ms=150.0, transient_ms=50.0), (7, 200), EI_UNITS),
+    "ring": Expected(RingSimulator(duration_ms=150.0, transient_ms=50.0), (2, 200), "1"),
+    "beat network": Expected(BeatSimulator(duration_ms=150.0, transient_ms=50.0), (2, 200), "1"),
     "observed": Expected(Observed(CompiledBrunel(BRUNEL), Summed()), (1, 150), "1"),
 }
 

@@ -1,4 +1,5 @@
-"""What a circuit is to do: power in a band, a spectrum, rates, a waveform. Each is a loss on features."""
+"""What a circuit is to do: power in a band, a peak, a spectrum, rates, potentials, a waveform, or what any features
+say of a recording. Each is a loss on features."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -6,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.signal import welch
 from torch import Tensor
 
+from inference.features.interface import Features
 from simulators.recording import Recording
 
 _SEGMENT_MS = 500.0
@@ -83,14 +85,20 @@ class _Spectral(Target):
 
 @dataclass(frozen=True, kw_only=True)
 class BandPower(_Spectral):
-    """As large a share as possible of the power in ``of_hz`` lies in ``band_hz``. The loss is minus its logarithm."""
+    """As large a share as possible of the power in ``of_hz`` lies in ``band_hz``.
+
+    The loss is minus the logarithm of the share over ``enough``, and 0 where it is enough.
+    """
 
     band_hz: tuple[float, float]
+    enough: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.of_hz[0] <= self.band_hz[0] < self.band_hz[1] <= self.of_hz[1]:
             raise ValueError(f"the band {self.band_hz} Hz does not lie inside {self.of_hz} Hz")
+        if not 0 < self.enough <= 1:
+            raise ValueError(f"a share of {self.enough} of the power cannot be enough; it lies above 0, up to 1")
 
     @property
     def _inside(self) -> Float[np.ndarray, " bins"]:
@@ -103,7 +111,38 @@ class BandPower(_Spectral):
         return (torch.softmax(features, -1) * torch.as_tensor(self._inside, dtype=features.dtype)).sum(-1)
 
     def loss(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
-        return -self.share(features).clamp(min=1e-12).log()
+        return (np.log(self.enough) - self.share(features).clamp(min=1e-12).log()).clamp(min=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak(_Spectral):
+    """The largest power of ``of_hz`` lies in ``band_hz``, and is ``height`` times the median power, or more.
+
+    The loss is the logarithm of the largest power outside the band over that inside, and a third of the logarithm of
+    the height that is missing.
+    """
+
+    band_hz: tuple[float, float]
+    height: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.of_hz[0] <= self.band_hz[0] < self.band_hz[1] <= self.of_hz[1] or not self.height >= 1:
+            raise ValueError(f"a peak {self.height} times the median in {self.band_hz} of {self.of_hz} Hz cannot be")
+        if self._inside.all() or not self._inside.any():
+            raise ValueError(f"bins of {self.of_hz} Hz all lie in {self.band_hz} Hz, or none does; take more bins")
+
+    @property
+    def _inside(self) -> Bool[np.ndarray, " bins"]:
+        """Bins whose middle lies in the band."""
+        middles = (self.edges_hz[:-1] + self.edges_hz[1:]) / 2
+        return (middles >= self.band_hz[0]) & (middles <= self.band_hz[1])
+
+    def loss(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
+        inside = torch.as_tensor(self._inside)
+        largest, other = features[..., inside].amax(-1), features[..., ~inside].amax(-1)
+        height = largest - features.quantile(0.5, dim=-1)
+        return (other - largest).clamp(min=0) + (np.log(self.height) - height).clamp(min=0) / 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,6 +191,58 @@ class Rate(Target):
         return over.square() + under.square()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Level(Target):
+    """The mean of a channel between two bounds, as a resting potential: beyond them the distance over ``scale``."""
+
+    low: float
+    high: float
+    scale: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (-np.inf < self.low <= self.high < np.inf and 0 < self.scale < np.inf):
+            raise ValueError(f"a mean between {self.low} and {self.high} over {self.scale} cannot be")
+
+    def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
+        """The mean, after the transient."""
+        return np.array([self._values(recording).mean()])
+
+    def loss(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
+        x = features[..., 0]
+        return ((self.low - x).clamp(min=0) + (x - self.high).clamp(min=0)) / self.scale
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Resembles(Target):
+    """What an estimator's features say of ``like``, all channels: mean squared difference over ``sd`` squared.
+
+    sd: of one simulation's features about their mean; 0.1 suits log10 spectra of a few seconds.
+    """
+
+    channel: str = ""
+    seen: Features
+    like: Recording
+    sd: float = 0.1
+    _wanted: Float[np.ndarray, " features"] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.sd < np.inf:
+            raise ValueError(f"features with a standard deviation of {self.sd}; it is above 0")
+        object.__setattr__(self, "_wanted", _finite(self.features(self.like)))
+
+    def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
+        """The features of all rows, one after another; NaN for a recording without any."""
+        if recording.is_silent():
+            return np.full_like(self._wanted, np.nan) if hasattr(self, "_wanted") else np.array([np.nan])
+        return self.seen(recording).astype(float).ravel()
+
+    def loss(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
+        wanted = torch.as_tensor(self._wanted, dtype=features.dtype)
+        return ((features - wanted) / self.sd).square().mean(-1)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Waveform(Target):
     """The waveform of ``like`` after the transient, in bins: squared difference over its variance."""
@@ -192,3 +283,22 @@ def total_loss(targets: Sequence[Target], features: Sequence[Float[Tensor, "rows
     """Weighted sum over targets, each of its own features."""
     losses = [target.weight * target.loss(x) for target, x in zip(targets, features, strict=True)]
     return torch.stack(losses).sum(0)
+
+
+def refuse_contradictions(targets: Sequence[Target]) -> None:
+    """Raises ValueError where two targets want of one channel what cannot be at once."""
+    wanted: dict[tuple[type, str], tuple[float, float]] = {}
+    for target in targets:
+        bounds = {
+            Rate: lambda t: (t.low_Hz, t.high_Hz), Level: lambda t: (t.low, t.high), Peak: lambda t: t.band_hz
+        }.get(type(target))  # fmt: skip
+        if bounds is None:
+            continue
+        key, (low, high) = (type(target), target.channel), bounds(target)
+        there = wanted.get(key, (low, high))
+        if max(low, there[0]) > min(high, there[1]):
+            raise ValueError(
+                f"two targets want {type(target).__name__.lower()} of '{target.channel}' in {there[0]:g} ... "
+                f"{there[1]:g} and in {low:g} ... {high:g}, which cannot both be"
+            )
+        wanted[key] = max(low, there[0]), min(high, there[1])

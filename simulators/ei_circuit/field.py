@@ -90,7 +90,7 @@ class CircuitSignal:
     def _weight(self, synapse: Synapse) -> float:
         """Kernels' weight (mV) of 1 mS/cm2: its peak current over that of 1 mV; outward ones are negative."""
         opened = 1 / (1 + synapse.magnesium_mM / 3.57 * np.exp(-0.062 * self.mean_mV))
-        # An alpha function of half the time constant has an exponential's mean time, and with 2 / e of its peak its area.
+        # An alpha function of half the time constant has the same mean time, and with 2 / e of the peak the same area.
         current = 2 / e * opened * (synapse.reversal_mV - self.mean_mV) * _NA_PER_UA_CM2
         return float(current / self.cells.synaptic_current_nA)
 
