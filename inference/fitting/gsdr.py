@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.special import expit, logit
 
 from inference.estimate import Estimate
 from inference.fitting.objective import Evaluation, Objective
@@ -19,23 +18,15 @@ from inference.fitting.targets import Target, total_loss
 from simulators.interface import Simulator
 from surrogates.threads import one_thread
 
-_END = 4.0  # of the unconstrained space: where a parameter meets its bound
-_NEAR = 1.5  # root mean square distance at which a past simulation counts for half
-_RIDGES = 10.0 ** np.arange(-2, 3)
+_NEAR = 0.3  # root mean square distance at which a past simulation counts for half
+_RIDGES = 10.0 ** np.arange(-3, 2)
 _DESCENT, _RATE = 30, 0.25  # of the descent to the smallest loss foretold
 _SHORTER = 0.05  # loss of a step as long as may be: of two that promise the same, the shorter
 
 
-def to_unconstrained(u: Float[np.ndarray, "*batch n"]) -> Float[np.ndarray, "*batch n"]:
-    """From the unit cube to -4 ... 4, by a logit stretched so that both meet at the bounds: a 0 can move, too."""
-    edge = expit(-_END)
-    return logit(edge + np.asarray(u) * (1 - 2 * edge))
-
-
-def to_unit(v: Float[np.ndarray, "*batch n"]) -> Float[np.ndarray, "*batch n"]:
-    """The inverse of ``to_unconstrained``."""
-    edge = expit(-_END)
-    return np.clip((expit(v) - edge) / (1 - 2 * edge), 0, 1)
+def reflected(v: Float[np.ndarray, "*batch n"]) -> Float[np.ndarray, "*batch n"]:
+    """From all numbers to the unit cube, as if its walls were mirrors: no bound holds a parameter, and a 0 can move."""
+    return 1 - np.abs(1 - np.mod(v, 2))
 
 
 @dataclass(frozen=True)
@@ -56,13 +47,13 @@ class DeltaRule:
     every ``again`` steps that are no better the best is simulated again: a lucky simulation must not stop the search.
     """
 
-    exploration: float = 2.0
-    least: float = 0.1
-    most: float = 3.0
+    exploration: float = 1.0
+    least: float = 0.05
+    most: float = 1.0
     floor: float = 0.2
-    directed: float = 0.7
+    directed: float = 0.5
     memory: int = 60
-    longest: float = 2.0
+    longest: float = 0.6
     patience: int = 12
     again: int = 6
     restore: float = 1.0
@@ -80,13 +71,17 @@ class DeltaRule:
         past, reach, failures = [best], self.exploration, 0
         while True:
             scale = min(max(best.loss, self.floor), 1.0)
-            v = to_unconstrained(now.u)
-            delta = rng.uniform(-reach, reach, v.size)
-            alpha = self.directed * self._alpha(objective.targets, now, past[-self.memory :], reach)
+            delta = rng.uniform(-reach, reach, now.u.size)
+            alpha = self._alpha(objective.targets, now, past[-self.memory :], self.directed * reach)
             step = delta * scale + alpha
             rescaling = min(1.0, self.longest / max(float(np.sqrt(np.mean(step**2))), 1e-12))
-            place = to_unit(np.clip(v + step * rescaling, -_END, _END))
-            found = objective(place, reach=reach, L=scale, R=rescaling, directed=float(np.sqrt(np.mean(alpha**2))))
+            found = objective(
+                reflected(now.u + step * rescaling),
+                reach=reach,
+                L=scale,
+                R=rescaling,
+                directed=float(np.sqrt(np.mean(alpha**2))),
+            )
             past.append(found)
             if found.loss < best.loss:
                 best, failures, reach = found, 0, min(1.3 * reach, self.most)
@@ -111,11 +106,10 @@ class DeltaRule:
         n = len(now.u)
         if not self.directed or len(known) < 4 or not all(np.isfinite(x).all() for x in now.features):
             return np.zeros(n)
-        here = to_unconstrained(now.u)
         now_features = np.concatenate(now.features)
         slopes = torch.as_tensor(
             _slopes(
-                to_unconstrained(np.array([e.u for e in known])) - here,
+                np.array([e.u for e in known]) - now.u,
                 np.array([np.concatenate(e.features) for e in known]) - now_features,
             )
         )
@@ -129,7 +123,7 @@ class DeltaRule:
                 (total_loss(targets, foretold)[0] + _SHORTER * torch.tanh(raw).square().mean()).backward()
                 optimiser.step()
         step = reach * torch.tanh(raw.detach()).numpy()
-        return np.clip(here + step, -_END, _END) - here
+        return np.clip(now.u + step, 0, 1) - now.u
 
 
 def _slopes(

@@ -100,8 +100,8 @@ class LiveNetwork:
         factors = np.ones(ms) if signal is None else np.asarray(signal, float)
         if factors.shape != (ms,) or not (np.isfinite(factors).all() and (factors >= 0).all()):
             raise ValueError(
-                f"an external input of shape {factors.shape} for {ms} ms; expected a factor of the rate, 0 or more, "
-                f"for each"
+                f"an external input of shape {factors.shape} for {ms} ms; expected a factor of the rate, "
+                f"0 or more, for each"
             )
         step = max(factors.max() / (_LEVELS - 1), 1e-9)
         values, level = (factors, np.zeros(ms, int)) if np.ptp(factors) == 0 else np.unique(
@@ -150,8 +150,8 @@ class RingNetwork:
             or not 1 <= self.reach < min(self.n_excitatory, self.n_inhibitory) / 2
         ):
             raise ValueError(
-                f"{self.n_excitatory} E and {self.n_inhibitory} I cells that reach {self.reach} on a ring; a reach is 1 "
-                f"or more, and less than half of it"
+                f"{self.n_excitatory} E and {self.n_inhibitory} I cells that reach {self.reach} on a ring; a reach is "
+                f"1 or more, and less than half of it"
             )
         if not (0 < self.connection_probability <= 1 and self.leak_ms > 0 and self.refractory_ms >= 0):
             raise ValueError("a connection probability lies above 0, up to 1; time constants are not negative")

@@ -1,0 +1,40 @@
+"""The exact floor: what the network itself foretells from its full state, the noise to come being unknown."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from simulators.firing_events.networks import LiveNetwork
+
+
+class Floor(NamedTuple):
+    """Means and variances of the E spikes of each ms to come, over futures of one state, and spikes of one more future.
+
+    The mean of the variance is the least squared error that any model can have.
+    """
+
+    mean: Float[np.ndarray, "states leads"]
+    variance: Float[np.ndarray, "states leads"]
+    real: Float[np.ndarray, "states leads"]
+
+
+def exact_floor(
+    network: LiveNetwork, states: int, gap_ms: int = 20, leads: int = 1, futures: int = 60, seed: int = 0
+) -> Floor:
+    """From ``states`` instants, ``gap_ms`` apart: simulate each again and again with other noise.
+
+    The network is left as it was. Raises ValueError for fewer than two futures, or none of anything.
+    """
+    if min(states, gap_ms, leads) < 1 or futures < 2:
+        raise ValueError(f"{states} states {gap_ms} ms apart, {leads} leads, {futures} futures; two futures or more")
+    live, seeds = network.copy(), np.random.SeedSequence(seed)
+    found = np.empty((states, futures + 1, leads))
+    for s in range(states):
+        for k, own in enumerate(seeds.spawn(futures + 1)):
+            other = live.copy()
+            other.random[0] = own.generate_state(1, np.uint64)[0]
+            found[s, k] = other.advance(leads).per_ms[:, 0]
+        live.advance(gap_ms)
+    drawn = found[:, :-1]
+    return Floor(drawn.mean(1), drawn.var(1, ddof=1), found[:, -1])
