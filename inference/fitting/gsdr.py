@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from inference.estimate import Estimate
 from inference.fitting.objective import Evaluation, Objective
@@ -20,8 +21,9 @@ from surrogates.threads import one_thread
 
 _NEAR = 0.3  # root mean square distance at which a past simulation counts for half
 _RIDGES = 10.0 ** np.arange(-3, 2)
-_DESCENT, _RATE = 30, 0.25  # of the descent to the smallest loss foretold
-_SHORTER = 0.05  # loss of a step as long as may be: of two that promise the same, the shorter
+_DESCENT, _RATE = 60, 0.3  # of the descent to the smallest loss foretold
+_FEWEST = 4  # simulations that anything is learned from
+_SHORTER = 0.01  # loss of a step as long as may be: of two that promise the same, the shorter
 
 
 def reflected(v: Float[np.ndarray, "*batch n"]) -> Float[np.ndarray, "*batch n"]:
@@ -36,7 +38,8 @@ class DeltaRule:
     delta(lambda): uniform in -lambda ... lambda for each parameter. lambda: ``exploration`` at first, times 1.3 after
         a step that is better and .93 after one that is not, doubled after ``patience`` of these in a row; between
         ``least`` and ``most``.
-    L: the best loss, between ``floor`` and 1: far away parameters move far.
+    L: the loss that remains, over that of the start, between ``floor`` and 1: the best loss, or where alpha foretells
+        one, that and how wrong the last ones were. So parameters explore as far as what was learned does not explain.
     alpha: what past steps have taught. Their correlations with what they changed, in all populations and frequencies
         that the targets look at (ridge regression of changes of features on steps from the best, near ones counting
         most), foretell what a next step changes. alpha is the step with the smallest loss foretold, no parameter moving
@@ -50,7 +53,7 @@ class DeltaRule:
     exploration: float = 1.0
     least: float = 0.05
     most: float = 1.0
-    floor: float = 0.2
+    floor: float = 0.01
     directed: float = 0.5
     memory: int = 60
     longest: float = 0.6
@@ -68,21 +71,19 @@ class DeltaRule:
     def __call__(self, objective: Objective, start: Float[np.ndarray, " n"], rng: np.random.Generator) -> None:
         """Search from a place in the unit cube until the objective ends it."""
         best = now = objective(start, step=0)
-        past, reach, failures = [best], self.exploration, 0
+        past, reach, failures, surprise = [best], self.exploration, 0, np.inf
         while True:
-            scale = min(max(best.loss, self.floor), 1.0)
-            delta = rng.uniform(-reach, reach, now.u.size)
-            alpha = self._alpha(objective.targets, now, past[-self.memory :], self.directed * reach)
-            step = delta * scale + alpha
-            rescaling = min(1.0, self.longest / max(float(np.sqrt(np.mean(step**2))), 1e-12))
-            found = objective(
-                reflected(now.u + step * rescaling),
-                reach=reach,
-                L=scale,
-                R=rescaling,
-                directed=float(np.sqrt(np.mean(alpha**2))),
-            )
+            taught = _Taught.by(objective.targets, now, past[-self.memory :]) if self.directed else None
+            alpha = np.zeros(start.size) if taught is None else taught.step(self.directed * reach)
+            remaining = best.loss if taught is None else taught.loss(alpha) + surprise
+            L = float(np.clip(remaining / max(past[0].loss, 1e-12), self.floor, 1.0))
+            step = rng.uniform(-reach, reach, start.size) * L + alpha
+            R = min(1.0, self.longest / max(_size(step), 1e-12))
+            found = objective(reflected(now.u + step * R), reach=reach, L=L, R=R, directed=_size(alpha))
             past.append(found)
+            if taught is not None:
+                wrong = abs(found.loss - taught.loss(found.u - now.u))
+                surprise = wrong if np.isinf(surprise) else max(wrong, 0.5 * surprise)
             if found.loss < best.loss:
                 best, failures, reach = found, 0, min(1.3 * reach, self.most)
             else:
@@ -94,36 +95,51 @@ class DeltaRule:
                     best = objective.again(best, again=True)
             now = best if found.loss > self.restore * best.loss or self.restore == 1 else found
 
-    def _alpha(
-        self,
-        targets: Sequence[Target],
-        now: Evaluation,
-        past: Sequence[Evaluation],
-        reach: float,
-    ) -> Float[np.ndarray, " n"]:
-        """The step with the smallest loss that the past foretells; none before there is a past."""
-        known = [e for e in past if all(np.isfinite(x).all() for x in e.features)]
-        n = len(now.u)
-        if not self.directed or len(known) < 4 or not all(np.isfinite(x).all() for x in now.features):
-            return np.zeros(n)
-        now_features = np.concatenate(now.features)
-        slopes = torch.as_tensor(
-            _slopes(
-                np.array([e.u for e in known]) - now.u,
-                np.array([np.concatenate(e.features) for e in known]) - now_features,
-            )
-        )
-        sizes = [len(x) for x in now.features]
+
+def _size(step: Float[np.ndarray, " n"]) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(step**2)))
+
+
+@dataclass
+class _Taught:
+    """What past steps foretell of the next one from here: features, linear in the step, and so the loss."""
+
+    targets: Sequence[Target]
+    here: Float[Tensor, " features"]
+    slopes: Float[Tensor, "n features"]
+    sizes: list[int]
+
+    @classmethod
+    def by(cls, targets: Sequence[Target], now: Evaluation, past: Sequence[Evaluation]) -> "_Taught | None":
+        """Nothing where too few simulations had features, or this one had none."""
+        known = [e for e in (*past, now) if all(np.isfinite(x).all() for x in e.features)]
+        if len(known) < _FEWEST or known[-1] is not now:
+            return None
+        here = np.concatenate(now.features)
+        steps = np.array([e.u for e in known]) - now.u
+        slopes = _slopes(steps, np.array([np.concatenate(e.features) for e in known]) - here)
+        return cls(targets, torch.as_tensor(here), torch.as_tensor(slopes), [len(x) for x in now.features])
+
+    def _losses(self, step: Float[Tensor, " n"]) -> Tensor:
+        return total_loss(self.targets, (self.here + step @ self.slopes)[None].split(self.sizes, -1))[0]
+
+    def loss(self, step: Float[np.ndarray, " n"]) -> float:
+        """Foretold after a step."""
+        with torch.no_grad():
+            return float(self._losses(torch.as_tensor(step)))
+
+    def step(self, reach: float) -> Float[np.ndarray, " n"]:
+        """The one with the smallest loss foretold, no parameter moving by more than ``reach``."""
         with one_thread():
-            raw = torch.zeros(n, dtype=torch.float64, requires_grad=True)
+            raw = torch.zeros(len(self.slopes), dtype=torch.float64, requires_grad=True)
             optimiser = torch.optim.Adam([raw], lr=_RATE)
-            for _ in range(_DESCENT):
+            for k in range(_DESCENT):
+                optimiser.param_groups[0]["lr"] = _RATE * (1 - k / _DESCENT) ** 2  # losses have kinks
                 optimiser.zero_grad()
-                foretold = (torch.as_tensor(now_features) + reach * torch.tanh(raw) @ slopes)[None].split(sizes, -1)
-                (total_loss(targets, foretold)[0] + _SHORTER * torch.tanh(raw).square().mean()).backward()
+                (self._losses(reach * torch.tanh(raw)) + _SHORTER * torch.tanh(raw).square().mean()).backward()
                 optimiser.step()
-        step = reach * torch.tanh(raw.detach()).numpy()
-        return np.clip(now.u + step, 0, 1) - now.u
+        return reach * torch.tanh(raw.detach()).numpy()
 
 
 def _slopes(

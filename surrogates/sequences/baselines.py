@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float, Real, Shaped
 
 LAGS = 20
 
@@ -28,11 +28,15 @@ def ridge(
 
 
 def hazard(
-    quiet_ms: Real[np.ndarray, " ms"], onset: Real[np.ndarray, " ms"]
+    quiet_ms: Real[np.ndarray, " ms"], onset: Shaped[np.ndarray, " ms"]
 ) -> Callable[[Real[np.ndarray, " ms"]], Float[np.ndarray, " ms"]]:
     """Chance of an event's onset by the time since the last, as it was in the data; rare times are taken together."""
-    edges = np.unique(np.quantile(quiet_ms, np.linspace(0, 1, 31)))
-    bins = np.clip(np.searchsorted(edges, quiet_ms, side="right") - 1, 0, len(edges) - 2)
-    total, events = (np.bincount(bins, w, len(edges) - 1) for w in (np.ones(len(bins)), onset.astype(float)))
+    firsts = np.unique(np.quantile(quiet_ms, np.linspace(0, 1, 31)))
+
+    def bins(q: Real[np.ndarray, " ms"]) -> np.ndarray:
+        return np.clip(np.searchsorted(firsts, q, side="right") - 1, 0, None)
+
+    at = bins(quiet_ms)
+    total, events = (np.bincount(at, w, len(firsts)) for w in (np.ones(len(at)), onset.astype(float)))
     chance = (events + 0.5 * onset.mean()) / (total + 0.5)
-    return lambda q: chance[np.clip(np.searchsorted(edges, q, side="right") - 1, 0, len(edges) - 2)]
+    return lambda q: chance[bins(q)]

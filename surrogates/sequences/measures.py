@@ -1,7 +1,7 @@
 """How well counts and events are foretold, and whether sequences of a model are like those of a network."""
 
 import numpy as np
-from jaxtyping import Float, Real
+from jaxtyping import Float, Real, Shaped
 from scipy.stats import ks_2samp
 
 _LEAST_RATE = 1e-3
@@ -19,12 +19,12 @@ def poisson_deviance(true: Real[np.ndarray, " ms"], foretold: Real[np.ndarray, "
     return float(2 * np.mean(np.where(y > 0, y * np.log(np.maximum(y, 1) / rate), 0) - (y - rate)))
 
 
-def brier_score(onset: Real[np.ndarray, " ms"], chance: Real[np.ndarray, " ms"]) -> float:
+def brier_score(onset: Shaped[np.ndarray, " ms"], chance: Real[np.ndarray, " ms"]) -> float:
     """Mean squared difference of a chance and what came of it."""
     return float(np.mean((np.asarray(onset, float) - chance) ** 2))
 
 
-def average_precision(onset: Real[np.ndarray, " ms"], chance: Real[np.ndarray, " ms"]) -> float:
+def average_precision(onset: Shaped[np.ndarray, " ms"], chance: Real[np.ndarray, " ms"]) -> float:
     """Area under the curve of precision against recall; of chances without skill, the share of onsets.
 
     Raises ValueError for a stretch without onsets.

@@ -171,7 +171,7 @@ def train_counts(
 def train_segments(
     model: SegmentModel,
     seen: Float[np.ndarray, "ms channels segments"],
-    spikes: Float[np.ndarray, "ms segments"],
+    spikes: Float[np.ndarray, "of_spikes segments"],
     plan: Plan | None = None,
 ) -> SegmentModel:
     """By the Poisson likelihood of every segment's E spikes. Raises ValueError for arrays of different lengths."""
