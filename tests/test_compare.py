@@ -97,6 +97,13 @@ def test_the_compare_command_prints_all_estimators_and_the_limit(tmp_path):
 
 
 @shipped
+def test_what_cannot_be_included_is_said():
+    result = CliRunner().invoke(app, ["compare", "--n", "3", "--include", "grid"])
+    assert result.exit_code == 2
+    assert "there is no 'grid' to include; there is gsdr" in " ".join(result.output.split())
+
+
+@shipped
 def test_estimators_of_different_probes_are_not_compared():
     estimators = held_out(n=1).estimators
     estimators[0].about = {**estimators[0].about, "probe": {**estimators[0].about["probe"], "sigma_S_per_m": 0.4}}

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from simulators import Parameter
+from simulators.fields.probes import LaminarProbe
 from simulators.firing_events.events import detect_events
 from simulators.firing_events.networks import BeatNetwork, RingNetwork
 from simulators.firing_events.simulator import RATIO, BeatSimulator, RingSimulator
@@ -125,6 +126,20 @@ def test_the_ratio_of_connections_is_a_parameter():
     degrees = np.diff(live.fixed[0])
     assert np.log(degrees[:300].sum() / degrees[300:].sum()) == pytest.approx(-0.7, abs=0.05)
     assert degrees[300:].mean() == 60
+
+
+def test_a_probe_sees_spikes_by_strength_and_number_of_connections():
+    """The LFP grows with S; half of the E connections, half of the E part."""
+    simulator = RingSimulator(free=RATIO, duration_ms=100.0, transient_ms=0.0)
+    assert simulator.forward_model() is None
+    signal = simulator.forward_model(LaminarProbe((0.0, -100.0)))
+    counts = simulator.simulate(np.array([0.03, 0.0]), np.random.default_rng(0))
+    one, strong = (signal.observe(counts, np.array([S, 0.0])) for S in (0.02, 0.04))
+    assert one.unit == "mV"
+    np.testing.assert_allclose(strong.values, 2 * one.values)
+    only_e = counts.with_values(counts.values * np.array([[1.0], [0.0]], np.float32))
+    whole, half = (signal.observe(only_e, np.array([0.02, r])) for r in (0.0, np.log(0.5)))
+    np.testing.assert_allclose(half.values, 0.5 * whole.values, rtol=1e-6)
 
 
 # --- events ---

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from inference.estimators.delta_rule import DeltaRuleFit
+from inference.evaluation.scores import score_all
 from inference.features.spectra import SpectralFeatures
 from inference.fitting.gsdr import DeltaRule, TuneByDeltaRule, reflected
 from inference.fitting.objective import FAILED_LOSS, Objective
@@ -163,16 +165,35 @@ def test_a_circuit_is_tuned_from_beta_to_gamma():
     assert tuned.solved == (True,)
 
 
+@dataclass(frozen=True)
+class Noise:
+    """White noise of a size, 4 s; its power tells the size."""
+
+    parameters: ParameterSpace = SIZE
+
+    def simulate(self, theta: np.ndarray, rng: np.random.Generator) -> Recording:
+        return Recording(theta[0] * rng.standard_normal((1, 4000)), 1000.0, "mV", ("x",))
+
+
+def test_a_search_is_an_estimator():
+    """Of a recording it can make it finds the size; of one it cannot, it says so and is not trusted."""
+    fit = DeltaRuleFit(Noise(), SpectralFeatures(), budget=40)
+    recording = Noise().simulate(np.array([3.0]), np.random.default_rng(9))
+    estimate = fit.fit(np.empty((0, 1)), []).estimate(recording)
+    assert estimate.point[0] == pytest.approx(3.0, rel=0.2)
+    assert estimate.trusted
+    assert "spread of 3 runs" in estimate.method
+    assert score_all({"gsdr": fit}, np.array([[3.0]]), [recording], progress=False)["gsdr"].error[0] < 0.1
+    slow = np.cumsum(np.random.default_rng(0).standard_normal((1, 4000)), axis=1)
+    strange = fit.estimate(recording.with_values(slow - slow.mean()))
+    assert not strange.trusted
+    assert "no simulation of 120 resembles the recording" in strange.warnings[0]
+    with pytest.raises(ValueError, match="nothing to keep in a file"):
+        fit.save("x.safetensors")
+
+
 def test_a_recording_is_resembled():
-    """The power of noise tells its size; the features are an estimator's."""
-
-    @dataclass(frozen=True)
-    class Noise:
-        parameters: ParameterSpace = SIZE
-
-        def simulate(self, theta, rng):
-            return Recording(theta[0] * rng.standard_normal((1, 4000)), 1000.0, "mV", ("x",))
-
+    """The features are an estimator's."""
     like = Noise().simulate(np.array([3.0]), np.random.default_rng(9))
     target = Resembles(seen=SpectralFeatures(), like=like, sd=0.2)
     tuned = TuneByDeltaRule(Noise(), [target], np.array([9.0]), tolerance=0.5, budget=80, progress=False).fit()

@@ -274,3 +274,20 @@ def test_membranes_relax_to_where_their_conductances_pull_them():
     assert np.ptp(found, 0).min() > 0.01
     np.testing.assert_allclose(seen[0, :, 2:].detach(), found, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(state.potential[0].detach(), potential, atol=1e-4)
+
+
+def test_a_wider_network_does_what_it_did_until_it_is_trained():
+    """And then its new units learn: they have gradients that are not zero."""
+    net, events = network(outputs=2), some_events()
+    wider = net.widened(20)
+    assert wider.hidden == 20
+    for before, after in zip(net.respond(events), wider.respond(events), strict=True):
+        torch.testing.assert_close(after, before)
+    spikes = torch.zeros(events.shape[:2])
+    columns, _ = wider(events, spikes)
+    columns.square().sum().backward()
+    assert wider.heads[2].weight.grad[:, net.hidden :].abs().max() > 0
+    with pytest.raises(ValueError, match="12 leaky units cannot become 8"):
+        net.widened(8)
+    with pytest.raises(ValueError, match="12 gated units cannot become 20"):
+        network(memory="gated").widened(20)

@@ -29,6 +29,9 @@ def compare(
     n: Annotated[
         int | None, typer.Option("--n", min=1, help="Recordings to test on; else 100 of those kept for testing.")
     ] = None,
+    include: Annotated[
+        str, typer.Option(help="Also 'gsdr', which simulates anew for every recording: half a minute each, or more.")
+    ] = "",
     figure: Annotated[Path | None, typer.Option(help="Figure to draw (.png, .pdf, .svg).")] = None,
 ) -> None:
     """Lay estimators side by side on simulations they have not seen, beside the best accuracy that is possible."""
@@ -42,7 +45,13 @@ def compare(
 
         estimators = None if model is None else load_models(model)
         tested = held_out(
-            estimators, opened_campaign(campaign), n, chosen_range(range_name), chosen_simulator(simulator), most=100
+            estimators,
+            opened_campaign(campaign),
+            n,
+            chosen_range(range_name),
+            chosen_simulator(simulator),
+            most=100,
+            include=[kind.strip() for kind in include.split(",") if kind.strip()],
         )
         for caution in tested.cautions:
             warn("campaign", caution)

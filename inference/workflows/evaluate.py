@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from inference.estimators.base import BaseEstimator
+from inference.estimators.delta_rule import DeltaRuleFit
 from inference.estimators.gradient_fit import GradientFit
 from inference.evaluation.calibration import Finding
 from inference.evaluation.diagnose import (
@@ -48,6 +50,7 @@ def held_out(
     name: str = DEFAULT_RANGE,
     simulator: Simulator | None = None,
     most: int = 300,
+    include: Sequence[str] = (),
 ) -> HeldOut:
     """Estimators, and the last ``n`` usable simulations of a campaign to try them on.
 
@@ -56,9 +59,10 @@ def held_out(
 
     By default the shipped estimators of range ``name``, with the nearest simulations as a baseline, and the last
     simulations of the shipped campaign, which nothing was trained on. simulator: what made the campaign, where no
-    installed package announces that.
+    installed package announces that. include: also "gsdr", which searches by simulation for every recording.
 
-    Raises ValueError for estimators of different parameters or probes, or a campaign of other parameters.
+    Raises ValueError for estimators of different parameters or probes, a campaign of other parameters, and something
+    else to include.
     """
     tested = reference_campaign(name) if campaign is None else campaign
     chosen = list(estimators or shipped_estimators(name))
@@ -73,8 +77,20 @@ def held_out(
     if estimators is None:
         baseline = train(study, reference_campaign(name), ["nearest"], test=reference_tests(name), progress=False)
         chosen += [e for _, e in baseline]
+    for kind in include:
+        chosen.append(_searching(kind, study, probe))
     theta, recordings = study.recordings(tested, rows)
     return HeldOut(chosen, theta, recordings, study, tuple(cautions))
+
+
+def _searching(kind: str, study: Study, probe: Any) -> DeltaRuleFit:
+    if kind != DeltaRuleFit.kind:
+        raise ValueError(f"there is no '{kind}' to include; there is {DeltaRuleFit.kind}")
+    if isinstance(study.simulator, NotAtHand):
+        raise ValueError(f"{kind} simulates: it needs the code of {study.simulator.name}; give --simulator")
+    made = DeltaRuleFit(study.observed, study.features)
+    made.about["probe"] = probe
+    return made
 
 
 def _learned_from(estimator: BaseEstimator, campaign: Campaign) -> Bool[np.ndarray, " rows"]:

@@ -1,6 +1,7 @@
 """Both networks behind the Simulator interface: spikes of E and of I cells in each ms."""
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -8,6 +9,10 @@ from jaxtyping import Float
 from simulators.firing_events.networks import Activity, BeatNetwork, LiveNetwork, RingNetwork
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
+
+if TYPE_CHECKING:
+    from simulators.fields.probes import Probe
+    from simulators.firing_events.field import RingSignal
 
 _S = Parameter("S", "1", 0.003, 0.05, "strength of a connection, over the threshold")
 _C = Parameter("c", "1", 0.38, 0.46, "strength of inhibition of E cells")
@@ -83,6 +88,12 @@ class RingSimulator(_EventSimulator):
     def parameters(self) -> ParameterSpace:
         """S, and whatever else is free."""
         return ParameterSpace(self.free)
+
+    def forward_model(self, probe: "Probe | None" = None) -> "RingSignal | None":
+        """What a probe sees of the ring; without one spikes are taken as they are."""
+        from simulators.firing_events.field import RingSignal
+
+        return None if probe is None else RingSignal(self.parameters, probe, self.network)
 
     def start(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> LiveNetwork:
         """The network at theta, before its first step. Raises ValueError for a theta outside the box."""
