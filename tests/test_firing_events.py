@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from inference.reports.event_figure import event_figure
 from simulators import Parameter
 from simulators.fields.probes import LaminarProbe
 from simulators.firing_events.events import detect_events
@@ -163,6 +164,24 @@ def test_events_are_found_where_they_were_put():
     assert len(detect_events(e, i, opens=25, closes=2).size) == 0
     silent = detect_events(np.zeros(50, int), np.zeros(50, int))
     assert len(silent.size) == len(silent.intervals_ms) == 0
+
+
+def test_events_are_marked_in_a_raster(tmp_path):
+    """As many shaded spans as events in the window, and every spike in the rate below."""
+    live = warm(BEAT, 0.4)
+    activity = live.advance(200, raster=True)
+    events, spikes = detect_events(*activity.counts.T), activity.spikes(live.excitatory)
+    assert len(spikes.of("E").times_ms) == activity.counts[:, 0].sum()
+    figure = event_figure(spikes, events, (50.0, 150.0), "beat")
+    raster, rate = figure.axes
+    inside = ((events.end_ms > 50) & (events.onset_ms < 150)).sum()
+    assert len(raster.patches) == inside
+    assert len(rate.patches) == inside + 1  # and the rate itself
+    figure.savefig(tmp_path / "events.png")
+    with pytest.raises(ValueError, match="holds nothing"):
+        event_figure(spikes, events, (5.0, 5.0))
+    with pytest.raises(ValueError, match="there is no raster"):
+        live.advance(1).spikes(live.excitatory)
 
 
 def test_close_events_are_one_and_long_ones_end():

@@ -146,6 +146,8 @@ def test_another_searchs_log_is_refused(tmp_path):
     TuneByDeltaRule(Mixed(), LEVELS, START, log=tmp_path, progress=False).fit()
     with pytest.raises(ValueError, match="is the log of another search"):
         TuneByDeltaRule(Mixed(noise=0.5), LEVELS, START, log=tmp_path, progress=False).fit()
+    with pytest.raises(ValueError, match="is the log of another search"):
+        TuneByDeltaRule(Mixed(), [LEVELS[0]], START, log=tmp_path, progress=False).fit()
     with pytest.raises(ValueError, match="took another way from simulation"):
         TuneByDeltaRule(Mixed(), LEVELS, START, DeltaRule(floor=0.5), log=tmp_path, progress=False).fit()
     (tmp_path / "run_0.jsonl").write_text("{not json")

@@ -30,7 +30,7 @@ def compare(
         int | None, typer.Option("--n", min=1, help="Recordings to test on; else 100 of those kept for testing.")
     ] = None,
     include: Annotated[
-        str, typer.Option(help="Also 'gsdr', which simulates anew for every recording: half a minute each, or more.")
+        str, typer.Option(help="Also 'gsdr', which simulates anew for every recording: minutes each.")
     ] = "",
     figure: Annotated[Path | None, typer.Option(help="Figure to draw (.png, .pdf, .svg).")] = None,
 ) -> None:

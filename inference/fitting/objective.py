@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -173,7 +173,7 @@ class Objective:
     # --- the log ---
 
     def _header(self) -> dict[str, Any]:
-        wanted = [f"{type(t).__name__} of '{t.channel}', weight {t.weight:g}" for t in self.targets]
+        wanted = [{"class": type(t).__name__} | _numbers(t) for t in self.targets]
         about = {"simulator": describe(self.simulator), "parameters": self.simulator.parameters.to_json()}
         return json.loads(json.dumps(about | {"targets": wanted, "seed": self.seed}))
 
@@ -216,6 +216,12 @@ class Objective:
         text = Path(self.log).read_bytes()
         if not text.endswith(b"\n"):
             os.truncate(self.log, text.rfind(b"\n") + 1)
+
+
+def _numbers(target: Target) -> dict[str, Any]:
+    """What a target is but for a recording that it is to be like."""
+    values = {f.name: getattr(target, f.name) for f in fields(target)}
+    return {name: v for name, v in values.items() if isinstance(v, int | float | str | tuple)}
 
 
 def _whole(lines: list[str]) -> list[str]:

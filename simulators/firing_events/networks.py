@@ -11,6 +11,7 @@ from jaxtyping import Float, Integer
 from scipy.stats import poisson
 
 from simulators.firing_events import loops
+from simulators.recording import Spikes
 
 DT_MS = 0.1
 _STEPS = round(1 / DT_MS)  # in a ms
@@ -37,6 +38,14 @@ class Activity(NamedTuple):
     counts: Integer[np.ndarray, "steps 3"]
     raster: Integer[np.ndarray, "steps cells"] | None
     snapshots: Snapshot | None
+
+    def spikes(self, excitatory: int) -> Spikes:
+        """Every spike of the raster, at the end of its step. Raises ValueError where there is none."""
+        if self.raster is None:
+            raise ValueError("there is no raster; advance with raster=True")
+        steps, cells = np.nonzero(self.raster)
+        ends = {"E": (0, excitatory), "I": (excitatory, self.raster.shape[1])}
+        return Spikes((steps + 1) * DT_MS, cells, ends)
 
     @property
     def per_ms(self) -> Integer[np.ndarray, "ms 2"]:
