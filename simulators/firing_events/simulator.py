@@ -119,6 +119,11 @@ class BeatSimulator(_EventSimulator):
         """The one there is, c."""
         return ParameterSpace(self.free)
 
+    def forward_model(self, probe: "Probe | None" = None) -> None:
+        """Spikes are taken as they are. Raises ValueError for a probe: no field of this network is defined."""
+        if probe is not None:
+            raise ValueError("the beat network has no field that a probe could see; leave the probe out")
+
     def start(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> LiveNetwork:
         """The network at theta, before its first step. Raises ValueError for a theta outside the box."""
         return self.network.start(float(self.parameters.check(theta)[0]), rng)
