@@ -85,7 +85,7 @@ def band(from_: dict[str, float], band_hz: tuple[float, float], seed: int, budge
     return Task(simulator, wanted(12.0, 0.58, 2.5, 22.0), start, budget, 2, judge)
 
 
-def rates(wanted: dict[str, float], from_: dict[str, float], seed: int, budget: int = 200) -> Task:
+def rates(wanted: dict[str, float], from_: dict[str, float], seed: int, budget: int = 400) -> Task:
     """Rates of the three populations by nine strengths and three currents, in simulations of 4 s."""
     currents = tuple(Parameter(f"{name}_current_uA_cm2", "uA/cm2", -0.5, 1.0) for name in CELLS)
     made = circuit(from_, seed)
@@ -95,7 +95,7 @@ def rates(wanted: dict[str, float], from_: dict[str, float], seed: int, budget: 
         for name, hz in wanted.items()
     ]
     start = np.array([from_[p] for p in made.parameters.names] + [0.0] * 3)
-    return Task(simulator, targets, start, budget, 3, rates_judge(wanted))
+    return Task(simulator, targets, start, budget, 7, rates_judge(wanted))
 
 
 def rest(wanted_mV: float, seed: int, budget: int = 150) -> Task:

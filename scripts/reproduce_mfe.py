@@ -91,6 +91,7 @@ def baselines(learned: Seen, tested: Seen) -> dict[str, np.ndarray]:
 
 def ring(wiring: str, minutes: float) -> dict[str, Any]:
     torch.set_num_threads(1)
+    torch.manual_seed(0)
     network, local = RingNetwork(wiring=wiring), wiring == "ring"
     live = network.start(S, np.random.default_rng(1))
     live.advance(SETTLE_MS)
@@ -139,6 +140,7 @@ def events_of(counts: np.ndarray):
 
 def beat(c: float, minutes: float) -> dict[str, Any]:
     torch.set_num_threads(1)
+    torch.manual_seed(0)
     live = BeatNetwork().start(c, np.random.default_rng(1))
     live.advance(SETTLE_MS)
     fast = speed(live.copy())
@@ -202,6 +204,7 @@ def onset_scores(model: CountModel, tested: np.ndarray, leads=(1, 2, 5), draws: 
 def published(seeds: int = 5) -> dict[str, Any]:
     """Both published experiments, 1 s, the last 100 steps foretold, beside what no skill gives."""
     torch.set_num_threads(1)
+    torch.manual_seed(0)
     rows: dict[str, list[float]] = {}
     for seed in range(seeds):
         live = RingNetwork().start(S, np.random.default_rng(seed))
