@@ -125,6 +125,22 @@ def test_one_lucky_simulation_solves_nothing():
     assert objective.simulations <= 400
 
 
+def test_a_budget_that_ends_while_a_place_is_confirmed_leaves_that_place():
+    """The first simulation solves it; of three to confirm the budget allows one."""
+    objective = Objective(Mixed(noise=0.0), LEVELS, budget=2)
+    end = objective.search(DeltaRule(), np.array([4.0, 6.0, 1.0]))
+    assert not objective.solved
+    assert objective.simulations == end.simulations == 2
+
+
+def test_what_is_left_of_a_lucky_best_is_its_mean():
+    """The best is simulated again by the rule; an unsolved search ends with the mean, not with the luckiest."""
+    objective = Objective(Mixed(noise=2.0), LEVELS, budget=40, seed=2)
+    end = objective.search(DeltaRule(again=1), START)
+    assert not objective.solved
+    assert end.simulations > 1
+
+
 def test_a_search_that_was_stopped_goes_on(tmp_path):
     """Simulations in the log are not made again, a line cut short is, and both ends are the same."""
     whole = TuneByDeltaRule(Mixed(), LEVELS, START, seed=3, log=tmp_path / "whole", progress=False).fit()
@@ -150,9 +166,16 @@ def test_another_searchs_log_is_refused(tmp_path):
         TuneByDeltaRule(Mixed(), [LEVELS[0]], START, log=tmp_path, progress=False).fit()
     with pytest.raises(ValueError, match="took another way from simulation"):
         TuneByDeltaRule(Mixed(), LEVELS, START, DeltaRule(floor=0.5), log=tmp_path, progress=False).fit()
-    (tmp_path / "run_0.jsonl").write_text("{not json")
-    with pytest.raises(ValueError, match="is no log of a search"):
-        TuneByDeltaRule(Mixed(), LEVELS, START, log=tmp_path, progress=False).fit()
+    path = tmp_path / "run_0.jsonl"
+    header = path.read_text().splitlines()[0]
+    for row in ("[]", '{"u": 3}', '{"u": [0, 0, 0], "state": "ok", "features": [[1]]}', '{"u": [0], "features": "x"}'):
+        path.write_text(f"{header}\n{row}\n")
+        with pytest.raises(ValueError, match=r"line 2 of .* is no simulation of this search"):
+            TuneByDeltaRule(Mixed(), LEVELS, START, log=tmp_path, progress=False).fit()
+    for text in ("{not json", "", "{not json\n", '"\xff"\n'):
+        path.write_bytes(text.encode("latin-1"))
+        with pytest.raises(ValueError, match=r"is no log of a search|is the log of another search"):
+            TuneByDeltaRule(Mixed(), LEVELS, START, log=tmp_path, progress=False).fit()
 
 
 def test_a_circuit_is_tuned_from_beta_to_gamma():

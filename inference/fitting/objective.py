@@ -105,26 +105,31 @@ class Objective:
         Raises SearchEnded when the task is solved or the budget is spent.
         """
         found = self._simulated(np.clip(u, 0, 1), note)
-        if found.loss <= self.tolerance:
-            for _ in range(self.confirmations):
-                found = self._joined(found, self._simulated(found.u, {"confirms": True}))
+        try:
             if found.loss <= self.tolerance:
-                self.best, self.solved = found, True
-                raise SearchEnded
-        self._keep(found)
-        return found
+                for _ in range(self.confirmations):
+                    found = self._joined(found, self._simulated(found.u, {"confirms": True}))
+        finally:  # the budget may end while a place is confirmed
+            self._keep(found)
+        return self._unless_solved(found)
 
     def again(self, found: Evaluation, **note: Any) -> Evaluation:
         """One more simulation at a place, taken into its mean. Raises SearchEnded as a call does."""
-        found = self._joined(found, self._simulated(found.u, note))
-        if found.loss <= self.tolerance and found.simulations > self.confirmations:
-            self.best, self.solved = found, True
-            raise SearchEnded
-        return found
+        again = self._joined(found, self._simulated(found.u, note))
+        if self.best is found:
+            self.best = again
+        return self._unless_solved(again)
 
     def _keep(self, found: Evaluation) -> None:
         if self.best is None or found.loss < self.best.loss:
             self.best = found
+
+    def _unless_solved(self, found: Evaluation) -> Evaluation:
+        """Raises SearchEnded where as many simulations as confirm have a loss that is small enough."""
+        if found.loss <= self.tolerance and found.simulations > self.confirmations:
+            self.best, self.solved = found, True
+            raise SearchEnded
+        return found
 
     def _joined(self, one: Evaluation, other: Evaluation) -> Evaluation:
         n, m = one.simulations, other.simulations
@@ -180,14 +185,27 @@ class Objective:
     def _read_log(self) -> list[dict[str, Any]]:
         if self.log is None or not Path(self.log).is_file():
             return []
-        lines = Path(self.log).read_text(encoding="utf-8").splitlines()
+        text = Path(self.log).read_bytes()
+        whole = text[: text.rfind(b"\n") + 1]  # a line that a kill cut short has no end
         try:
-            header, *rows = [json.loads(line) for line in lines[:1]] + [json.loads(x) for x in _whole(lines[1:])]
-        except (ValueError, TypeError) as error:
+            header, *rows = [json.loads(line) for line in whole.decode().splitlines()]
+        except ValueError as error:
             raise ValueError(f"{self.log} is no log of a search ({error}); name another file") from error
         if header != self._header():
             raise ValueError(f"{self.log} is the log of another search; name another file, or remove it to begin anew")
+        for number, row in enumerate(rows):
+            if not self._is_row(row):
+                raise ValueError(f"line {number + 2} of {self.log} is no simulation of this search; name another file")
+        os.truncate(self.log, len(whole))
         return rows
+
+    def _is_row(self, row: Any) -> bool:
+        """Whether a line of the log has what ``_row`` makes."""
+        if not isinstance(row, dict) or not isinstance(row.get("state"), str):
+            return False
+        lists = [row.get("u"), *(row["features"] if isinstance(row.get("features"), list) else ())]
+        numbers = all(isinstance(x, list) and all(isinstance(v, int | float | None) for v in x) for x in lists)
+        return numbers and len(lists[0]) == len(self.simulator.parameters) and len(lists) == 1 + len(self.targets)
 
     def _from_log(self, u: Float[np.ndarray, " n_parameters"]) -> dict[str, Any] | None:
         if self.simulations >= len(self._logged):
@@ -205,30 +223,11 @@ class Objective:
             return
         begins = self.simulations == 0
         lines = [json.dumps(x) for x in ([self._header()] if begins else []) + [row]]
-        if not begins:
-            self._cut()
         with open(self.log, "w" if begins else "a", encoding="utf-8") as file:
             file.write("".join(f"{line}\n" for line in lines))
-
-    def _cut(self) -> None:
-        """Take away what a kill left of a line."""
-        assert self.log is not None
-        text = Path(self.log).read_bytes()
-        if not text.endswith(b"\n"):
-            os.truncate(self.log, text.rfind(b"\n") + 1)
 
 
 def _numbers(target: Target) -> dict[str, Any]:
     """What a target is but for a recording that it is to be like."""
     values = {f.name: getattr(target, f.name) for f in fields(target)}
     return {name: v for name, v in values.items() if isinstance(v, int | float | str | tuple)}
-
-
-def _whole(lines: list[str]) -> list[str]:
-    """Without a last line that a kill cut short."""
-    if lines:
-        try:
-            json.loads(lines[-1])
-        except ValueError:
-            return lines[:-1]
-    return lines
