@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from inference.fitting.objective import Evaluation
-from inference.fitting.targets import BandPower, Level, Peak, Rate, Target
+from inference.fitting.targets import BandPower, Level, Peak, Rate, Target, total_loss
 from simulators.ei_circuit.model import BETA, GAMMA, E, EICircuit, Population
 from simulators.ei_circuit.simulator import CompiledEICircuit
 from simulators.interface import Parameter, Simulator
@@ -41,10 +42,6 @@ def judged_by(targets: Sequence[Target], runs: int = 4) -> Callable[[Task, np.nd
 
 def loss_of(targets: Sequence[Target], features: Sequence[np.ndarray]) -> float:
     """Weighted sum, infinite where there is nothing to go by."""
-    import torch
-
-    from inference.fitting.targets import total_loss
-
     if not all(np.isfinite(x).all() for x in features):
         return float("inf")
     return float(total_loss(targets, [torch.as_tensor(x[None]) for x in features])[0])

@@ -52,8 +52,9 @@ class DeltaRuleFit(BaseEstimator):
         """The best end of the searches. Raises ValueError as ``ready``, and for a recording without features."""
         target = Resembles(seen=self.features, like=self.ready(recording), sd=self._sd)
         tuned = TuneByDeltaRule(
-            self.simulator, [target], None, self.rule, self.runs, self.budget, 0, seed=self.seed, progress=False
-        ).fit()
+            self.simulator, [target], rule=self.rule, runs=self.runs, budget=self.budget, confirmations=0,
+            seed=self.seed, progress=False,
+        ).fit()  # fmt: skip
         least = min(tuned.losses)
         spread = tuple(w for w in tuned.estimate.warnings if "spread" in w)
         unlike = least > _UNLIKE

@@ -209,10 +209,9 @@ class TuneByDeltaRule:
             end = objective.search(self.rule, start, 1000 * self.seed + run)
             found.append((end, objective.solved, objective.simulations))
         ends = space.from_unit(np.array([end.u for end, _, _ in found]))
-        losses = [end.loss - 1e6 * solved for end, solved, _ in found]
-        point = ends[int(np.argmin(losses))]
+        best = min(range(self.runs), key=lambda run: (not found[run][1], found[run][0].loss))
         return Tuned(
-            self._estimate(point, ends, [solved for _, solved, _ in found], [end for end, _, _ in found]),
+            self._estimate(ends[best], ends, [solved for _, solved, _ in found], [end for end, _, _ in found]),
             ends, tuple(s for _, s, _ in found), tuple(n for _, _, n in found),
             tuple(end.loss for end, _, _ in found), tuple(end.state for end, _, _ in found),
         )  # fmt: skip

@@ -30,6 +30,11 @@ class Target(ABC):
         if not (np.isfinite(self.weight) and self.weight >= 0):
             raise ValueError(f"the weight of a target on '{self.channel}' is {self.weight}; it is not negative")
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Between which one number of the channel is to lie; None for a target of another kind."""
+        return None
+
     @abstractmethod
     def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
         """What the loss depends on. Raises ValueError where the recording has no such channel."""
@@ -133,6 +138,11 @@ class Peak(_Spectral):
             raise ValueError(f"bins of {self.of_hz} Hz all lie in {self.band_hz} Hz, or none does; take more bins")
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """Of the peak, Hz."""
+        return self.band_hz
+
+    @property
     def _inside(self) -> Bool[np.ndarray, " bins"]:
         """Bins whose middle lies in the band."""
         middles = (self.edges_hz[:-1] + self.edges_hz[1:]) / 2
@@ -180,6 +190,11 @@ class Rate(Target):
         if self.cells < 1 or not 0 <= self.low_Hz <= self.high_Hz < np.inf:
             raise ValueError(f"rates of {self.cells} cells between {self.low_Hz} and {self.high_Hz} Hz cannot be")
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Of the rate, Hz."""
+        return self.low_Hz, self.high_Hz
+
     def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
         """Logarithm of the rate, and half a spike a second."""
         rate = self._values(recording).sum() / self.cells / (1e-3 * recording.duration_ms)
@@ -203,6 +218,11 @@ class Level(Target):
         super().__post_init__()
         if not (-np.inf < self.low <= self.high < np.inf and 0 < self.scale < np.inf):
             raise ValueError(f"a mean between {self.low} and {self.high} over {self.scale} cannot be")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Of the mean."""
+        return self.low, self.high
 
     def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
         """The mean, after the transient."""
@@ -235,7 +255,7 @@ class Resembles(Target):
     def features(self, recording: Recording) -> Float[np.ndarray, " features"]:
         """The features of all rows, one after another; NaN for a recording without any."""
         if recording.is_silent():
-            return np.full_like(self._wanted, np.nan) if hasattr(self, "_wanted") else np.array([np.nan])
+            return np.full(1, np.nan)
         return self.seen(recording).astype(float).ravel()
 
     def loss(self, features: Float[Tensor, "rows features"]) -> Float[Tensor, " rows"]:
@@ -289,12 +309,9 @@ def refuse_contradictions(targets: Sequence[Target]) -> None:
     """Raises ValueError where two targets want of one channel what cannot be at once."""
     wanted: dict[tuple[type, str], tuple[float, float]] = {}
     for target in targets:
-        bounds = {
-            Rate: lambda t: (t.low_Hz, t.high_Hz), Level: lambda t: (t.low, t.high), Peak: lambda t: t.band_hz
-        }.get(type(target))  # fmt: skip
-        if bounds is None:
+        if target.bounds is None:
             continue
-        key, (low, high) = (type(target), target.channel), bounds(target)
+        key, (low, high) = (type(target), target.channel), target.bounds
         there = wanted.get(key, (low, high))
         if max(low, there[0]) > min(high, there[1]):
             raise ValueError(

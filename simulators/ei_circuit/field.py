@@ -11,6 +11,7 @@ from simulators.ei_circuit.model import EICircuit, Synapse
 from simulators.fields.cell_model import CellModel, Morphology
 from simulators.fields.kernels import kernels
 from simulators.fields.linear import LinearView, Weight
+from simulators.fields.network import PointPopulations
 from simulators.fields.probes import SKAAR_PROBE, Probe
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
@@ -25,19 +26,6 @@ class _PyramidalCells(CellModel):
     @property
     def morphologies(self) -> dict[str, Morphology]:
         return {"excitatory": self.excitatory}
-
-
-@dataclass(frozen=True)
-class _OneSource:
-    """The pyramidal cells and one population that connects to them, as kernels see a network."""
-
-    populations: dict[str, tuple[int, int]]
-    in_degrees: tuple[int, ...]
-    delays_ms: tuple[float, ...]
-    dt_ms: float
-    bin_ms: float
-    duration_ms: float = 1000.0
-    transient_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -98,6 +86,6 @@ class CircuitSignal:
         pyramidal = self.circuit.populations[0].size
         ends = {"excitatory": (0, pyramidal), "inhibitory": (pyramidal, pyramidal + size)}
         each = [max(1, round(self.circuit.connection_probability * n)) for n in (pyramidal, size)]
-        network = _OneSource(ends, tuple(each), (self.circuit.delay_ms,), self.circuit.dt_ms, self.bin_ms)
+        network = PointPopulations(ends, tuple(each), (self.circuit.delay_ms,), self.circuit.dt_ms, self.bin_ms)
         cells = replace(self.cells, synaptic_time_constant_ms=synapse.decay_ms / 2)
         return kernels(self.probe, cells, network).values[0 if excitatory else 1]

@@ -1,5 +1,6 @@
 """What a field depends on of the network behind it."""
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 
@@ -45,3 +46,16 @@ class PointNetwork(Protocol):
     def transient_ms(self) -> float:
         """At the start, kept but not analysed."""
         ...
+
+
+@dataclass(frozen=True)
+class PointPopulations:
+    """A network as kernels see it: only how many cells there are, and what reaches each of them when."""
+
+    populations: dict[str, tuple[int, int]]
+    in_degrees: tuple[int, ...]
+    delays_ms: tuple[float, ...]
+    dt_ms: float
+    bin_ms: float = 1.0
+    duration_ms: float = 1000.0
+    transient_ms: float = 0.0

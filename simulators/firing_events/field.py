@@ -9,6 +9,7 @@ from jaxtyping import Float
 from simulators.fields.cell_model import CellModel
 from simulators.fields.kernels import kernels
 from simulators.fields.linear import LinearView, Weight
+from simulators.fields.network import PointPopulations
 from simulators.fields.probes import SKAAR_PROBE, Probe
 from simulators.firing_events.networks import DT_MS, RingNetwork
 from simulators.interface import ParameterSpace
@@ -16,19 +17,6 @@ from simulators.recording import Recording
 
 THRESHOLD_MV = 20.0
 """What the ring's threshold of 1 stands for."""
-
-
-@dataclass(frozen=True)
-class _AsPoints:
-    """The ring as kernels see a network."""
-
-    populations: dict[str, tuple[int, int]]
-    in_degrees: tuple[int, int]
-    delays_ms: tuple[float, ...] = (DT_MS,)
-    dt_ms: float = DT_MS
-    bin_ms: float = 1.0
-    duration_ms: float = 1000.0
-    transient_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +40,7 @@ class RingSignal:
             degrees = 2 * ring.reach, 2 * ring.reach
         else:
             degrees = round(ring.connection_probability * n_e), round(ring.connection_probability * (n - n_e))
-        points = _AsPoints({"excitatory": (0, n_e), "inhibitory": (n_e, n)}, degrees)
+        points = PointPopulations({"excitatory": (0, n_e), "inhibitory": (n_e, n)}, degrees, (DT_MS,), DT_MS)
         weights = Weight(THRESHOLD_MV, ("S",)), Weight(-0.9 * THRESHOLD_MV, ("S",))
         made = kernels(self.probe, self.cells, points).view(weights)
         return replace(made, sources=("E spikes", "I spikes"))

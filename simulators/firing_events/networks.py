@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
@@ -75,12 +75,13 @@ class LiveNetwork:
         """Number of all."""
         return self.state["v"].size
 
-    def copy(self, seed: int | None = None) -> "LiveNetwork":
+    def copy(self, seed: int | np.random.SeedSequence | None = None) -> "LiveNetwork":
         """The same network in the same state; with a seed its noise is another from here on."""
-        other = LiveNetwork(**{**self.__dict__, "state": deepcopy(self.state), "random": self.random.copy()})
+        random = self.random.copy()
         if seed is not None:
-            other.random[0] = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
-        return other
+            own = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+            random = own.generate_state(1, np.uint64)
+        return replace(self, state=deepcopy(self.state), random=random)
 
     def advance(
         self, ms: int, signal: Float[np.ndarray, " ms"] | None = None, raster: bool = False, snapshots: bool = False
@@ -112,12 +113,12 @@ class LiveNetwork:
                 f"an external input of shape {factors.shape} for {ms} ms; expected a factor of the rate, "
                 f"0 or more, for each"
             )
-        step = max(factors.max() / (_LEVELS - 1), 1e-9)
-        values, level = (factors, np.zeros(ms, int)) if np.ptp(factors) == 0 else np.unique(
-            np.rint(factors / step) * step, return_inverse=True
-        )  # fmt: skip
+        if np.ptp(factors) > 0:
+            step = factors.max() / (_LEVELS - 1)
+            factors = np.rint(factors / step) * step
+        values, level = np.unique(factors, return_inverse=True)
         mean = self.rate * DT_MS * (self.cells if self.shared else 1)
-        return np.stack([_quantiles(mean * x) for x in np.unique(values)]), level
+        return np.stack([_quantiles(mean * x) for x in values]), level
 
     def _seen(self) -> tuple[np.ndarray, ...]:
         v = (self.state["v"] / self.threshold).astype(np.float32)

@@ -1,5 +1,6 @@
 """Both networks behind the Simulator interface: spikes of E and of I cells in each ms."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ _RATIO = Parameter("log_ratio", "1", -0.9, 0.9, "logarithm of the numbers of exc
 
 
 @dataclass(frozen=True)
-class _EventSimulator:
+class _EventSimulator(ABC):
     """What both have in common. signal: factor of the external rate in each ms, the transient included; it is recorded
     as a further channel, and begins anew where it is shorter than a simulation."""
 
@@ -47,9 +48,9 @@ class _EventSimulator:
         live = self.start(theta, rng)
         return live.advance(round(self.transient_ms) + round(self.duration_ms), self._signal, raster)
 
+    @abstractmethod
     def start(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> LiveNetwork:
         """The network at theta, before its first step."""
-        raise NotImplementedError
 
     @property
     def _signal(self) -> Float[np.ndarray, " ms"] | None:

@@ -32,9 +32,7 @@ def exact_floor(
     found = np.empty((states, futures + 1, leads))
     for s in range(states):
         for k, own in enumerate(seeds.spawn(futures + 1)):
-            other = live.copy()
-            other.random[0] = own.generate_state(1, np.uint64)[0]
-            found[s, k] = other.advance(leads).per_ms[:, 0]
+            found[s, k] = live.copy(own).advance(leads).per_ms[:, 0]
         live.advance(gap_ms)
     drawn = found[:, :-1]
     return Floor(drawn.mean(1), drawn.var(1, ddof=1), found[:, -1])

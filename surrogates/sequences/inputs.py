@@ -12,10 +12,16 @@ _EDGES = np.concatenate([[-np.inf], np.linspace(-0.2, 1.0, 19)[1:-1], [np.inf]])
 _LOCAL_EDGES = np.array([-np.inf, 0.4, 0.6, 0.75, 0.85, 0.92, 0.96, np.inf])
 
 
-def past_counts(counts: Real[np.ndarray, "ms 2"], scale: float = 20.0) -> Float[np.ndarray, "ms 6"]:
+COUNT_INPUTS = 6
+"""Values that ``past_counts`` makes of E and I spikes."""
+SCALE = 20.0
+"""Spikes a ms that are seen as 1."""
+
+
+def past_counts(counts: Real[np.ndarray, "ms 2"]) -> Float[np.ndarray, "ms 6"]:
     """At the start of each ms the E and I spikes of the one before: their logarithm, themselves, and whether any."""
     before = np.concatenate([np.zeros((1, 2)), counts[:-1]])
-    return np.concatenate([np.log1p(before), before / scale, before > 0], 1).astype(np.float32)
+    return np.concatenate([np.log1p(before), before / SCALE, before > 0], 1).astype(np.float32)
 
 
 def global_state(snapshots: Snapshot, excitatory: int) -> Float[np.ndarray, "ms values"]:

@@ -10,12 +10,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from surrogates.sequences.inputs import past_counts
+from surrogates.sequences.inputs import COUNT_INPUTS, SCALE, past_counts
 from surrogates.sequences.outputs import COUNTS, MixtureCount, PoissonCount
 from surrogates.threads import one_thread
 
 _BEGIN = 20  # ms of a stretch that are not learned from: the state of the model is not yet that of the network
-_FASTEST_I = 20.0
 
 
 class CountModel(nn.Module):
@@ -77,7 +76,7 @@ class CountModel(nn.Module):
         """
         runs, begin, _ = before.shape
         known = self.settings["external"]
-        if self.settings["inputs"] != past_counts(np.zeros((2, 2))).shape[1]:
+        if self.settings["inputs"] != COUNT_INPUTS:
             raise ValueError("a model that sees a network's state cannot run without the network; take one of counts")
         if known and (external is None or external.shape != (runs, begin + ms, known)):
             raise ValueError(f"external signals are to be of shape {(runs, begin + ms, known)}")
@@ -101,13 +100,12 @@ class CountModel(nn.Module):
 
 
 def _given(heads: Tensor, e: Tensor) -> Tensor:
-    e = e[..., None]
-    return torch.cat([heads, torch.log1p(e), e / _FASTEST_I, (e > 0).float()], -1)
+    return torch.cat([heads, _coded(e[..., None])], -1)
 
 
-def _coded(counts: Float[Tensor, "runs 2"]) -> Float[Tensor, "runs 6"]:
+def _coded(counts: Float[Tensor, "*batch n"]) -> Float[Tensor, "*batch three_n"]:
     """As ``past_counts`` has them."""
-    return torch.cat([torch.log1p(counts), counts / _FASTEST_I, (counts > 0).float()], -1)
+    return torch.cat([torch.log1p(counts), counts / SCALE, (counts > 0).float()], -1)
 
 
 class SegmentModel(nn.Module):
