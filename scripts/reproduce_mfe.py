@@ -1,4 +1,4 @@
-"""Multiple firing events foretold: the published models, the project's own, what no skill gives, and the exact floor.
+"""Multiple firing events predicted: the published models, the project's own, what no skill gives, and the exact floor.
 
     python scripts/reproduce_mfe.py                      all parts, 15 minutes on two cores
     python scripts/reproduce_mfe.py --parts ring,seed    some of them
@@ -80,7 +80,7 @@ def speed(live: LiveNetwork) -> float:
 
 
 def baselines(learned: Seen, tested: Seen) -> dict[str, np.ndarray]:
-    """E spikes of each tested ms foretold without a network."""
+    """E spikes of each tested ms predicted without a network."""
     y = learned.counts[:, 0]
     return {
         "constant": np.full(len(tested.counts), y.mean()),
@@ -102,20 +102,20 @@ def ring(wiring: str, minutes: float) -> dict[str, Any]:
     other.advance(SETTLE_MS)
     floor = exact_floor(other, 1000, 23, 1, 60)
     tested = seen(other, 60, local)
-    foretold = baselines(learned, tested)
+    predicted = baselines(learned, tested)
     both = [np.concatenate([x.past, x.whole], 1) for x in (learned, tested)]
     for name, (a, b), plan in (
         ("counts", (learned.past, tested.past), Plan(12)), ("global", both, Plan(16)),
     ):  # fmt: skip
         model = train_counts(CountModel(a.shape[1], counts="poisson"), a, learned.counts, plan)
-        foretold[name] = model.expected(b)
+        predicted[name] = model.expected(b)
     if learned.local is not None and tested.local is not None:
         places = train_segments(SegmentModel(learned.local.shape[1]), learned.local, learned.segments)
-        foretold["local"] = places.expected(tested.local)
+        predicted["local"] = places.expected(tested.local)
     y = tested.counts[SKIP_MS:, 0]
-    errors = {name: mean_squared_error(y, x[SKIP_MS:]) for name, x in foretold.items()}
+    errors = {name: mean_squared_error(y, x[SKIP_MS:]) for name, x in predicted.items()}
     errors["floor"] = float(floor.variance.mean())
-    deviance = {name: round(poisson_deviance(y, x[SKIP_MS:]), 3) for name, x in foretold.items()}
+    deviance = {name: round(poisson_deviance(y, x[SKIP_MS:]), 3) for name, x in predicted.items()}
     return {
         "times_real_time": fast,
         "below_ridge_percent": below_ridge(errors),
@@ -202,7 +202,7 @@ def onset_scores(model: CountModel, tested: np.ndarray, leads=(1, 2, 5), draws: 
 
 
 def published(seeds: int = 5) -> dict[str, Any]:
-    """Both published experiments, 1 s, the last 100 steps foretold, beside what no skill gives."""
+    """Both published experiments, 1 s, the last 100 steps predicted, beside what no skill gives."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rows: dict[str, list[float]] = {}
@@ -213,7 +213,7 @@ def published(seeds: int = 5) -> dict[str, Any]:
         assert run.raster is not None
         for step, cells in ((".1 ms", run.raster[:1000]), ("1 ms", run.raster.reshape(1000, 10, -1).max(1))):
             model = NextStepLSTM(cells.shape[1]).train_on(cells[:-100], passes=5, seed=seed)
-            told, true = model.foretell(cells)[-100:] > 0.5, cells[-100:] > 0
+            told, true = model.predict(cells)[-100:] > 0.5, cells[-100:] > 0
             for name, value in (
                 (f"neurons right, {step}", (told == true).mean()),
                 (f"neurons right, always silent, {step}", 1 - true.mean()),
@@ -223,7 +223,7 @@ def published(seeds: int = 5) -> dict[str, Any]:
                 rows.setdefault(name, []).append(100 * float(value))
         for step, sums in ((".1 ms", run.counts[:1000, :2]), ("1 ms", run.per_ms)):
             model = NextStepLSTM(2, window=20, hidden=32).train_on(sums[:-100], passes=25, seed=seed)
-            told, true = model.foretell(sums)[-100:], sums[-100:]
+            told, true = model.predict(sums)[-100:], sums[-100:]
             rows.setdefault(f"MSE of sums, LSTM, {step}", []).append(float(np.mean((told - true) ** 2)))
             rows.setdefault(f"MSE of sums, constant, {step}", []).append(
                 float(np.mean((sums[:-100].mean(0) - true) ** 2))

@@ -82,7 +82,7 @@ def test_currents_of_the_beat_network_are_seen():
     assert global_state(seen.snapshots, 300).shape[1] == ring_like.shape[1] + 4
 
 
-def test_nothing_foretells_below_the_exact_floor(ring):
+def test_nothing_predicts_below_the_exact_floor(ring):
     """Of a state the mean over futures has the floor's error; of a constant it is far more; the noise is fresh."""
     floor = exact_floor(ring, 150, 7, 2, 40)
     first = floor.mean[:, 0]
@@ -126,7 +126,7 @@ def test_free_runs_have_the_rate_of_what_they_learned():
 
 
 def test_an_external_signal_is_seen(rng):
-    """Counts that the signal decides: with it they are foretold, without it they are not."""
+    """Counts that the signal decides: with it they are predicted, without it they are not."""
     signal = rng.integers(0, 2, 4000).astype(np.float32)
     counts = np.stack([8 * signal, 4 * signal], 1)
     x = past_counts(counts)
@@ -142,10 +142,10 @@ def test_an_external_signal_is_seen(rng):
         told.free_run(counts[None, :30], 20, 0)
 
 
-def test_the_published_lstm_learns_a_series_and_foretells_it():
+def test_the_published_lstm_learns_a_series_and_predicts_it():
     t = np.arange(600)
     values = np.stack([np.sin(t / 5), np.cos(t / 5)], 1)
-    told = NextStepLSTM(2, 10, 32).train_on(values[:500], passes=10).foretell(values)
+    told = NextStepLSTM(2, 10, 32).train_on(values[:500], passes=10).predict(values)
     assert told.shape == (590, 2)
     assert mean_squared_error(values[500:, 0], told[490:, 0]) < 0.05
     with pytest.raises(ValueError, match="hold no window of 10"):

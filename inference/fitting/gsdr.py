@@ -21,7 +21,7 @@ from surrogates.threads import one_thread
 
 _NEAR = 0.3  # root mean square distance at which a past simulation counts for half
 _RIDGES = 10.0 ** np.arange(-3, 2)
-_DESCENT, _RATE = 60, 0.3  # of the descent to the smallest loss foretold
+_DESCENT, _RATE = 60, 0.3  # of the descent to the smallest loss predicted
 _FEWEST = 4  # simulations that anything is learned from
 _SHORTER = 0.01  # loss of a step as long as may be: of two that promise the same, the shorter
 
@@ -38,11 +38,11 @@ class DeltaRule:
     delta(lambda): uniform in -lambda ... lambda for each parameter. lambda: ``exploration`` at first, times 1.3 after
         a step that is better and .93 after one that is not, doubled after ``patience`` of these in a row; between
         ``least`` and ``most``.
-    L: the loss that remains, over that of the start, between ``floor`` and 1: the best loss, or where alpha foretells
+    L: the loss that remains, over that of the start, between ``floor`` and 1: the best loss, or where alpha predicts
         one, that and how wrong the last ones were. So parameters explore as far as what was learned does not explain.
     alpha: what past steps have taught. Their correlations with what they changed, in all populations and frequencies
         that the targets look at (ridge regression of changes of features on steps from the best, near ones counting
-        most), foretell what a next step changes. alpha is the step with the smallest loss foretold, no parameter moving
+        most), predict what a next step changes. alpha is the step with the smallest loss predicted, no parameter moving
         by more than lambda. directed: its share, 0 for none.
     R: rescales a step to a root mean square of ``longest`` at most.
 
@@ -73,16 +73,16 @@ class DeltaRule:
         best = now = objective(start, step=0)
         past, reach, failures, surprise = [best], self.exploration, 0, np.inf
         while True:
-            taught = _Taught.by(objective.targets, now, past[-self.memory :]) if self.directed else None
-            alpha = np.zeros(start.size) if taught is None else taught.step(self.directed * reach)
-            remaining = best.loss if taught is None else taught.loss(alpha) + surprise
+            prediction = _Prediction.by(objective.targets, now, past[-self.memory :]) if self.directed else None
+            alpha = np.zeros(start.size) if prediction is None else prediction.step(self.directed * reach)
+            remaining = best.loss if prediction is None else prediction.loss(alpha) + surprise
             L = float(np.clip(remaining / max(past[0].loss, 1e-12), self.floor, 1.0))
             step = rng.uniform(-reach, reach, start.size) * L + alpha
             R = min(1.0, self.longest / max(_size(step), 1e-12))
             found = objective(reflected(now.u + step * R), reach=reach, L=L, R=R, directed=_size(alpha))
             past.append(found)
-            if taught is not None:
-                wrong = abs(found.loss - taught.loss(found.u - now.u))
+            if prediction is not None:
+                wrong = abs(found.loss - prediction.loss(found.u - now.u))
                 surprise = wrong if np.isinf(surprise) else max(wrong, 0.5 * surprise)
             if found.loss < best.loss:
                 best, failures, reach = found, 0, min(1.3 * reach, self.most)
@@ -102,8 +102,8 @@ def _size(step: Float[np.ndarray, " n"]) -> float:
 
 
 @dataclass
-class _Taught:
-    """What past steps foretell of the next one from here: features, linear in the step, and so the loss."""
+class _Prediction:
+    """What past steps predict of the next one from here: features, linear in the step, and so the loss."""
 
     targets: Sequence[Target]
     here: Float[Tensor, " features"]
@@ -111,7 +111,7 @@ class _Taught:
     sizes: list[int]
 
     @classmethod
-    def by(cls, targets: Sequence[Target], now: Evaluation, past: Sequence[Evaluation]) -> "_Taught | None":
+    def by(cls, targets: Sequence[Target], now: Evaluation, past: Sequence[Evaluation]) -> "_Prediction | None":
         """Nothing where too few simulations had features, or this one had none."""
         known = [e for e in (*past, now) if all(np.isfinite(x).all() for x in e.features)]
         if len(known) < _FEWEST or known[-1] is not now:
@@ -125,12 +125,12 @@ class _Taught:
         return total_loss(self.targets, (self.here + step @ self.slopes)[None].split(self.sizes, -1))[0]
 
     def loss(self, step: Float[np.ndarray, " n"]) -> float:
-        """Foretold after a step."""
+        """Predicted after a step."""
         with torch.no_grad():
             return float(self._losses(torch.as_tensor(step)))
 
     def step(self, reach: float) -> Float[np.ndarray, " n"]:
-        """The one with the smallest loss foretold, no parameter moving by more than ``reach``."""
+        """The one with the smallest loss predicted, no parameter moving by more than ``reach``."""
         with one_thread():
             raw = torch.zeros(len(self.slopes), dtype=torch.float64, requires_grad=True)
             optimiser = torch.optim.Adam([raw], lr=_RATE)
@@ -145,7 +145,7 @@ class _Taught:
 def _slopes(
     steps: Float[np.ndarray, "past n"], changes: Float[np.ndarray, "past features"]
 ) -> Float[np.ndarray, "n features"]:
-    """Ridge regression of changes on steps, without an intercept; the ridge that foretells left-out ones best."""
+    """Ridge regression of changes on steps, without an intercept; the ridge that predicts left-out ones best."""
     near = 1 / (1 + np.mean(steps**2, 1) / _NEAR**2)
     root = np.sqrt(near)[:, None]
     spread = np.sqrt(np.mean(near[:, None] * changes**2, 0)) + 1e-12

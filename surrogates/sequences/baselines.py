@@ -1,4 +1,4 @@
-"""What needs no network to foretell counts: what no skill gives, and what a linear model does."""
+"""What needs no network to predict counts: what no skill gives, and what a linear model does."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The exact floor: what the network itself foretells from its full state, the noise to come being unknown."""
+"""The exact floor: what the network itself predicts from its full state, the noise to come being unknown."""
 
 from typing import NamedTuple
 

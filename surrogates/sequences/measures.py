@@ -1,4 +1,4 @@
-"""How well counts and events are foretold, and whether sequences of a model are like those of a network."""
+"""How well counts and events are predicted, and whether sequences of a model are like those of a network."""
 
 import numpy as np
 from jaxtyping import Float, Real, Shaped
@@ -7,14 +7,14 @@ from scipy.stats import ks_2samp
 _LEAST_RATE = 1e-3
 
 
-def mean_squared_error(true: Real[np.ndarray, " ms"], foretold: Real[np.ndarray, " ms"]) -> float:
+def mean_squared_error(true: Real[np.ndarray, " ms"], predicted: Real[np.ndarray, " ms"]) -> float:
     """In spikes squared."""
-    return float(np.mean((np.asarray(true, float) - foretold) ** 2))
+    return float(np.mean((np.asarray(true, float) - predicted) ** 2))
 
 
-def poisson_deviance(true: Real[np.ndarray, " ms"], foretold: Real[np.ndarray, " ms"]) -> float:
-    """Mean over ms; means foretold are at least .001."""
-    rate = np.maximum(foretold, _LEAST_RATE)
+def poisson_deviance(true: Real[np.ndarray, " ms"], predicted: Real[np.ndarray, " ms"]) -> float:
+    """Mean over ms; means predicted are at least .001."""
+    rate = np.maximum(predicted, _LEAST_RATE)
     y = np.asarray(true, float)
     return float(2 * np.mean(np.where(y > 0, y * np.log(np.maximum(y, 1) / rate), 0) - (y - rate)))
 

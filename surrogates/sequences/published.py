@@ -60,7 +60,7 @@ class NextStepLSTM(nn.Module):
         return self.eval()
 
     @torch.no_grad()
-    def foretell(self, values: Real[np.ndarray, "steps series"]) -> Float[np.ndarray, "later series"]:
+    def predict(self, values: Real[np.ndarray, "steps series"]) -> Float[np.ndarray, "later series"]:
         """Each step after the first ``window``, from those before it."""
         x = (torch.as_tensor(np.asarray(values, np.float32)) - self.mean) / self.sd
         with one_thread():
