@@ -24,30 +24,23 @@ from sklearn.ensemble import ExtraTreesRegressor
 from inference.evaluation.scores import score
 from inference.features.spectra import SpectralFeatures
 from inference.workflows.study import Study, split_rows
-from inference.workflows.train import train
+from inference.workflows.train import cut, train
 from simulators.campaigns.run import run_campaign
 from simulators.campaigns.store import Campaign
 from simulators.fields.probes import SKAAR_PROBE
 from simulators.firing_events.simulator import RATIO, BeatSimulator, RingSimulator
-from simulators.recording import Recording
 
 console = Console()
 KEPT = "r2", "coverage50", "coverage90"
 LENGTHS_S = 1.0, 10.0
-
-
-def cut(recording: Recording, seconds: float) -> Recording:
-    """The first seconds after the transient."""
-    end = recording.transient + round(seconds * recording.sampling_rate)
-    return Recording(
-        recording.values[:, :end], recording.sampling_rate, recording.unit, recording.channels, recording.transient
-    )
+RATE_HZ = 1000.0  # of counts
 
 
 def two_rates(campaign: Campaign, learned: np.ndarray, tested: np.ndarray, seconds: float) -> dict[str, Any]:
     """R2 of a forest that sees the two mean rates alone."""
+    samples = round(RATE_HZ * seconds)
     x = [
-        np.log([cut(r, seconds).steady.mean(1) + 1e-3 for r in campaign.recordings(rows)]) for rows in (learned, tested)
+        np.log([cut(r, samples).steady.mean(1) + 1e-3 for r in campaign.recordings(rows)]) for rows in (learned, tested)
     ]
     found = {}
     for k, name in enumerate(campaign.parameters.names):
@@ -68,9 +61,9 @@ def evaluated(
     theta, recordings = study.recordings(campaign, tested)
     found: dict[str, dict[str, Any]] = {}
     for seconds in LENGTHS_S:
-        row = found.setdefault(f"{seconds:g} s", {})
+        row, samples = found.setdefault(f"{seconds:g} s", {}), round(RATE_HZ * seconds)
         for kind, estimator in train(study, campaign, ["cnn", "npe"], test=test, duration_s=seconds):
-            made = score(theta, [estimator.estimate(cut(r, seconds)) for r in recordings]).to_json()
+            made = score(theta, [estimator.estimate(cut(r, samples)) for r in recordings]).to_json()
             row[kind] = {key: made[key] for key in KEPT}
             console.print(f"{signal}, {seconds:g} s, {kind}: {row[kind]}")
         if signal == "counts":

@@ -129,13 +129,14 @@ def of_duration(
     first = sources[0]
     samples = round(duration_s * first.sampling_rate)
     if samples <= first.steady.shape[1]:
-        return ComputedRecordings(len(theta), lambda i: _cut(sources[i], samples))
+        return ComputedRecordings(len(theta), lambda i: cut(sources[i], samples))
     lasting = copy(emulator)
     lasting.duration_ms = 1e3 * duration_s + lasting.transient_ms
     return ComputedRecordings(len(theta), lambda i: lasting.simulate(theta[i], np.random.default_rng([seed, i])))
 
 
-def _cut(recording: Recording, samples: int) -> Recording:
+def cut(recording: Recording, samples: int) -> Recording:
+    """Its transient and the first samples after that."""
     return recording.with_values(recording.values[:, : recording.transient + samples])
 
 
