@@ -1,11 +1,13 @@
-"""What the delta rule is compared with: random search, CMA-ES, Bayesian optimisation; all call the same objective."""
+"""What the delta rule is compared with; all call the same objective."""
 
 import warnings
 
 import numpy as np
+import torch
 
 from inference.fitting.gsdr import DeltaRule
-from inference.fitting.objective import Objective, Search
+from inference.fitting.objective import Evaluation, Objective, Search
+from inference.fitting.rounds import Ensemble, descend, different
 
 
 def random_search(objective: Objective, start: np.ndarray, rng: np.random.Generator) -> None:
@@ -54,10 +56,34 @@ def bayesian(objective: Objective, start: np.ndarray, rng: np.random.Generator) 
             told(np.array([suggested[name] for name in names]))
 
 
+def adam(objective: Objective, start: np.ndarray, rng: np.random.Generator) -> None:
+    """Adam through a differentiable emulator that is learned on the way: no surrogate of these circuits is there.
+
+    The start and 2 n draws; then again and again three networks learn the features of all simulations, and the places
+    where descents end, three that lie apart, are simulated.
+    """
+    found: list[Evaluation] = [objective(u) for u in (start, *rng.random((2 * start.size, start.size)))]
+    while True:
+        told = [e for e in found if all(np.isfinite(x).all() for x in e.features)]
+        if len(told) < 2:
+            found.append(objective(rng.random(start.size)))
+            continue
+        u = np.stack([e.u for e in told])
+        features = [np.stack(column) for column in zip(*(e.features for e in told), strict=True)]
+        best = u[np.argsort([e.loss for e in told])[:12]]
+        with torch.random.fork_rng():
+            ends, _ = descend(
+                Ensemble(u, features, 3, int(rng.integers(2**20))), objective.targets,
+                np.concatenate([best, rng.random((12, start.size))]),
+            )  # fmt: skip
+        found += [objective(ends[k]) for k in different(ends, 3)]
+
+
 METHODS: dict[str, Search] = {
     "gsdr": DeltaRule(),
     "gsdr without direction": DeltaRule(directed=0.0),
     "random": random_search,
     "cma": cma_es,
     "bayesian": bayesian,
+    "adam": adam,
 }

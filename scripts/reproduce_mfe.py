@@ -8,10 +8,12 @@ ring, random: S = .05, E spikes of the next ms, squared error below that of ridg
 what a model sees: counts of the past, the global state, the local state, and the exact floor (the network itself, from
 the same state with other noise). Tested on 60 s of another seed: another ring; of the random wiring the same
 connections, other noise. beat: the same from counts in its three states, and whether intervals and sizes of events in
-free-running sequences are told apart from the network's by Kolmogorov-Smirnov tests at n = 200. seed: the published
-figures beside what no skill gives.
+free-running sequences are told apart from the network's by Kolmogorov-Smirnov tests at n = 200. Of all three also by
+lead time, and how well an event's onset is predicted within some ms. further: models that learned from other strengths,
+and a ring whose external input changes. seed: the published figures beside what no skill gives.
 
-The last line is one JSON object: ring, random, beat (below_ridge_percent by input, ks_passed, times_real_time), seed.
+The last line is one JSON object: ring, random, beat (below_ridge_percent by input and by lead, onset, ks_passed,
+times_real_time), further, seed.
 """
 
 import argparse
@@ -22,29 +24,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from mfe_events import BEAT, BEGIN_MS, RING, Thresholds, events_of, onset_scores, onsets, passed, quiet_ms
+from mfe_further import SETTLE_MS, SKIP_MS, below, by_lead, driven, other_strengths
 from rich.console import Console
 from rich.table import Table
 
-from simulators.firing_events.events import detect_events
 from simulators.firing_events.networks import BeatNetwork, LiveNetwork, RingNetwork
-from surrogates.sequences.baselines import lagged, ridge
+from surrogates.sequences.baselines import hazard, lagged, ridge
 from surrogates.sequences.floor import exact_floor
 from surrogates.sequences.inputs import by_segment, global_state, local_state, past_counts
-from surrogates.sequences.measures import (
-    average_precision,
-    brier_score,
-    ks_passes,
-    mean_squared_error,
-    poisson_deviance,
-)
+from surrogates.sequences.measures import mean_squared_error, poisson_deviance
 from surrogates.sequences.models import CountModel, Plan, SegmentModel, train_counts, train_segments
 from surrogates.sequences.published import NextStepLSTM
 
 console = Console()
 S = 0.05
 BEATS = {"0.40": 0.40, "0.416": 0.416, "0.427": 0.427}
-SETTLE_MS, SKIP_MS = 500, 100
-FREE_RUNS, FREE_MS, BEGIN_MS = 12, 3000, 100
+PARTS = ("ring", "random", "beat", "further", "seed")
+FREE_RUNS, FREE_MS = 12, 3000
 
 
 class Seen(NamedTuple):
@@ -79,13 +76,14 @@ def speed(live: LiveNetwork) -> float:
     return round(4.0 / (time.process_time() - start), 1)
 
 
-def baselines(learned: Seen, tested: Seen) -> dict[str, np.ndarray]:
-    """E spikes of each tested ms predicted without a network."""
-    y = learned.counts[:, 0]
+def baselines(learned: np.ndarray, tested: np.ndarray, thresholds: Thresholds) -> dict[str, np.ndarray]:
+    """E spikes of each tested ms predicted without a network; hazard: by the time since the last event's onset."""
+    y, quiet = learned[:, 0], [quiet_ms(onsets(x, thresholds)) for x in (learned, tested)]
     return {
-        "constant": np.full(len(tested.counts), y.mean()),
-        "persistence": np.concatenate([[y.mean()], tested.counts[:-1, 0]]),
-        "ridge": ridge(lagged(learned.counts), y)(lagged(tested.counts)),
+        "constant": np.full(len(tested), y.mean()),
+        "persistence": np.concatenate([[y.mean()], tested[:-1, 0]]),
+        "ridge": ridge(lagged(learned), y)(lagged(tested)),
+        "hazard": hazard(quiet[0], y)(quiet[1]),
     }
 
 
@@ -102,13 +100,14 @@ def ring(wiring: str, minutes: float) -> dict[str, Any]:
     other.advance(SETTLE_MS)
     floor = exact_floor(other, 1000, 23, 1, 60)
     tested = seen(other, 60, local)
-    predicted = baselines(learned, tested)
+    predicted = baselines(learned.counts, tested.counts, RING)
     both = [np.concatenate([x.past, x.whole], 1) for x in (learned, tested)]
+    models: dict[str, CountModel] = {}
     for name, (a, b), plan in (
         ("counts", (learned.past, tested.past), Plan(12)), ("global", both, Plan(16)),
     ):  # fmt: skip
-        model = train_counts(CountModel(a.shape[1], counts="poisson"), a, learned.counts, plan)
-        predicted[name] = model.expected(b)
+        models[name] = train_counts(CountModel(a.shape[1], counts="poisson"), a, learned.counts, plan)
+        predicted[name] = models[name].expected(b)
     if learned.local is not None and tested.local is not None:
         places = train_segments(SegmentModel(learned.local.shape[1]), learned.local, learned.segments)
         predicted["local"] = places.expected(tested.local)
@@ -118,24 +117,27 @@ def ring(wiring: str, minutes: float) -> dict[str, Any]:
     deviance = {name: round(poisson_deviance(y, x[SKIP_MS:]), 3) for name, x in predicted.items()}
     return {
         "times_real_time": fast,
-        "below_ridge_percent": below_ridge(errors),
+        "below_ridge_percent": below(errors),
         "mean_squared_error": {name: round(e, 2) for name, e in errors.items()},
         "poisson_deviance": deviance,
+        "below_ridge_percent_by_lead": by_lead(models["counts"], learned.counts, tested.counts, other),
+        "onset": onset_scores(models["counts"], learned.counts, tested.counts, RING),
     }
 
 
-def below_ridge(errors: dict[str, float]) -> dict[str, float]:
-    return {
-        name: round(100 * (1 - e / errors["ridge"]), 1)
-        for name, e in errors.items()
-        if name not in ("ridge", "constant", "persistence")
-    }
-
-
-def events_of(counts: np.ndarray):
-    """Events in spikes a ms, of a network or of a model."""
-    whole = np.rint(counts).astype(int)
-    return detect_events(whole[:, 0], whole[:, 1], step_ms=1.0, window_ms=1.0, longest_ms=20.0, merge_ms=2.0)
+def further(minutes: float) -> dict[str, Any]:
+    """Strengths that were not learned from, and a ring with an external input that changes."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    found: dict[str, Any] = {}
+    for name, network, strength in (
+        ("ring", RingNetwork(), S), ("random", RingNetwork(wiring="random"), S), ("beat", BeatNetwork(), 0.416),
+    ):  # fmt: skip
+        live = network.start(strength, np.random.default_rng(77))
+        live.advance(SETTLE_MS)
+        tested = live.advance(60_000).per_ms.astype(np.float32)
+        found[f"{name}_other_strengths"] = other_strengths(network, minutes, tested)
+    return found | {"driven": driven(RingNetwork(), S, minutes)}
 
 
 def beat(c: float, minutes: float) -> dict[str, Any]:
@@ -151,54 +153,27 @@ def beat(c: float, minutes: float) -> dict[str, Any]:
     tested = other.advance(60_000).per_ms.astype(np.float32)
     x, y = past_counts(counts), tested[SKIP_MS:, 0]
     model = train_counts(CountModel(x.shape[1], hidden=96), x, counts, Plan(passes=20, batch=16, stretch_ms=150))
-    errors = {
-        "ridge": mean_squared_error(y, ridge(lagged(counts), counts[:, 0])(lagged(tested))[SKIP_MS:]),
-        "counts": mean_squared_error(y, model.expected(past_counts(tested))[SKIP_MS:]),
-        "floor": float(floor.variance.mean()),
-    }
+    predicted = baselines(counts, tested, BEAT) | {"counts": model.expected(past_counts(tested))}
+    errors = {name: mean_squared_error(y, p[SKIP_MS:]) for name, p in predicted.items()}
+    errors["floor"] = float(floor.variance.mean())
     starts = np.linspace(1000, len(tested) - 1000, FREE_RUNS).astype(int)
     free = model.free_run(np.stack([tested[s : s + BEGIN_MS] for s in starts]), FREE_MS, seed=0)
-    own = [events_of(run[500:]) for run in free]
-    true, again = events_of(tested[: len(tested) // 2]), events_of(tested[len(tested) // 2 :])
+    own = [events_of(run[500:], BEAT) for run in free]
+    true, again = (events_of(x, BEAT) for x in np.array_split(tested, 2))
     sizes, intervals = (np.concatenate(v) for v in ([e.size for e in own], [e.intervals_ms for e in own]))
-    scores = onset_scores(model, tested)
     return {
         "times_real_time": fast,
-        "below_ridge_percent": below_ridge(errors),
+        "below_ridge_percent": below(errors),
         "mean_squared_error": {name: round(e, 2) for name, e in errors.items()},
         "ks_passed": {
-            "intervals": round(passed(intervals, true.intervals_ms), 2),
-            "sizes": round(passed(sizes.astype(float), true.size.astype(float)), 2),
-            "network_intervals": round(passed(again.intervals_ms, true.intervals_ms), 2),
-            "network_sizes": round(passed(again.size.astype(float), true.size.astype(float)), 2),
+            "intervals": passed(intervals, true.intervals_ms),
+            "sizes": passed(sizes.astype(float), true.size.astype(float)),
+            "network_intervals": passed(again.intervals_ms, true.intervals_ms),
+            "network_sizes": passed(again.size.astype(float), true.size.astype(float)),
         },
-        "onset": scores,
+        "below_ridge_percent_by_lead": by_lead(model, counts, tested, other, states=500),
+        "onset": onset_scores(model, counts, tested, BEAT),
     }
-
-
-def passed(one: np.ndarray, other: np.ndarray) -> float:
-    return ks_passes(one, other) if min(len(one), len(other)) >= 200 else float("nan")
-
-
-def onset_scores(model: CountModel, tested: np.ndarray, leads=(1, 2, 5), draws: int = 40) -> dict[str, Any]:
-    """Average precision and Brier score of an event's onset within so many ms, by sequences drawn from the model."""
-    onset = np.zeros(len(tested), bool)
-    onset[np.rint(events_of(tested).onset_ms).astype(int)] = True
-    at = np.arange(1000, min(len(tested) - 50, 31_000), 60)
-    before = np.repeat(np.stack([tested[t - BEGIN_MS : t] for t in at]), draws, axis=0)
-    drawn = model.free_run(before, max(leads), seed=1).reshape(len(at), draws, max(leads), 2)
-    quiet = tested[at - 1, 0] <= 2
-    found = {}
-    for lead in leads:
-        real = np.array([onset[t : t + lead].any() for t in at])
-        chance = ((drawn[:, :, :lead, 0] > 2).any(2) & quiet[:, None]).mean(1)
-        found[f"{lead} ms"] = {
-            "average_precision": round(average_precision(real, chance), 3),
-            "without_skill": round(float(real.mean()), 3),
-            "brier": round(brier_score(real, chance), 4),
-            "brier_without_skill": round(float(real.mean() * (1 - real.mean())), 4),
-        }
-    return found
 
 
 def published(seeds: int = 5) -> dict[str, Any]:
@@ -245,23 +220,26 @@ def show(result: dict[str, Any]) -> None:
             f"beat {c}", told, str(one["times_real_time"]), ", ".join(f"{k} {v}" for k, v in one["ks_passed"].items())
         )
     console.print(table)
-    for name, value in result.get("seed", {}).items():
-        console.print(f"{name}: {value}")
+    for part in ("further", "seed"):
+        for name, value in result.get(part, {}).items():
+            console.print(f"{name}: {value}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", default="ring,random,beat,seed")
+    parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--minutes", type=float, default=3.0, help="of a network, to learn from")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     parts = arguments.parts.split(",")
-    if unknown := set(parts) - {"ring", "random", "beat", "seed"}:
-        parser.error(f"there is no part {', '.join(unknown)}; parts are ring, random, beat, seed")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(unknown)}; parts are {', '.join(PARTS)}")
     result: dict[str, Any] = {}
     with ProcessPoolExecutor(arguments.workers) as pool:
         jobs = {name: pool.submit(ring, name, arguments.minutes) for name in ("ring", "random") if name in parts}
         beats = {name: pool.submit(beat, c, arguments.minutes) for name, c in BEATS.items()} if "beat" in parts else {}
+        if "further" in parts:
+            jobs["further"] = pool.submit(further, arguments.minutes)
         if "seed" in parts:
             jobs["seed"] = pool.submit(published)
         for name, job in jobs.items():

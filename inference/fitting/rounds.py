@@ -25,7 +25,7 @@ _STEPS = 150
 _RATE = 0.03  # of descent, in the unit cube
 _APART = 0.15  # root mean square distance in the unit cube between places that are both worth simulating
 _JITTER = 0.05  # of what is simulated around a place
-_EPOCHS, _BATCH = 60, 64
+_EPOCHS, _BATCH, _LEAST_BATCHES = 60, 64, 5
 _NEARLY = 0.1  # of loss: places that are no worse than this are told beside the best
 
 
@@ -94,9 +94,9 @@ class FitInRounds:
         centres: list[np.ndarray] = []
         for k in range(self.rounds):
             with one_thread():
-                emulator = _Ensemble(self._u, self._y, self.members, 1000 * self.seed + k)
-                found, promised = self._descend(emulator, self._starts(centres, rng))
-            places = _different(found, self.places)
+                emulator = Ensemble(self._u, self._y, self.members, 1000 * self.seed + k)
+                found, promised = descend(emulator, self.targets, self._starts(centres, rng), self.caution)
+            places = different(found, self.places)
             per = self.each // len(places)
             jitter = _JITTER * rng.standard_normal((len(places), per, len(space)))
             jitter[:, : -(-per // 4)] = 0  # a quarter at the place itself
@@ -159,25 +159,6 @@ class FitInRounds:
         parts = [best, np.array(centres[-_STARTS // 3 :]).reshape(-1, n)]
         return np.concatenate([*parts, rng.random((_STARTS - sum(map(len, parts)), n))])
 
-    def _descend(self, emulator: "_Ensemble", starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Places in the unit cube, the most promising first, and what the emulator promises there."""
-        z = torch.logit(torch.as_tensor(starts, dtype=torch.float32).clamp(0.01, 0.99)).requires_grad_(True)
-        optimiser = torch.optim.Adam([z], lr=4 * _RATE)
-        for _ in range(_STEPS):
-            optimiser.zero_grad()
-            loss = self._cautious(emulator, torch.sigmoid(z))
-            loss.sum().backward()
-            optimiser.step()
-        with torch.no_grad():
-            u = torch.sigmoid(z)
-            loss = self._cautious(emulator, u)
-        order = loss.argsort()
-        return u[order].numpy().astype(float), loss[order].numpy()
-
-    def _cautious(self, emulator: "_Ensemble", u: Float[Tensor, "rows n_parameters"]) -> Float[Tensor, " rows"]:
-        losses = torch.stack([total_loss(self.targets, features) for features in emulator(u)])
-        return losses.mean(0) + (self.caution * losses.std(0) if len(losses) > 1 else 0.0)
-
     def _decide(self, centres: list[np.ndarray], history: list[Round], rng: np.random.Generator) -> Fitted:
         """The best of the last places by simulations that nothing was learned from."""
         space = self.simulator.parameters
@@ -196,8 +177,8 @@ class FitInRounds:
         return Fitted(estimate, float(min(fresh)), alternatives, tuple(history))
 
 
-def _different(u: np.ndarray, most: int) -> list[int]:
-    """Indices of the first places that lie apart from one another."""
+def different(u: Float[np.ndarray, "places n_parameters"], most: int) -> list[int]:
+    """Indices of the first places of the unit cube that lie apart from one another."""
     chosen: list[int] = []
     for i, place in enumerate(u):
         if all(np.sqrt(np.mean((place - u[j]) ** 2)) > _APART for j in chosen):
@@ -207,12 +188,18 @@ def _different(u: np.ndarray, most: int) -> list[int]:
     return chosen
 
 
-class _Ensemble:
+class Ensemble:
     """Networks from places in the unit cube to the mean features of each target."""
 
-    def __init__(self, u: np.ndarray, y: Sequence[np.ndarray], members: int, seed: int) -> None:
-        self._sizes = [part.shape[1] for part in y]
-        whole = np.concatenate(y, axis=1)
+    def __init__(
+        self,
+        u: Float[np.ndarray, "simulations n_parameters"],
+        features: Sequence[Float[np.ndarray, "simulations _"]],
+        members: int,
+        seed: int,
+    ) -> None:
+        self._sizes = [part.shape[1] for part in features]
+        whole = np.concatenate(features, axis=1)
         self._mean = torch.as_tensor(whole.mean(0), dtype=torch.float32)
         self._sd = torch.as_tensor(whole.std(0).clip(min=1e-9), dtype=torch.float32)
         x = torch.as_tensor(u, dtype=torch.float32)
@@ -223,6 +210,33 @@ class _Ensemble:
         """Features of each target, by member."""
         return [(net(u) * self._sd + self._mean).split(self._sizes, -1) for net in self._nets]
 
+    def cautious_loss(
+        self, targets: Sequence[Target], u: Float[Tensor, "rows n_parameters"], caution: float
+    ) -> Float[Tensor, " rows"]:
+        """Mean over members, and ``caution`` times their standard deviation."""
+        losses = torch.stack([total_loss(targets, features) for features in self(u)])
+        return losses.mean(0) + (caution * losses.std(0) if len(losses) > 1 else 0.0)
+
+
+def descend(
+    emulator: Ensemble,
+    targets: Sequence[Target],
+    starts: Float[np.ndarray, "starts n_parameters"],
+    caution: float = 1.0,
+) -> tuple[Float[np.ndarray, "starts n_parameters"], Float[np.ndarray, " starts"]]:
+    """Places in the unit cube where Adam ended, the most promising first, and what the emulator promises there."""
+    z = torch.logit(torch.as_tensor(starts, dtype=torch.float32).clamp(0.01, 0.99)).requires_grad_(True)
+    optimiser = torch.optim.Adam([z], lr=4 * _RATE)
+    for _ in range(_STEPS):
+        optimiser.zero_grad()
+        emulator.cautious_loss(targets, torch.sigmoid(z), caution).sum().backward()
+        optimiser.step()
+    with torch.no_grad():
+        u = torch.sigmoid(z)
+        loss = emulator.cautious_loss(targets, u, caution)
+    order = loss.argsort()
+    return u[order].numpy().astype(float), loss[order].numpy()
+
 
 def _learned(x: Tensor, y: Tensor, seed: int) -> nn.Module:
     """A network that has learned y from x. Its own draw of the rows makes it differ from others."""
@@ -231,7 +245,7 @@ def _learned(x: Tensor, y: Tensor, seed: int) -> nn.Module:
         net = nn.Sequential(
             nn.Linear(x.shape[1], 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, y.shape[1])
         )
-    steps = _EPOCHS * max(1, len(x) // _BATCH)
+    steps = _EPOCHS * max(_LEAST_BATCHES, len(x) // _BATCH)
     optimiser = torch.optim.AdamW(net.parameters(), 3e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
     generator = torch.Generator().manual_seed(seed)

@@ -114,7 +114,8 @@ class LiveNetwork:
                 f"0 or more, for each"
             )
         if np.ptp(factors) > 0:
-            step = factors.max() / (_LEVELS - 1)
+            # A grid that is the same for most signals, so that tables are found again.
+            step = 2.0 ** np.ceil(np.log2(factors.max())) / _LEVELS
             factors = np.rint(factors / step) * step
         values, level = np.unique(factors, return_inverse=True)
         mean = self.rate * DT_MS * (self.cells if self.shared else 1)
@@ -245,7 +246,8 @@ class BeatNetwork:
 @lru_cache(maxsize=2 * _LEVELS)
 def _quantiles(mean: float) -> np.ndarray:
     """The Poisson distribution as 65,536 equally likely values."""
-    return poisson.ppf((np.arange(2**16) + 0.5) / 2**16, mean).astype(np.uint16)
+    below = poisson.cdf(np.arange(mean + 12 * np.sqrt(mean) + 24), mean)
+    return np.searchsorted(below, (np.arange(2**16) + 0.5) / 2**16).astype(np.uint16)
 
 
 def _lists(connected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
