@@ -12,11 +12,12 @@ import pytest
 from test_compiled_brunel import decode
 
 from simulators.brunel import event_loop
-from simulators.brunel.compiled_network import CompiledBrunel, _poisson_quantiles
+from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import FULL_RANGE, BrunelNetwork
 from simulators.brunel.nest_network import NestBrunel, load_nest
 from simulators.brunel.statistics import STATISTICS, band_powers, describe, disagreements, interval_variation
 from simulators.interface import Parameter, ParameterSpace
+from simulators.poisson import poisson_quantiles
 from simulators.recording import Recording, Spikes
 
 FALSE_ALARM_RATE = 0.01
@@ -113,7 +114,7 @@ def replay(simulator, theta, seed):
     )
     V = rng.uniform(0.0, network.threshold_mV, n)
     neurons = simulator._neurons(rng, n)
-    quantiles = _poisson_quantiles(network.external_rate_per_ms(theta[0], theta[2]) * network.dt_ms)
+    quantiles = poisson_quantiles(network.external_rate_per_ms(theta[0], theta[2]) * network.dt_ms)
     random, events = np.empty(16 * words, np.uint64), np.empty((network.steps(network.duration_ms), n), int)
     for step in events:
         event_loop.random_words(state, random)

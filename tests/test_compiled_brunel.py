@@ -8,9 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from simulators.brunel import event_loop
-from simulators.brunel.compiled_network import CompiledBrunel, _poisson_quantiles
+from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import FULL_RANGE, BrunelNetwork
 from simulators.interface import Parameter, ParameterSpace
+from simulators.poisson import poisson_quantiles
 
 SMALL = BrunelNetwork(order=100, duration_ms=200.0, transient_ms=50.0)
 SPIKING = np.array([0.4, 6.0, 4.0])
@@ -73,7 +74,7 @@ def deliver(contacts, sources, weight=1.0):
     rows, words = encode(contacts)
     planes, counts = np.zeros((9, words), np.uint64), np.empty(8 * words, np.uint64)
     drive = np.zeros(64 * words, np.float32)
-    event_loop._deliver(rows, np.array(sources, np.int32), np.float32(weight), planes, counts, drive)
+    event_loop.deliver(rows, np.array(sources, np.int32), np.float32(weight), planes, counts, drive)
     return drive
 
 
@@ -200,7 +201,7 @@ def test_without_enough_input_the_network_falls_silent(rng):
 def test_poisson_quantiles_have_the_moments_of_a_poisson_variable():
     """65,536 quantiles cannot hold the far tail: mean and variance are right to a thousandth."""
     for mean in (0.2, 2.0, 8.0, 100.0):
-        values = _poisson_quantiles(mean).astype(float)
+        values = poisson_quantiles(mean).astype(float)
         np.testing.assert_allclose([values.mean(), values.var()], mean, rtol=1e-3)
 
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import poisson
 
 from simulators.brunel import event_loop
 from simulators.brunel.model import FULL_RANGE, RANGES, BrunelNetwork
 from simulators.interface import ParameterSpace
+from simulators.poisson import poisson_quantiles
 from simulators.recording import Recording, Spikes
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class CompiledBrunel:
         # Pages of these are taken only as spikes arrive.
         room = n * (steps // (refractory.min() + 1) + 1) if record else 0
         spike_steps, senders = np.empty(room, np.int32), np.empty(room, np.uint16)
-        poisson_table = _poisson_quantiles(network.external_rate_per_ms(J, eta) * network.dt_ms)
+        poisson_table = poisson_quantiles(network.external_rate_per_ms(J, eta) * network.dt_ms)
         total = event_loop.run(
             rows, words, network.n_excitatory, V, np.resize(decay, V.size), np.resize(threshold, V.size),
             np.float32(network.reset_mV), refractory, delays, np.float32(J), np.float32(-g * J), poisson_table, steps,
@@ -103,10 +103,3 @@ class CompiledBrunel:
         refractory = drawn(network.refractory_ms, network.refractory_spread_ms)
         decay = np.exp(-network.dt_ms / taus).astype(np.float32)
         return decay, thresholds.astype(np.float32), np.rint(refractory / network.dt_ms).astype(np.int64)
-
-
-def _poisson_quantiles(mean: float) -> np.ndarray:
-    """The Poisson distribution as 65,536 equally likely values: a random 16-bit number looks one up."""
-    if mean > 150:
-        raise ValueError(f"{mean:.0f} external events a time step and neuron; J is too small for this time step")
-    return poisson.ppf((np.arange(2**16) + 0.5) / 2**16, mean).astype(np.uint8)

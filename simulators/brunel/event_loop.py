@@ -167,7 +167,7 @@ def _count(planes, n_planes, counts):
 
 
 @_jit
-def _deliver(rows, sources, weight, planes, counts, drive):
+def deliver(rows, sources, weight, planes, counts, drive):
     """Add ``weight`` times the number of contacts with ``sources`` to the drive of every neuron."""
     bytes_ = counts.view(np.uint8)
     words = planes.shape[1]
@@ -221,8 +221,8 @@ def run(
             arriving = (step - delay_steps[k]) % slots
             split = n_fired_excitatory[arriving]
             end = n_fired[arriving]
-            _deliver(rows[k], fired[arriving, :split], weight_excitatory, planes, byte_counts, drive)
-            _deliver(rows[k], fired[arriving, split:end], weight_inhibitory, planes, byte_counts, drive)
+            deliver(rows[k], fired[arriving, :split], weight_excitatory, planes, byte_counts, drive)
+            deliver(rows[k], fired[arriving, split:end], weight_inhibitory, planes, byte_counts, drive)
         now = step % slots
         count = 0
         count_excitatory = 0

@@ -4,7 +4,7 @@ import ctypes
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from simulators.brunel.model import FULL_RANGE, RANGES, BrunelNetwork
+from simulators.brunel.populations import TwoPopulations
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording, Spikes
 
@@ -61,24 +62,11 @@ class NestBrunel:
 
     def simulate_spikes(self, theta: Float[np.ndarray, " n_parameters"], rng: np.random.Generator) -> Spikes:
         """Every spike of the same simulation."""
-        theta = self.parameters.check(theta)
-        nest = load_nest()
-        try:
-            nest.ResetKernel()
-            nest.resolution = self.network.dt_ms
-            nest.local_num_threads = self.threads
-            nest.rng_seed = int(rng.integers(1, _LARGEST_NEST_SEED, endpoint=True))
-            neurons, recorder = self._build(nest, *theta)
-            nest.Simulate(self.network.duration_ms)
-            times, senders = recorder.get("events", ("times", "senders")).values()
-            first = neurons[0].global_id
-        finally:
-            nest.ResetKernel()
-        order = np.lexsort((senders, times))
-        return Spikes(times[order], senders[order].astype(np.int64) - first, self.network.populations)
+        J, g, eta = self.parameters.check(theta)
+        return nest_spikes(self.network, rng, self.threads, lambda nest: self._build(nest, J, g, eta))
 
-    def _build(self, nest: Any, J: float, g: float, eta: float) -> tuple[Any, Any]:
-        """Make neurons, connections and devices; returns the neurons and the spike recorder."""
+    def _build(self, nest: Any, J: float, g: float, eta: float) -> Any:
+        """Make neurons, connections and external input; returns the neurons."""
         network = self.network
 
         def drawn(mean: float, spread: float) -> Any:
@@ -100,23 +88,46 @@ class NestBrunel:
         # NEST rounds delays to time steps: half a step more on either side makes all of them equally likely.
         half_step = network.dt_ms / 2 - 1e-6 if network.delay_spread_ms else 0.0
         delay = drawn(network.delay_ms, network.delay_spread_ms + half_step)
-        weights = {"excitatory": J, "inhibitory": -g * J}
-        in_degrees = {"excitatory": network.in_degree_excitatory, "inhibitory": network.in_degree_inhibitory}
-        for population, (start, end) in network.populations.items():
-            # One weight for a whole population spares eight bytes a connection; it belongs to the synapse model.
-            nest.CopyModel("static_synapse_hom_w", population, {"weight": weights[population]})
-            nest.Connect(
-                neurons[start:end],
-                neurons,
-                {"rule": "fixed_indegree", "indegree": in_degrees[population]},
-                {"synapse_model": population, "delay": delay},
-            )
+        connect_populations(nest, neurons, network, (J, -g * J), delay)
         # A poisson_generator sends an independent train to each of its targets.
         external = nest.Create("poisson_generator", params={"rate": 1e3 * network.external_rate_per_ms(J, eta)})
         nest.Connect(external, neurons, syn_spec={"weight": J, "delay": network.delay_ms})
+        return neurons
+
+
+def nest_spikes(network: TwoPopulations, rng: np.random.Generator, threads: int, build: Callable[[Any], Any]) -> Spikes:
+    """Simulate what ``build(nest)`` makes, whose neurons it returns. NEST's kernel is reset before and after."""
+    nest = load_nest()
+    try:
+        nest.ResetKernel()
+        nest.resolution = network.dt_ms
+        nest.local_num_threads = threads
+        nest.rng_seed = int(rng.integers(1, _LARGEST_NEST_SEED, endpoint=True))
+        neurons = build(nest)
         recorder = nest.Create("spike_recorder")
         nest.Connect(neurons, recorder)
-        return neurons, recorder
+        nest.Simulate(network.duration_ms)
+        times, senders = recorder.get("events", ("times", "senders")).values()
+        first = neurons[0].global_id
+    finally:
+        nest.ResetKernel()
+    order = np.lexsort((senders, times))
+    return Spikes(times[order], senders[order].astype(np.int64) - first, network.populations)
+
+
+def connect_populations(
+    nest: Any, neurons: Any, network: TwoPopulations, weights: tuple[float, ...], delay: Any
+) -> None:
+    """Fixed in-degrees from each population, whose synapses have one of ``weights``."""
+    for (population, (start, end)), weight, in_degree in zip(
+        network.populations.items(), weights, network.in_degrees, strict=True
+    ):
+        # One weight for a whole population spares eight bytes a connection; it belongs to the synapse model.
+        nest.CopyModel("static_synapse_hom_w", population, {"weight": weight})
+        nest.Connect(
+            neurons[start:end], neurons, {"rule": "fixed_indegree", "indegree": in_degree},
+            {"synapse_model": population, "delay": delay},
+        )  # fmt: skip
 
 
 def load_nest() -> Any:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy import stats
 from scipy.signal import welch
 
-from simulators.brunel.model import POPULATIONS, BrunelNetwork
+from simulators.brunel.populations import POPULATIONS, TwoPopulations
 from simulators.recording import Recording, Spikes
 
 BAND_EDGES_HZ = np.array([5.0, 15.0, 30.0, *np.arange(50.0, 501.0, 50.0)])
@@ -24,7 +24,7 @@ STATISTICS = (
 """Names of what ``describe`` returns, in its order."""
 
 
-def firing_rates(counts: Recording, network: BrunelNetwork) -> Float[np.ndarray, "2"]:
+def firing_rates(counts: Recording, network: TwoPopulations) -> Float[np.ndarray, "2"]:
     """Mean rate of a neuron of each population after the transient, in Hz."""
     sizes = [end - first for first, end in network.populations.values()]
     return 1e3 * counts.steady.sum(axis=1) / np.array(sizes) / counts.duration_ms
@@ -66,7 +66,7 @@ def band_powers(counts: Recording) -> Float[np.ndarray, "2 bands"]:
     return np.log10(np.stack([power[:, band == k].mean(axis=1) for k in range(len(_BANDS))], axis=1))
 
 
-def describe(spikes: Spikes, network: BrunelNetwork) -> Float[np.ndarray, " statistics"]:
+def describe(spikes: Spikes, network: TwoPopulations) -> Float[np.ndarray, " statistics"]:
     """The ``STATISTICS`` of one simulation."""
     counts = network.count(spikes.times_ms, spikes.senders)
     variation = interval_variation(spikes, network.transient_ms)

@@ -8,9 +8,9 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer
-from scipy.stats import poisson
 
 from simulators.firing_events import loops
+from simulators.poisson import poisson_quantiles
 from simulators.recording import Spikes
 
 DT_MS = 0.1
@@ -245,9 +245,7 @@ class BeatNetwork:
 
 @lru_cache(maxsize=2 * _LEVELS)
 def _quantiles(mean: float) -> np.ndarray:
-    """The Poisson distribution as 65,536 equally likely values."""
-    below = poisson.cdf(np.arange(mean + 12 * np.sqrt(mean) + 24), mean)
-    return np.searchsorted(below, (np.arange(2**16) + 0.5) / 2**16).astype(np.uint16)
+    return poisson_quantiles(mean, np.uint16)
 
 
 def _lists(connected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
