@@ -1,4 +1,4 @@
-"""The network with alpha-shaped synapses: the compiled loop is NEST's, spike by spike from one state, else in statistics."""
+"""Alpha-shaped synapses: the compiled loop is NEST's, spike by spike from one state, else in statistics."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
