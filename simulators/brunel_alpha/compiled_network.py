@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +13,10 @@ from simulators.brunel_alpha.model import TEN_PARAMETERS, AlphaNetwork, check_kn
 from simulators.interface import ParameterSpace
 from simulators.poisson import poisson_quantiles
 from simulators.recording import Recording, Spikes
+
+if TYPE_CHECKING:
+    from simulators.brunel_alpha.field import AlphaSignal
+    from simulators.fields.probes import Probe
 
 _MOST_NEURONS = 2**16
 
@@ -44,6 +49,13 @@ class CompiledAlphaBrunel:
         """Spike counts, (2, bins) of ``bin_ms``."""
         counts, _, _ = self._run(theta, rng, record=False)
         return self.network.recording(counts)
+
+    def forward_model(self, probe: "Probe | None" = None) -> "AlphaSignal":
+        """What a probe sees of the network; by default six contacts (Skaar et al. 2020)."""
+        from simulators.brunel_alpha.field import AlphaSignal
+        from simulators.fields.probes import SKAAR_PROBE
+
+        return AlphaSignal(probe or SKAAR_PROBE, self.network, self.parameters, self.known)
 
     def lasting(self, duration_s: float) -> "CompiledAlphaBrunel":
         """The same network simulated for another time after its transient. Raises ValueError as ``AlphaNetwork``."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +11,10 @@ from simulators.brunel.nest_network import connect_populations, nest_spikes
 from simulators.brunel_alpha.model import TEN_PARAMETERS, AlphaNetwork, Neurons, check_known, neurons
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording, Spikes
+
+if TYPE_CHECKING:
+    from simulators.brunel_alpha.field import AlphaSignal
+    from simulators.fields.probes import Probe
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,13 @@ class NestAlphaBrunel:
         """Spike counts, (2, bins) of ``bin_ms``."""
         spikes = self.simulate_spikes(theta, rng)
         return self.network.count(spikes.times_ms, spikes.senders)
+
+    def forward_model(self, probe: "Probe | None" = None) -> "AlphaSignal":
+        """What a probe sees of the network; by default six contacts (Skaar et al. 2020)."""
+        from simulators.brunel_alpha.field import AlphaSignal
+        from simulators.fields.probes import SKAAR_PROBE
+
+        return AlphaSignal(probe or SKAAR_PROBE, self.network, self.parameters, self.known)
 
     def lasting(self, duration_s: float) -> "NestAlphaBrunel":
         """The same network simulated for another time after its transient. Raises ValueError as ``AlphaNetwork``."""

@@ -1,0 +1,143 @@
+"""What an LFP and what spiking tell of the ten parameters of the network with alpha-shaped synapses.
+
+    python scripts/evaluate_ten_parameters.py --campaign FOLDER      train on all but the last 1,000 rows, test on them
+    python scripts/evaluate_ten_parameters.py --campaign FOLDER --rows 2000 --test 300
+
+The campaign is that of 'circuitsbi simulate --simulator brunel-alpha --n 11000'. lfp: two contacts, 100 and 400 um below
+the surface, of known gain; spikes: counts of both populations. Errors are mean absolute ones, in % of the range; a
+guess of the middle errs by 25 %. The limit is that of Gaussian recordings with the emulator's spectra and its
+components, the prior's own information added.
+
+The last line is one JSON object: for lfp and spikes, by estimator and parameter, error_percent, error_over_limit,
+coverage50 and coverage90, contraction (1 - posterior over prior sd), and the limit.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from inference.estimators.base import BaseEstimator
+from inference.estimators.cnn import CNNRegressor
+from inference.estimators.gradient_fit import GradientFit
+from inference.estimators.neural_posterior import NeuralPosterior
+from inference.evaluation.limit import error_limit
+from inference.evaluation.scores import score
+from inference.features.choice import chosen_spectra
+from inference.fitting.descent import Descent
+from inference.workflows.study import Study
+from inference.workflows.train import untrained_emulator
+from simulators.brunel_alpha.compiled_network import CompiledAlphaBrunel
+from simulators.campaigns.store import Campaign
+from simulators.fields.probes import LaminarProbe
+from simulators.recording import Recording
+from surrogates.spectra.likelihood import SpectralModel
+
+console = Console()
+PROBE = LaminarProbe((-100.0, -400.0))
+GUESS = 25.0  # % of the range, the error of its middle
+PRIOR_INFORMATION = 12.0  # of a uniform distribution over the range
+SIGNALS = ("lfp", "spikes")
+
+
+def estimators(study: Study, some: list[Recording], unit: np.ndarray, seed: int) -> dict[str, BaseEstimator]:
+    """Untrained ones, which see the spectra that tell most."""
+    features = chosen_spectra(unit, some)
+    emulator = untrained_emulator(Study(study.simulator, study.forward_model, features.shown), some[:30], seed, True)
+    space = study.parameters
+    return {
+        "cnn": CNNRegressor(space, features, seed=seed, progress=True),
+        "npe": NeuralPosterior(space, features, seed=seed, bounded=True, progress=True),
+        "gradient": GradientFit(SpectralModel(emulator), features.shown, Descent(seed=seed)),
+    }
+
+
+def limit_percent(fit: GradientFit, theta: np.ndarray, recording: Recording) -> np.ndarray:
+    """Mean absolute error at the limit, with what the prior tells."""
+    return np.minimum(100 * error_limit(fit, theta, recording, prior=PRIOR_INFORMATION), GUESS)
+
+
+def evaluate(signal: str, campaign: Campaign, rows: int, test: int, fits: int, folder: Path | None) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    simulator = CompiledAlphaBrunel()
+    study = Study(simulator, simulator.forward_model(PROBE) if signal == "lfp" else None)
+    usable = campaign.usable
+    tested = usable[usable >= len(campaign) - test] if test else usable[:0]
+    learned = usable[usable < len(campaign) - test][:rows]
+    theta, recordings = study.recordings(campaign, learned)
+    truth, unseen = study.recordings(campaign, tested)
+    untrained = estimators(study, recordings, study.parameters.to_unit(theta), seed=0)
+    names, result, points = study.parameters.names, {}, {}
+    for kind, estimator in untrained.items():
+        start = time.perf_counter()
+        estimator.fit(theta, recordings)
+        console.print(f"{signal} {kind}: trained in {time.perf_counter() - start:.0f} s")
+        if folder is not None:
+            estimator.save(folder / f"ten_{signal}_{kind}.safetensors")
+        n = min(fits, len(unseen)) if kind == "gradient" else len(unseen)
+        start = time.perf_counter()
+        if isinstance(estimator, GradientFit):
+            estimates = estimator.estimate_each(unseen[:n])
+        else:
+            estimates = [estimator.estimate(r) for r in track(unseen[:n], kind, transient=True)]
+        found = score(truth[:n], estimates, (time.perf_counter() - start) / n, len(theta)).to_json()
+        spread = np.mean([e.samples.std(0) for e in estimates if e.samples is not None], 0)
+        prior = (study.parameters.high - study.parameters.low) / 12**0.5
+        found["contraction"] = dict(zip(names, np.round(1 - spread / prior, 3).tolist(), strict=True))
+        found["trusted"] = float(np.mean([e.trusted for e in estimates]))
+        result[kind], points[kind] = found, estimates
+    fit = untrained["gradient"]
+    assert isinstance(fit, GradientFit)
+    limit = limit_percent(fit, truth[:200], unseen[0])
+    for found in result.values():
+        errors = np.array(list(found["error_percent"].values()))
+        found["error_over_limit"] = dict(zip(names, np.round(errors / limit, 2).tolist(), strict=True))
+    result["limit_percent"] = dict(zip(names, np.round(limit, 2).tolist(), strict=True))
+    show(signal, result)
+    return result
+
+
+def show(signal: str, result: dict[str, Any]) -> None:
+    names = list(result["limit_percent"])
+    table = Table("", *names, title=f"{signal}: errors in % of the range (limit), coverage of 50 and 90 %")
+    table.add_row("limit", *(f"{v:.1f}" for v in result["limit_percent"].values()))
+    for kind in ("cnn", "npe", "gradient"):
+        found = result[kind]
+        table.add_row(kind, *(f"{v:.1f}" for v in found["error_percent"].values()))
+        table.add_row("  over limit", *(f"{v:.2f}" for v in found["error_over_limit"].values()))
+        covered = zip(found["coverage50"].values(), found["coverage90"].values(), strict=True)
+        table.add_row("  covered", *(f"{a:.2f} {b:.2f}" for a, b in covered))
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--campaign", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=10_000, help="of the campaign to learn from, at most")
+    parser.add_argument("--test", type=int, default=1000, help="last rows of the campaign, to test on")
+    parser.add_argument(
+        "--fits", type=int, default=200, help="recordings for the gradient fit, which takes seconds each"
+    )
+    parser.add_argument("--signals", default=",".join(SIGNALS))
+    parser.add_argument("--save", type=Path, help="folder for the estimators")
+    arguments = parser.parse_args()
+    signals = arguments.signals.split(",")
+    if unknown := set(signals) - set(SIGNALS):
+        parser.error(f"there is no signal {', '.join(unknown)}; signals are {', '.join(SIGNALS)}")
+    campaign = Campaign(arguments.campaign)
+    result = {
+        signal: evaluate(signal, campaign, arguments.rows, arguments.test, arguments.fits, arguments.save)
+        for signal in signals
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
