@@ -3,13 +3,14 @@
     python scripts/evaluate_ten_parameters.py --campaign FOLDER      train on all but the last 1,000 rows, test on them
     python scripts/evaluate_ten_parameters.py --campaign FOLDER --rows 2000 --test 300
 
-The campaign is that of 'circuitsbi simulate --simulator brunel-alpha --n 11000'. lfp: two contacts, 100 and 400 um below
-the surface, of known gain; spikes: counts of both populations. Errors are mean absolute ones, in % of the range; a
-guess of the middle errs by 25 %. The limit is that of Gaussian recordings with the emulator's spectra and its
+The campaign is that of 'circuitsbi simulate --simulator brunel-alpha --n 11000'. lfp: two contacts, 100 and 400 um
+below the surface, of known gain; spikes: counts of both populations. Errors are mean absolute ones, in % of the range;
+a guess of the middle errs by 25 %. The limit is that of Gaussian recordings with the emulator's spectra and its
 components, the prior's own information added.
 
 The last line is one JSON object: for lfp and spikes, by estimator and parameter, error_percent, error_over_limit,
-coverage50 and coverage90, contraction (1 - posterior over prior sd), and the limit.
+coverage50 and coverage90, contraction (1 - posterior over prior sd), known (errors of the others where tau_m and t_ref
+are known), and the limit.
 """
 
 import argparse
@@ -45,6 +46,7 @@ PROBE = LaminarProbe((-100.0, -400.0))
 GUESS = 25.0  # % of the range, the error of its middle
 PRIOR_INFORMATION = 12.0  # of a uniform distribution over the range
 SIGNALS = ("lfp", "spikes")
+KNOWN = ("tau_m", "t_ref")
 
 
 def estimators(study: Study, some: list[Recording], unit: np.ndarray, seed: int) -> dict[str, BaseEstimator]:
@@ -74,7 +76,7 @@ def evaluate(signal: str, campaign: Campaign, rows: int, test: int, fits: int, f
     theta, recordings = study.recordings(campaign, learned)
     truth, unseen = study.recordings(campaign, tested)
     untrained = estimators(study, recordings, study.parameters.to_unit(theta), seed=0)
-    names, result, points = study.parameters.names, {}, {}
+    names, result = study.parameters.names, {}
     for kind, estimator in untrained.items():
         start = time.perf_counter()
         estimator.fit(theta, recordings)
@@ -92,7 +94,8 @@ def evaluate(signal: str, campaign: Campaign, rows: int, test: int, fits: int, f
         prior = (study.parameters.high - study.parameters.low) / 12**0.5
         found["contraction"] = dict(zip(names, np.round(1 - spread / prior, 3).tolist(), strict=True))
         found["trusted"] = float(np.mean([e.trusted for e in estimates]))
-        result[kind], points[kind] = found, estimates
+        found["known"] = known_errors(estimator, truth[: min(n, 200)], unseen)
+        result[kind] = found
     fit = untrained["gradient"]
     assert isinstance(fit, GradientFit)
     limit = limit_percent(fit, truth[:200], unseen[0])
@@ -102,6 +105,17 @@ def evaluate(signal: str, campaign: Campaign, rows: int, test: int, fits: int, f
     result["limit_percent"] = dict(zip(names, np.round(limit, 2).tolist(), strict=True))
     show(signal, result)
     return result
+
+
+def known_errors(estimator: BaseEstimator, truth: np.ndarray, recordings: list[Recording]) -> dict[str, float]:
+    """Errors (%) of the other parameters where tau_m and t_ref of each recording are known."""
+    space = estimator.parameters
+    errors = []
+    for theta, recording in track(list(zip(truth, recordings, strict=False)), "known", transient=True):
+        given = estimator.given({name: float(theta[space.names.index(name)]) for name in KNOWN})
+        kept = [space.names.index(name) for name in given.parameters.names]
+        errors.append(np.abs(given.estimate(recording).point - theta[kept]) / (space.high - space.low)[kept])
+    return dict(zip(given.parameters.names, np.round(100 * np.mean(errors, 0), 2).tolist(), strict=True))
 
 
 def show(signal: str, result: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The interfaces every room keeps to: parameters, simulators, forward models."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -93,6 +93,18 @@ class ParameterSpace:
                     f"choose a value inside, or build the simulator with a wider ParameterSpace"
                 )
         return array
+
+    def without(self, known: Mapping[str, float]) -> "ParameterSpace":
+        """What is free where some parameters have known values. Raises ValueError for values or names there are not."""
+        for name, value in known.items():
+            if name not in self.names:
+                raise ValueError(f"there is no parameter '{name}'; parameters are {', '.join(self.names)}")
+            p = self.parameters[self.names.index(name)]
+            if not p.low <= value <= p.high:
+                raise ValueError(f"{name} = {value:g} lies outside {p.low:g} ... {p.high:g}, in which it was learned")
+        if len(known) == len(self):
+            raise ValueError("all parameters are known; leave one or more to be estimated")
+        return ParameterSpace(tuple(p for p in self if p.name not in known))
 
     def check_simulations(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: int) -> None:
         """Raises ValueError unless there are as many recordings as thetas, enough to learn from, and all in the box."""

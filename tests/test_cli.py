@@ -6,7 +6,8 @@ from typer.testing import CliRunner
 
 from inference.cli import app
 from inference.recordings.files import read_recording, write_recording
-from inference.workflows.shipped import SHIPPED
+from inference.workflows.shipped import SHIPPED, reference_campaign
+from inference.workflows.study import study_of
 from simulators.campaigns.store import Campaign
 from simulators.fields.probes import parse_probe
 from simulators.recording import Recording
@@ -110,6 +111,9 @@ def test_bad_campaigns_end_with_one_message(arguments, words, tmp_path, monkeypa
     [
         ("infer lfp.npz --report no/report.html", "there is no folder no"),
         ("infer lfp.npz --out table.xlsx", "written as .csv, not as '.xlsx'"),
+        ("infer lfp.npz --known K=0.2", "there is no parameter 'K'; parameters are J, g, eta"),
+        ("infer lfp.npz --known J=much", "'J=much' is not NAME=NUMBER, such as tau_m=20"),
+        ("infer lfp.npz --known J", "'J' is not NAME=NUMBER, such as tau_m=20"),
         ("compare --n 5 --figure picture.foo", "does not end in a kind of picture"),
         ("diagnose --out no/diagnosis.html", "there is no folder no"),
         ("observe counts.npz --simulator brunel --at J=half,g=5", "give numbers for J, g"),
@@ -168,6 +172,19 @@ def test_bad_recordings_end_with_one_message(recording, words, tmp_path):
     result = run(app, ["infer", str(tmp_path / "lfp.npz")])
     assert result.exit_code == 2
     assert words in flat(result)
+
+
+@shipped
+def test_a_known_value_is_used_and_what_it_changes_is_said(tmp_path):
+    """A value that the recording speaks against is named."""
+    campaign = reference_campaign()
+    theta, (recording,) = study_of(campaign).recordings(campaign, campaign.usable[-1:])
+    write_recording(recording, tmp_path / "lfp.npz")
+    for value, contradicted in ((theta[0, 0], False), (0.12, True)):
+        result = run(app, ["infer", str(tmp_path / "lfp.npz"), "--known", f"J={value:.4f}"])
+        assert result.exit_code == 0, result.output
+        assert f"with J = {value:.4g}" in flat(result)
+        assert ("without knowing it, J would be" in flat(result)) == contradicted
 
 
 @shipped

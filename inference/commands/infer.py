@@ -40,6 +40,10 @@ def infer(
     posteriors: Annotated[Path | None, typer.Option(help="All samples to write (.zarr, .nc).")] = None,
     window_s: Annotated[float | None, typer.Option("--window", help="Cut recordings into windows (s).")] = None,
     notch: Annotated[float | None, typer.Option(help="Filter out line noise of so many Hz, and its multiples.")] = None,
+    known: Annotated[
+        str | None,
+        typer.Option(help="Values that are known, as 'tau_m=20,t_ref=2': what they change of the others is said."),
+    ] = None,
     noise: Annotated[
         bool, typer.Option("--noise", help="The channels have noise of their own: the gradient fit fits it along.")
     ] = False,
@@ -59,7 +63,9 @@ def infer(
         from inference.workflows.shipped import other_ranges
 
         name = chosen_range(range_name)
-        estimators = _estimators(name, model, noise)
+        learned = _estimators(name, model, noise)
+        values = _values(known)
+        estimators = [estimator.given(values) for estimator in learned] if values else learned
         pick = None if channels is None else [channel.strip() for channel in channels.split(",")]
         answered = answered_windows(
             recordings,
@@ -81,6 +87,8 @@ def infer(
                     if table is not None:
                         table.add(answer)
                 _show(window, brief=many)
+                if values and not many:
+                    _show_known(window, learned, values)
                 if report is not None and window.estimates:
                     page = _page_of(report, recordings, window, window_s is not None)
                     write_page(page, f"circuitsbi: {Path(window.recording).name}", window)
@@ -139,6 +147,32 @@ def _show(window: "AnsweredWindow", brief: bool) -> None:
     elif window.estimates:
         table = estimates_table(window.estimates)
         show(console, *verdict_lines(window.verdict), table, *detail_lines(window.verdict))
+
+
+def _values(known: str | None) -> dict[str, float]:
+    """NAME=NUMBER,... as a dictionary. Raises ValueError for anything else."""
+    found: dict[str, float] = {}
+    for part in [] if known is None else known.split(","):
+        name, equals, value = (x.strip() for x in part.partition("="))
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise ValueError(f"--known '{part.strip()}' is not NAME=NUMBER, such as tau_m=20") from None
+        if not name or not equals:
+            raise ValueError(f"--known '{part.strip()}' is not NAME=NUMBER, such as tau_m=20")
+    return found
+
+
+def _show_known(window: "AnsweredWindow", learned: "list[BaseEstimator]", known: dict[str, float]) -> None:
+    """What the known values change, by the methods that answered."""
+    from inference.reports.tables import known_lines, show
+
+    measured = window.measured
+    if measured is None or not window.estimates:
+        return
+    pairs = [(e.estimate(measured), a.estimate) for e, a in zip(learned, window.answers, strict=True) if a.estimate]
+    without, given = (list(column) for column in zip(*pairs, strict=True))
+    show(console, *known_lines(without, given, known))
 
 
 def _page_of(report: Path, recordings: Sequence[Path], window: "AnsweredWindow", windowed: bool) -> Path:

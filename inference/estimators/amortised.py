@@ -2,7 +2,8 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inference.estimate import Estimate
-from inference.estimators.base import BaseEstimator
+from inference.estimators.base import BaseEstimator, refuse_known
 from inference.estimators.familiarity import Familiarity
 from inference.estimators.training_loop import Split
 from inference.features.interface import Features, features_of_all
@@ -48,6 +49,8 @@ class AmortisedEstimator(BaseEstimator):
     unit: str = field(default="", init=False)
     about: dict[str, Any] = field(default_factory=dict, init=False)
     familiarity: Familiarity | None = field(default=None, init=False)
+    known: Mapping[str, float] = field(default_factory=dict, init=False)
+    _whole: ParameterSpace | None = field(default=None, init=False)
 
     def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self:
         """Learn from recordings simulated at ``theta``. Raises ValueError as ``fit_features`` and the features do."""
@@ -102,6 +105,28 @@ class AmortisedEstimator(BaseEstimator):
             unlike = self._unlike_the_simulations(x, seconds)
         warnings = (*unlike, *estimate.warnings, *self._unknown(), *self._of_another_length(seconds))
         return replace(estimate, warnings=warnings, trusted=estimate.trusted and not unlike)
+
+    def given(self, known: Mapping[str, float]) -> Self:
+        learned = self._learned_space
+        other = copy(self)
+        other.parameters, other.known, other._whole = learned.without(known), dict(known), learned
+        return other
+
+    @property
+    def _learned_space(self) -> ParameterSpace:
+        """All parameters, the known ones too."""
+        return self.parameters if self._whole is None else self._whole
+
+    def _known_places(self) -> tuple[list[int], list[int], Float[Tensor, " known"]]:
+        """Which of all parameters are free, which are known, and the values of these in the unit cube."""
+        space = self._learned_space
+        at = [space.names.index(name) for name in self.known]
+        free = [i for i in range(len(space)) if i not in at]
+        u = [
+            (self.known[n] - p.low) / (p.high - p.low)
+            for n, p in ((p.name, p) for p in (space.parameters[i] for i in at))
+        ]
+        return free, at, torch.tensor(u, dtype=torch.float32)
 
     @property
     def _rows(self) -> tuple[str, ...]:
@@ -173,6 +198,7 @@ class AmortisedEstimator(BaseEstimator):
     def _restore(self, settings: dict[str, Any], tensors: dict[str, Tensor]) -> None: ...
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        refuse_known(self.known)
         settings, tensors = self._settings()
         known = self.familiarity.tensors() if self.familiarity else {}
         return {name: getattr(self, name) for name in _KEPT} | {"settings": settings}, tensors | known

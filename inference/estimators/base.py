@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -51,6 +51,14 @@ class BaseEstimator(ABC):
             recording, self.features, self.channels, self.unit, trained_sd=None if sd is None else np.array(sd)
         )
 
+    def given(self, known: Mapping[str, float]) -> Self:
+        """The same estimator where some parameters have known values: it answers for the others; nothing is learned.
+
+        Such an estimator cannot be saved. Raises ValueError for names and values that it did not learn, and where it
+        cannot take known values.
+        """
+        raise ValueError(f"the estimator '{self.kind}' cannot take known values; take cnn, npe or gradient")
+
     @abstractmethod
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """What the file's header holds of this kind of estimator (JSON), and its tensors."""
@@ -75,3 +83,9 @@ class BaseEstimator(ABC):
             "about": self.about,
         }
         write_weights(path, header | own, tensors)
+
+
+def refuse_known(known: Mapping[str, float]) -> None:
+    """Raises ValueError where an estimator that is to be kept has known values."""
+    if known:
+        raise ValueError(f"{', '.join(known)}: an estimator with known values is not kept; save the one without them")

@@ -70,6 +70,24 @@ class GaussianMixture(nn.Module):
         drawn = means[rows, chosen] + (spread[rows, chosen] @ noise)[..., 0]
         return torch.special.ndtr(drawn) if self.bounded else drawn
 
+    def draws_given(
+        self, x: Float[Tensor, "1 channels frequencies"], n: int, known: list[int], u: Float[Tensor, " known"]
+    ) -> Float[Tensor, "n free"]:
+        """``n`` draws of the other parameters where these are known: of conditional normals, weighted anew."""
+        weights, means, factors = (each[0] for each in self._normals(x))
+        free = [i for i in range(self.n_parameters) if i not in known]
+        v = torch.special.ndtri(u.clamp(_EDGE, 1 - _EDGE)) if self.bounded else u
+        precision = (factors.mT @ factors) / self.width**2
+        covariance = torch.linalg.inv(precision)
+        off = v - means[:, known]
+        normal = torch.distributions.MultivariateNormal(means[:, known], covariance[:, known][:, :, known])
+        chosen = torch.multinomial(torch.softmax(weights + normal.log_prob(v), 0), n, replacement=True)
+        inner, across = precision[:, free][:, :, free], precision[:, free][:, :, known]
+        centre = means[:, free] - torch.linalg.solve(inner, (across @ off[..., None]))[..., 0]
+        spread = torch.linalg.inv(torch.linalg.cholesky(inner)).mT
+        drawn = centre[chosen] + (spread[chosen] @ torch.randn(n, len(free), 1))[..., 0]
+        return torch.special.ndtr(drawn) if self.bounded else drawn
+
     def _normals(
         self, x: Float[Tensor, "rows channels frequencies"]
     ) -> tuple[

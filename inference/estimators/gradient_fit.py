@@ -1,6 +1,6 @@
 """Fits by gradient descent through the spectral emulator, as an estimator that is trained, saved and loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inference.estimate import Estimate
-from inference.estimators.base import BaseEstimator
+from inference.estimators.base import BaseEstimator, refuse_known
 from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from inference.fitting.descent import CLOSE, Descent, Modes
@@ -138,7 +138,7 @@ class GradientFit(BaseEstimator):
             u = modes.variables[:1, : len(self.parameters)]
             with torch.no_grad():
                 # Errors that the edges of the range keep small do not make the likelihood sharper than it is.
-                temperature = max(1.0, float(self._temperature(u))) if self._temperature else 1.0
+                temperature = max(1.0, float(self._temperature(self.model.whole(u)))) if self._temperature else 1.0
             estimate = self.descent.around(self.model, modes, data, temperature)
             misfit = float(modes.losses[0]) - self.model.expected_loss(u[0], data)
             share = float(self.model.unseen(recording, [range(len(self.channels))])[0])
@@ -236,10 +236,12 @@ class GradientFit(BaseEstimator):
         emulator, view = copy(self.model.emulator), self.model.view
         emulator.duration_ms, emulator.transient_ms = duration_ms, 0.0
         drawn = []
+        space = emulator.parameters
+        theta = space.from_unit(self.model.whole(torch.as_tensor(self.parameters.to_unit(theta))).numpy())
         for some in np.array_split(theta, max(1, len(theta) // _DRAWN_AT_ONCE)):
             sources = emulator.simulate_batch(some, rng.spawn(len(some)))
             for t, source in zip(some, sources, strict=True):
-                by_name = dict(zip(self.parameters.names, t, strict=True))
+                by_name = dict(zip(emulator.parameters.names, t, strict=True))
                 recording = source if view is None else view.observe(source, by_name)
                 drawn.append(recording.with_values(self._with_noise(recording, nuisances, rng)))
         return drawn
@@ -258,6 +260,7 @@ class GradientFit(BaseEstimator):
         return values + np.fft.irfft(noise, n, axis=1)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        refuse_known(self.model.known)
         settings, tensors = self.model.emulator.state()
         if self._temperature:
             tensors |= {f"temperature.{k}": v.half() for k, v in self._temperature.state_dict().items()}
@@ -298,6 +301,12 @@ class GradientFit(BaseEstimator):
             raise ValueError(f"its channels are not those that it sees: {', '.join(fit.channels)} in {fit.unit}")
         fit._temperature = with_weights(SpreadNetwork(len(parameters), torch.ones(1)), "temperature.", tensors)
         return fit
+
+    def given(self, known: Mapping[str, float]) -> "GradientFit":
+        self.model.emulator.parameters.without(known)
+        other = replace(self, model=replace(self.model, known=dict(known)))
+        other.about, other._temperature = dict(self.about), self._temperature
+        return other
 
     def with_nuisances(self, gain: bool | None = None, floor: bool | None = None) -> "GradientFit":
         """The same fit for recordings of unknown ``gain``, or with a noise ``floor``; nothing is trained again.

@@ -1,7 +1,8 @@
 """The simplest inference by simulation: the parameters of the simulations that look most like the recording."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Float
@@ -24,6 +25,10 @@ class NearestSimulations(AmortisedEstimator):
     kind: ClassVar[str] = "nearest"
 
     neighbours: int = 20
+
+    def given(self, known: Mapping[str, float]) -> Self:
+        """Raises ValueError: too few of the simulations have known values that are near."""
+        raise ValueError("the estimator 'nearest' cannot take known values; take cnn, npe or gradient")
 
     def _learn(self, splits: list[Split]) -> None:
         data = splits[0]

@@ -1,7 +1,7 @@
 """The neural posterior: an ensemble of conditional densities given spectra (NPE), with bounded sampling."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from inference.estimate import Estimate
 from inference.estimators.amortised import AmortisedEstimator
+from inference.estimators.base import refuse_known
 from inference.estimators.gaussian_mixture import GaussianMixture
 from inference.estimators.sbi_flows import SbiFlow
 from inference.estimators.spectral_networks import SpectralCNN
@@ -228,7 +229,7 @@ class NeuralPosterior(AmortisedEstimator):
                 wanted = draws * (i + 1) // len(self._densities) - draws * i // len(self._densities)
                 got = 0
                 for _ in range(_MAX_ROUNDS if wanted else 0):
-                    u = density.draws(x, round(_SURPLUS * wanted))[:, 0]
+                    u = self._drawn(density, x, round(_SURPLUS * wanted))
                     tried += len(u)
                     u = u[((u >= 0) & (u <= 1)).all(1)]
                     accepted += len(u)
@@ -239,13 +240,27 @@ class NeuralPosterior(AmortisedEstimator):
                         break
         return torch.cat(inside), accepted / tried
 
+    def _drawn(self, density: GaussianMixture | SbiFlow, x: Tensor, n: int) -> Float[Tensor, "n n_parameters"]:
+        if not self.known:
+            return density.draws(x, n)[:, 0]
+        assert isinstance(density, GaussianMixture)
+        _, at, value = self._known_places()
+        return density.draws_given(x, n, at, value)
+
+    def given(self, known: Mapping[str, float]) -> Self:
+        if self.density != "gaussian mixture":
+            raise ValueError(f"a posterior by '{self.density}' cannot take known values; take the gradient fit or cnn")
+        return super().given(known)
+
     def log_prob(
         self, theta: Float[np.ndarray, "thetas n_parameters"], x: Float[Tensor, "1 channels frequencies"]
     ) -> Float[np.ndarray, " thetas"]:
         """Log densities in the unit cube, given one spectrum: they add up to 1 over the box.
 
-        How much of a density lies inside is counted among draws, which is right to within a percent or so.
+        How much of a density lies inside is counted among draws, which is right to within a percent or so. Raises
+        ValueError where parameters are known.
         """
+        refuse_known(self.known)
         u = torch.as_tensor(self.parameters.to_unit(theta), dtype=torch.float32)
         rows = x.expand(len(u), *x.shape[1:])
         with torch.no_grad(), torch.random.fork_rng():

@@ -13,6 +13,7 @@ from inference.evaluation.calibration import Finding
 from inference.evaluation.constraint import in_words, range_left
 from inference.reports.verdict import DOUBTFUL, OK, Verdict
 
+_NEARLY_ALL = 0.998
 _WIDE = 200  # characters, in a file
 
 
@@ -75,6 +76,39 @@ def _cell(
         if with_range and trusted:
             cell += f"\nrange left {in_words(range_left(estimate)[k])}"
     return cell if trusted else f"({cell})"
+
+
+def known_lines(
+    without: Sequence[Estimate], given: Sequence[Estimate], known: Mapping[str, float]
+) -> Iterator[Table | Text]:
+    """What known values change: each method's interval without and with them; and those that a method speaks against.
+
+    without: estimates of all parameters, by the same methods in the same order.
+    """
+    for estimate in without:
+        for name, value in known.items():
+            low, high = estimate.interval(_NEARLY_ALL)[estimate.names.index(name)] if estimate.has_interval else (0, 0)
+            if estimate.has_interval and not low <= value <= high:
+                yield Text(
+                    f"{estimate.method}: without knowing it, {name} would be {low:.4g} ... {high:.4g} "
+                    f"({100 * _NEARLY_ALL:g} %), and not {value:g}",
+                    "bold yellow",
+                )
+    told = ", ".join(f"{name} = {value:g}" for name, value in known.items())
+    table = Table("parameter", title=f"95 % intervals without and with {told}")
+    for estimate in given:
+        table.add_column(estimate.method, no_wrap=True)
+    for k, name in enumerate(given[0].names):
+        cells = []
+        for before, after in zip(without, given, strict=True):
+            ends = [
+                "-" if not one.has_interval else "{:.4g} ... {:.4g}".format(*one.interval(0.95)[one.names.index(name)])
+                for one in (before, after)
+            ]
+            cells.append(" -> ".join(ends))
+        unit = given[0].units[k]
+        table.add_row(name if unit == "1" else f"{name} ({unit})", *cells)
+    yield table
 
 
 def findings_table(found: Mapping[str, Sequence[Finding]]) -> Table:

@@ -1,8 +1,8 @@
 """The emulator seen through an instrument: the likelihood of an LFP or EEG, differentiable in theta."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class SpectralModel:
     """p(recording | theta): spectra of the emulator, through a linear instrument or (``view`` None) as they are.
 
     gain: the recording's amplitude is unknown, a factor to be fitted. floor: the channels have independent noise, white
-    and with a 1/f spectrum, whose densities are fitted.
+    and with a 1/f spectrum, whose densities are fitted. known: values of parameters that are not free.
 
     The likelihood has free variables beside theta: the emulator's components, which are unit normal, then, as
     asked for, log gain, and the log densities of white and 1/f noise (at 1 Hz). Their priors are flat, but for the
@@ -70,11 +70,25 @@ class SpectralModel:
     view: LinearView | None = None
     gain: bool = False
     floor: bool = False
+    known: Mapping[str, float] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def parameters(self) -> ParameterSpace:
-        """The parameter space of the emulator."""
-        return self.emulator.parameters
+        """The emulator's parameters that are free."""
+        whole = self.emulator.parameters
+        return whole.without(self.known) if self.known else whole
+
+    def whole(self, u: Float[Tensor, "batch n_parameters"]) -> Float[Tensor, "batch all"]:
+        """All of the emulator's parameters in the unit cube, the known ones filled in."""
+        space = self.emulator.parameters
+        if not self.known:
+            return u
+        free = iter(u.unbind(-1))
+        columns = []
+        for p in space:
+            value = (self.known[p.name] - p.low) / (p.high - p.low) if p.name in self.known else None
+            columns.append(next(free) if value is None else u.new_full(u.shape[:-1], value))
+        return torch.stack(columns, -1)
 
     @property
     def n_components(self) -> int:
@@ -157,7 +171,7 @@ class SpectralModel:
             corner = (nuisances[:, -1] - nuisances[:, -2] - _CORNER[0]) / _CORNER[1]
             prior = prior + corner.square() / 2
         factors = self.factors(u, components, nuisances, observed)
-        return wishart_loss(factors, observed.factors, self.emulator.effective_samples(u, observed.samples)) + prior
+        return wishart_loss(factors, observed.factors, self._effective_samples(u, observed)) + prior
 
     def factors(
         self,
@@ -180,7 +194,7 @@ class SpectralModel:
     def expected_loss(self, u: Float[Tensor, " n_parameters"], observed: ObservedSpectrum) -> float:
         """Mean of ``loss`` over recordings that the model makes at u."""
         with torch.no_grad():
-            samples = self.emulator.effective_samples(u[None], observed.samples)
+            samples = self._effective_samples(u[None], observed)
             mean = expected_wishart_loss(observed.factors.shape[-1], samples)[0]
             if self.floor:
                 free = observed.residual_channels * observed.samples
@@ -211,7 +225,7 @@ class SpectralModel:
         slopes = (all_factors[1 : moved + 1] - all_factors[moved + 1 :]) / (2 * _STEP)
         change = whitened(all_factors[:1].expand_as(slopes), slopes)
         with torch.no_grad():
-            samples = self.emulator.effective_samples(u[None], observed.samples)[0]
+            samples = self._effective_samples(u[None], observed)[0]
         change = (change + change.mH) * samples.sqrt()[:, None, None]
         full = torch.einsum("ifrs,jfrs->ij", change, change.conj()).real
         full[n : n + size, n : n + size] += torch.eye(size)
@@ -221,13 +235,18 @@ class SpectralModel:
         others = torch.linalg.solve(full[n:, n:], full[n:, :n]) if len(full) > n else full[n:, :n]
         return full[:n, :n] - full[:n, n:] @ others
 
+    def _effective_samples(self, u: Float[Tensor, "batch n_parameters"], observed: ObservedSpectrum) -> Tensor:
+        return self.emulator.effective_samples(self.whole(u), observed.samples)
+
     def _source_factors(self, u, components, nuisances, samples) -> Tensor:
         """Cholesky factors of the weighted sources' cross-spectra."""
+        u = self.whole(u)
         factors = self.emulator.factors(u, components, self.emulator.effective_samples(u, samples))
         weights = torch.ones(len(u), factors.shape[-1])
         if self.view is not None:
-            low, high = (torch.as_tensor(edge).float() for edge in (self.parameters.low, self.parameters.high))
-            theta = dict(zip(self.parameters.names, (low + u * (high - low)).unbind(-1), strict=True))
+            space = self.emulator.parameters
+            low, high = (torch.as_tensor(edge).float() for edge in (space.low, space.high))
+            theta = dict(zip(space.names, (low + u * (high - low)).unbind(-1), strict=True))
             each = [torch.as_tensor(w.of(theta), dtype=torch.float32) for w in self.view.weights]
             weights = torch.stack([w.expand(len(u)) for w in each], -1)  # one of no parameter is a number
         if self.gain:
