@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from inference.commands import campaign, column, demo, evaluate, infer, simulate, surrogate, train
+from inference.commands import campaign, column, demo, evaluate, explain, infer, simulate, surrogate, train
 
 app = typer.Typer(
     help="Which circuit could have produced this recording, and how sure can one be?",
@@ -14,6 +14,7 @@ app = typer.Typer(
 for command in (
     demo.demo,
     infer.infer,
+    explain.explain,
     simulate.simulate,
     train.train,
     evaluate.compare,

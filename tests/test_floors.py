@@ -14,7 +14,17 @@ ROOT = Path(__file__).parents[1]
 FLOORS = ("simulators", "surrogates", "inference", "scripts")
 """From the ground up; ``circuitsbi`` hands on names of all and stands beside the scripts."""
 
-ROOMS = ("features", "recordings", "fitting", "estimators", "evaluation", "reports", "workflows", "commands")
+ROOMS = (
+    "features",
+    "recordings",
+    "fitting",
+    "estimators",
+    "evaluation",
+    "explaining",
+    "reports",
+    "workflows",
+    "commands",
+)
 """Of inference, along the data's way. ``inference.estimate`` lies below all that make estimates."""
 
 CIRCUIT = re.compile(r"\b(brunel|poster|hnn|hnn_core|cortical|L[25][ei])\b", re.IGNORECASE)

@@ -94,6 +94,16 @@ def test_nothing_predicts_below_the_exact_floor(ring):
         exact_floor(ring, 1, futures=1)
 
 
+def test_the_floor_knows_a_signal_that_comes(ring):
+    """All futures have the same input; one that stops leaves hardly a spike, and no two futures that differ much."""
+    steady, stopped = (exact_floor(ring, 20, 10, 10, 20, signal=np.full(210, x)) for x in (1.0, 0.0))
+    none = exact_floor(ring, 20, 10, 10, 20)
+    np.testing.assert_array_equal(steady.mean, none.mean)
+    assert stopped.mean[10:, -1].mean() < 0.2 * steady.mean[10:, -1].mean()
+    with pytest.raises(ValueError, match="a signal of 100 ms; 200 are needed"):
+        exact_floor(ring, 20, 10, 10, 20, signal=np.ones(100))
+
+
 def test_state_tells_more_than_counts_and_counts_more_than_nothing(ring):
     """20 s to learn from and 5 s of another ring: a little training has the order that long ones have."""
     live = ring.copy(seed=5)

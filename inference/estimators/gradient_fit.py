@@ -20,6 +20,7 @@ from simulators.fields.linear import LinearView
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 from surrogates.headers import flag, number, shaped, text, texts
+from surrogates.spectra.background import coloured
 from surrogates.spectra.cholesky import SpreadNetwork, fit_spread, with_weights
 from surrogates.spectra.emulator import SpectralEmulator
 from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
@@ -120,7 +121,7 @@ class GradientFit(BaseEstimator):
         recording = self.ready(recording)
         with one_thread():
             data = self.model.observe(recording)
-            return self._answer(recording, data, self.descent.modes(self.model, data))
+            return self.answer(recording, data, self.descent.modes(self.model, data))
 
     def estimate_each(self, recordings: Sequence[Recording]) -> list[Estimate]:
         """As ``estimate``, of several recordings of one length at once: the descents run side by side, much faster.
@@ -131,9 +132,10 @@ class GradientFit(BaseEstimator):
         with one_thread():
             each = [self.model.observe(recording) for recording in ready]
             modes = self.descent.modes_of_each(self.model, each)
-            return [self._answer(*one) for one in zip(ready, each, modes, strict=True)]
+            return [self.answer(*one) for one in zip(ready, each, modes, strict=True)]
 
-    def _answer(self, recording: Recording, data: ObservedSpectrum, modes: Modes) -> Estimate:
+    def answer(self, recording: Recording, data: ObservedSpectrum, modes: Modes) -> Estimate:
+        """The estimate around modes that were found of a recording that is ``ready``."""
         with one_thread():
             u = modes.variables[:1, : len(self.parameters)]
             with torch.no_grad():
@@ -148,11 +150,15 @@ class GradientFit(BaseEstimator):
         doubts = unexplained if swapped else (*unexplained, *self._own_noise(share))
         return replace(estimate, warnings=(*doubts, *estimate.warnings), trusted=not unexplained)
 
-    def _unexplained(self, misfit: float, data: ObservedSpectrum, share: float) -> tuple[str, ...]:
-        """Warnings of spectra that the model hardly makes. share: of the power, in patterns that no source makes."""
+    def worst_misfit(self, data: ObservedSpectrum) -> float:
+        """Nats by which 99 % of simulations as long are at most less likely than the model's own recordings."""
         # What the emulator gets wrong adds up over a longer recording, as does what a wrong model gets wrong.
         longer = float(data.samples.mean()) / self.about.get("misfit_samples", np.inf)
-        worst = self.about.get("misfit_99", np.inf) * max(1.0, longer)
+        return float(self.about.get("misfit_99", np.inf) * max(1.0, longer))
+
+    def _unexplained(self, misfit: float, data: ObservedSpectrum, share: float) -> tuple[str, ...]:
+        """Warnings of spectra that the model hardly makes. share: of the power, in patterns that no source makes."""
+        worst = self.worst_misfit(data)
         if misfit <= worst:
             return ()
         if self.model.floor and data.residual_channels and share < _UNSEEN:
@@ -250,14 +256,12 @@ class GradientFit(BaseEstimator):
         self, recording: Recording, nuisances: Float[Tensor, " nuisances"], rng: np.random.Generator
     ) -> Float[np.ndarray, "channels samples"]:
         values = recording.values * (float(nuisances[0].exp()) if self.model.gain else 1.0)
-        if not self.model.floor:
+        noise = self.model.noise
+        if noise is None:
             return values
-        white, pink = (float(density.exp()) for density in nuisances[-2:])
-        n = values.shape[1]
-        frequencies = np.fft.rfftfreq(n, 1 / recording.sampling_rate)
-        density = white + pink / np.maximum(frequencies, 1.0)
-        noise = np.fft.rfft(rng.standard_normal(values.shape), axis=1) * np.sqrt(density * recording.sampling_rate)
-        return values + np.fft.irfft(noise, n, axis=1)
+        frequencies = np.fft.rfftfreq(values.shape[1], 1 / recording.sampling_rate).clip(min=1.0)
+        density = noise.density(nuisances[-noise.size :], torch.as_tensor(frequencies).float()).numpy()
+        return values + coloured(density, values.shape, recording.sampling_rate, rng)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         refuse_known(self.model.known)
@@ -268,7 +272,7 @@ class GradientFit(BaseEstimator):
         header: dict[str, Any] = {
             "emulator": settings,
             "fit": asdict(self.descent) | {"validation_fraction": self.validation_fraction},
-            "model": {"gain": self.model.gain, "floor": self.model.floor},
+            "model": {name: getattr(self.model, name) for name in ("gain", "floor", "background")},
             "view": None,
         }
         if view is not None:
@@ -282,7 +286,9 @@ class GradientFit(BaseEstimator):
     ) -> Self:
         view = None if header["view"] is None else _view(header["view"], tensors, parameters)
         emulator = SpectralEmulator.restored(header["emulator"], tensors)
-        gain, floor = (flag(header["model"], name) for name in ("gain", "floor"))
+        gain, floor, background = (
+            flag({"background": False} | header["model"], name) for name in ("gain", "floor", "background")
+        )
         if emulator.parameters != parameters:
             raise ValueError(
                 f"it answers for {', '.join(parameters.names)}, its emulator for other parameters or ranges"
@@ -296,7 +302,9 @@ class GradientFit(BaseEstimator):
         del settings["validation_fraction"]
         if not isinstance(features, SpectralFeatures):
             raise ValueError("a gradient fit compares spectra")
-        fit = cls(SpectralModel(emulator, view, gain=gain, floor=floor), features, Descent(**settings), fraction)
+        fit = cls(
+            SpectralModel(emulator, view, gain, floor, background=background), features, Descent(**settings), fraction
+        )
         if (fit.channels, fit.unit) != (texts(header, "channels"), header["unit"]):
             raise ValueError(f"its channels are not those that it sees: {', '.join(fit.channels)} in {fit.unit}")
         fit._temperature = with_weights(SpreadNetwork(len(parameters), torch.ones(1)), "temperature.", tensors)
@@ -308,13 +316,16 @@ class GradientFit(BaseEstimator):
         other.about, other._temperature = dict(self.about), self._temperature
         return other
 
-    def with_nuisances(self, gain: bool | None = None, floor: bool | None = None) -> "GradientFit":
-        """The same fit for recordings of unknown ``gain``, or with a noise ``floor``; nothing is trained again.
+    def with_nuisances(
+        self, gain: bool | None = None, floor: bool | None = None, background: bool | None = None
+    ) -> "GradientFit":
+        """The same fit for recordings of unknown ``gain``, with a noise ``floor``, or a ``background`` of any exponent.
 
-        None leaves as it is what the fit assumes.
+        None leaves as it is what the fit assumes; nothing is trained again.
         """
-        gain, floor = (self.model.gain if gain is None else gain), (self.model.floor if floor is None else floor)
-        other = replace(self, model=replace(self.model, gain=gain, floor=floor))
+        asked = {"gain": gain, "floor": floor, "background": background}
+        changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        other = replace(self, model=replace(self.model, **changed))
         other.about, other._temperature = dict(self.about), self._temperature
         return other
 

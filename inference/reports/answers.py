@@ -74,14 +74,14 @@ class AnswerTable:
 
     def add(self, answer: Answer) -> None:
         """Write the row of one answer at once: what was finished survives a crash."""
-        place = [_plain(answer.recording), answer.window, f"{answer.start_s:g}", answer.method, answer.status]
+        place = [plain(answer.recording), answer.window, f"{answer.start_s:g}", answer.method, answer.status]
         said = "" if answer.verdict is None else answer.verdict.sentence
         if answer.estimate is None:
             numbers, remarks = [""] * len(self._columns), answer.reason
         else:
             numbers = _numbers(answer.estimate)
             remarks = "; ".join((*answer.quality_warnings, *remarks_on(answer.estimate)))
-        self._table.writerow([*place, _plain(said), *numbers, _plain(remarks)])
+        self._table.writerow([*place, plain(said), *numbers, plain(remarks)])
         self._file.flush()
 
 
@@ -104,7 +104,7 @@ def _numbers(estimate: Estimate) -> list[str]:
     return [f"{v:.6g}" for point, (low, high) in each for v in (point, low, high)]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A cell that no spreadsheet takes for a formula, and no terminal for orders."""
     text = printable(text)
     return "'" + text if text.startswith(_FORMULA) else text

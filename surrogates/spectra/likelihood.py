@@ -14,16 +14,16 @@ from torch import Tensor
 from simulators.fields.linear import LinearView
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
+from surrogates.spectra.background import Background, NoiseFloor
 from surrogates.spectra.cholesky import cholesky, expected_wishart_loss, whitened, wishart_loss
 from surrogates.spectra.cross_spectrum import CrossSpectrum, Transform, band_transform
 from surrogates.spectra.emulator import SpectralEmulator, factor_of
 
 _SINGULAR = 1e-7  # a direction in which the channels see less than this, of what they see best, is not seen
-_FLOOR_PARAMETERS = 2
 _TYPICAL = 32  # thetas
 _TINY = 1e-30  # of the channels' squared unit
+_LEVEL_HZ, _SHARE = 10.0, 0.2  # where a fit of a background starts: with this share of the power there
 _STEP = 0.01  # of a variable, for the slopes of spectra
-_CORNER = np.log(10.0), 2.0  # mean and deviation of the log frequency (Hz) at which white and 1/f noise are equal
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +59,11 @@ class SpectralModel:
     """p(recording | theta): spectra of the emulator, through a linear instrument or (``view`` None) as they are.
 
     gain: the recording's amplitude is unknown, a factor to be fitted. floor: the channels have independent noise, white
-    and with a 1/f spectrum, whose densities are fitted. known: values of parameters that are not free.
+    and with a 1/f spectrum, whose densities are fitted; background: noise of any exponent, with a knee, instead. known:
+    values of parameters that are not free.
 
     The likelihood has free variables beside theta: the emulator's components, which are unit normal, then, as
-    asked for, log gain, and the log densities of white and 1/f noise (at 1 Hz). Their priors are flat, but for the
-    frequency at which both noises are equal: within a factor of seven 10 Hz.
+    asked for, log gain, and those of ``NoiseFloor`` or ``Background``.
     """
 
     emulator: SpectralEmulator
@@ -71,6 +71,12 @@ class SpectralModel:
     gain: bool = False
     floor: bool = False
     known: Mapping[str, float] = field(default_factory=dict)
+    background: bool = False
+
+    @property
+    def noise(self) -> NoiseFloor | Background | None:
+        """What the channels have besides the circuit."""
+        return Background() if self.background else NoiseFloor() if self.floor else None
 
     @cached_property
     def parameters(self) -> ParameterSpace:
@@ -97,8 +103,8 @@ class SpectralModel:
 
     @property
     def n_nuisances(self) -> int:
-        """How many the gain and the noise floor take."""
-        return self.gain + _FLOOR_PARAMETERS * self.floor
+        """How many the gain and the channels' noise take."""
+        return self.gain + (self.noise.size if self.noise else 0)
 
     def observe(self, recording: Recording) -> ObservedSpectrum:
         """Reduce a recording of the view's channels (or of the emulator's, without a view).
@@ -119,7 +125,7 @@ class SpectralModel:
             values, identity = transform.values, np.eye(n, dtype=complex)
             noise = np.tile(identity, (len(transform.samples), 1, 1))
             return self._reduced(transform, values, None, noise, np.zeros(len(transform.samples)), 0)
-        directions = _directions(self.view, transform.frequencies.tobytes(), self.floor)
+        directions = _directions(self.view, transform.frequencies.tobytes(), self.noise is not None)
         values = np.einsum("frc,cf->rf", directions.inverse, transform.values)
         seen = np.einsum("fcr,rf->cf", directions.forward, values)
         rest = n - directions.inverse.shape[1]
@@ -137,7 +143,7 @@ class SpectralModel:
         if self.view is None:
             return np.zeros(len(orders))
         transform = band_transform(recording, self.emulator.bands)
-        directions = _directions(self.view, transform.frequencies.tobytes(), self.floor)
+        directions = _directions(self.view, transform.frequencies.tobytes(), self.noise is not None)
         seen = np.einsum("fcr,frd->fcd", directions.forward, directions.inverse)
         total = np.sum(np.abs(transform.values) ** 2)
         ordered = (transform.values[list(order)] for order in orders)
@@ -163,13 +169,12 @@ class SpectralModel:
     ) -> Float[Tensor, " batch"]:
         """Negative log posterior density (nats, up to a constant), at u in the unit cube."""
         prior = components.square().sum(-1) / 2
-        if self.floor and observed.residual_channels:
+        if self.noise and observed.residual_channels:
             density = self._floor(nuisances)
             ratio = observed.residual.clamp(min=_TINY) / density
             prior = prior + observed.residual_channels * (observed.samples * (ratio - ratio.log())).sum(-1)
-        if self.floor:
-            corner = (nuisances[:, -1] - nuisances[:, -2] - _CORNER[0]) / _CORNER[1]
-            prior = prior + corner.square() / 2
+        if self.noise:
+            prior = prior + self.noise.penalty(nuisances[:, -self.noise.size :])
         factors = self.factors(u, components, nuisances, observed)
         return wishart_loss(factors, observed.factors, self._effective_samples(u, observed)) + prior
 
@@ -182,12 +187,12 @@ class SpectralModel:
     ) -> Complex[Tensor, "batch bands rank rank"]:
         """Cholesky factors of the expected cross-spectra along the directions of ``observed``."""
         factors = self._source_factors(u, components, nuisances, observed.samples)
-        if observed.mixing is None and not self.floor:
+        if observed.mixing is None and not self.noise:
             return factors
         spectra = factors @ factors.mH
         if observed.mixing is not None:
             spectra = torch.einsum("fijpq,bfpq->bfij", observed.mixing, spectra)
-        if self.floor:
+        if self.noise:
             spectra = spectra + self._floor(nuisances)[..., None, None] * observed.noise
         return cholesky(spectra)
 
@@ -196,7 +201,7 @@ class SpectralModel:
         with torch.no_grad():
             samples = self._effective_samples(u[None], observed)
             mean = expected_wishart_loss(observed.factors.shape[-1], samples)[0]
-            if self.floor:
+            if self.noise:
                 free = observed.residual_channels * observed.samples
                 each = torch.where(free > 0, free * (1 + free.log() - torch.digamma(free)), 0.0)
                 mean = mean + each.sum()
@@ -212,12 +217,12 @@ class SpectralModel:
         """Fisher information about u, in the unit cube, of a recording reduced as ``observed`` was.
 
         That about all variables, with the components' unit normal prior, less what not knowing the others takes away.
-        The inverse is the Cramer-Rao limit of the covariance of unbiased estimates. Noise floors are taken as known;
-        without ``components`` so are these, as if recordings were of a Gaussian process.
+        The inverse is the Cramer-Rao limit of the covariance of unbiased estimates. Noise floors are taken as known,
+        backgrounds are not; without ``components`` so are these, as if recordings were of a Gaussian process.
         """
         n, size = len(self.parameters), self.n_components
         at = torch.cat([u, torch.zeros(size), nuisances])
-        moved = n + size + self.gain
+        moved = n + size + self.gain + (self.noise.size if self.noise and self.background else 0)
         step = _STEP * torch.eye(len(at))[:moved]
         w = torch.cat([at[None], at + step, at - step])
         with torch.no_grad():
@@ -229,6 +234,8 @@ class SpectralModel:
         change = (change + change.mH) * samples.sqrt()[:, None, None]
         full = torch.einsum("ifrs,jfrs->ij", change, change.conj()).real
         full[n : n + size, n : n + size] += torch.eye(size)
+        if self.noise and self.background:
+            full[-self.noise.size :, -self.noise.size :] += self.noise.precision()
         if not components:
             asked = [i for i in range(moved) if not n <= i < n + size]
             full = full[asked][:, asked]
@@ -262,10 +269,16 @@ class SpectralModel:
         power = observed.factors.abs().square().sum((-1, -2))
         return (noise[used] / power[used].clamp(min=_TINY)).clamp(max=1).numpy()
 
+    def noise_density(self, nuisances: Float[Tensor, " nuisances"]) -> Float[Tensor, " bands"]:
+        """Of each channel's own noise, in unit^2/Hz (two-sided)."""
+        return self._floor(nuisances[None])[0]
+
     def _floor(self, nuisances: Float[Tensor, "batch nuisances"]) -> Float[Tensor, "batch bands"]:
         """Noise density of each channel, in unit^2/Hz (two-sided)."""
-        white, pink = nuisances[:, -2, None].exp(), nuisances[:, -1, None].exp()
-        return white + pink / torch.as_tensor(self.emulator.bands.centres).float()
+        assert self.noise is not None
+        return self.noise.density(
+            nuisances[:, -self.noise.size :], torch.as_tensor(self.emulator.bands.centres).float()
+        )
 
     def sd_range(self, theta: Float[np.ndarray, "thetas n_parameters"]) -> list[list[float]]:
         """Lowest and highest standard deviation of each channel within the bands, over some thetas."""
@@ -287,6 +300,11 @@ class SpectralModel:
         Where there are no such patterns, white noise of a hundredth of the power at the highest frequencies.
         """
         first: list[Any] = [self._typical_gain(observed)] if self.gain else []
+        if self.background:
+            power = observed.factors.abs().square().sum((-1, -2)).numpy() / observed.factors.shape[-1]
+            used = np.flatnonzero(observed.samples.numpy())
+            near = used[np.abs(self.emulator.bands.centres[used] - _LEVEL_HZ).argsort()[:5]]
+            return torch.tensor(first + Background().first(_SHARE * power[near].mean()), dtype=torch.float32)
         if self.floor and observed.residual_channels:
             first += self._floor_of(observed)
         elif self.floor:
@@ -298,7 +316,7 @@ class SpectralModel:
 
     def _typical_gain(self, observed: ObservedSpectrum) -> float:
         """Log gain that gives the recording the power that is typical of the range."""
-        typical = replace(self, gain=False, floor=False)
+        typical = replace(self, gain=False, floor=False, background=False)
         u = torch.rand(_TYPICAL, len(self.parameters), generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             factors = typical.factors(u, torch.zeros(_TYPICAL, self.n_components), torch.zeros(_TYPICAL, 0), observed)
@@ -315,7 +333,7 @@ class SpectralModel:
         def loss(logs: np.ndarray) -> float:
             density = np.exp(logs[0]) * (1 + np.exp(logs[1]) / self.emulator.bands.centres)
             each = observed.residual_channels * samples * (np.log(density) + residual / scale / density)
-            return float(each.sum() + ((logs[1] - _CORNER[0]) / _CORNER[1]) ** 2 / 2)
+            return float(each.sum() + ((logs[1] - NoiseFloor._MEAN) / NoiseFloor._SD) ** 2 / 2)
 
         found = min((minimize(loss, [0.0, corner]) for corner in (0.0, 3.0, 6.0)), key=lambda one: one.fun)
         white = found.x[0] + np.log(scale)

@@ -1,0 +1,59 @@
+"""``circuitsbi explain``: which circuit could have made a recording, and whether one could."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inference.commands.output import console, plain_errors
+from simulators.files import refuse_unwritable
+
+_CODES = {"explained": 0, "doubtful": 3, "not explained": 4, "failed": 2}
+
+
+def explain(
+    recordings: Annotated[list[Path], typer.Argument(help=".npz, .npy, .csv, .mat, .nwb, .fif, .edf, .vhdr, ...")],
+    sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
+    variable: Annotated[
+        str | None, typer.Option(help="Which of the variables of a .npz, .mat or .nwb file is the recording.")
+    ] = None,
+    channel: Annotated[str | None, typer.Option(help="Channel to look at; the middle one by default.")] = None,
+    notch: Annotated[float | None, typer.Option(help="Filter out line noise of so many Hz, and its multiples.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Picture of every circuit's band (.png, .pdf, .svg).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Table to write (.csv): a row a recording and circuit.")] = None,
+) -> None:
+    """Lay one channel, 10 to 200 Hz, of unknown gain and depth, before every shipped circuit and a background alone.
+
+    Ends with 0 if one circuit explains the last recording, 3 if that is doubtful, 4 if none does, 2 on an error.
+    """
+    status = "failed"
+    with plain_errors():
+        from inference.reports.explained import ExplainedTable, explained_figure, show_explained
+        from inference.workflows.explain import explain_files
+
+        if out is not None and out.suffix != ".csv":
+            raise ValueError(f"the table is written as .csv, not as '{out.suffix}'; rename {out}")
+        for path in (figure, out):
+            if path is not None:
+                refuse_unwritable(path)
+        pick = None if channel is None else [channel]
+        rows = ExplainedTable()
+        with console.status("reading ...") as bar:
+            found = []
+            for one in explain_files(
+                recordings, notch=notch, pick=pick, say=lambda name: bar.update(f"{name} ..."),
+                sampling_rate=sampling_rate, unit="1", variable=variable,
+            ):  # fmt: skip
+                found.append(one)
+                rows.add(one)
+        for one in found:
+            status = show_explained(console, one)
+        if out is not None:
+            rows.write(out)
+            console.print(f"{out}: {len(rows)} rows")
+        shown = [one for one in found if not isinstance(one, tuple)]
+        if figure is not None and shown:
+            explained_figure(shown[-1]).savefig(figure, dpi=150)
+            console.print(f"figure: {figure}")
+    if _CODES[status]:
+        raise typer.Exit(_CODES[status])

@@ -1,0 +1,1 @@
+"""Which circuit explains one channel of a recording, beside a background that no circuit makes."""

@@ -1,0 +1,156 @@
+"""Which circuit, given the others: amortised comparison of models by a classifier of spectra.
+
+Backgrounds are drawn at random beside every circuit, and alone they are one more class (Elsemueller et al. 2024).
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+
+from inference.estimators.spectral_networks import Standardise
+from inference.explaining.spectra import FEATURES, with_background
+from simulators.provenance import versions
+from simulators.recording import Recording
+from surrogates.headers import texts
+from surrogates.spectra.cholesky import with_weights
+from surrogates.threads import one_thread
+from surrogates.weights import read_weights, write_weights
+
+BACKGROUND = "background alone"
+MOST_SHARE = 0.9  # of the power that a background makes beside a circuit
+_CLEAN = 0.3  # of the simulations have none
+_COPIES = 4  # of each simulation, with other backgrounds
+_HELD = 0.15
+_PASSES, _BATCH, _RATE = 40, 256, 2e-3
+_MEMBERS, _WIDTH = 3, 128
+_FORMAT = 1
+_REMEDY = "make it again with scripts/make_explain.py"
+
+
+class _Classifier(nn.Module):
+    def __init__(self, frequencies: int, classes: int) -> None:
+        super().__init__()
+        self.standardise = Standardise(1, frequencies)
+        self.body = nn.Sequential(
+            nn.Flatten(), nn.Linear(frequencies, _WIDTH), nn.SiLU(), nn.Dropout(0.1), nn.Linear(_WIDTH, _WIDTH),
+            nn.SiLU(), nn.Dropout(0.1), nn.Linear(_WIDTH, classes),
+        )  # fmt: skip
+
+    def forward(self, x: Float[Tensor, "rows 1 frequencies"]) -> Float[Tensor, "rows classes"]:
+        return self.body(self.standardise(x))
+
+
+@dataclass(eq=False)
+class CircuitComparison:
+    """Probabilities of circuits and of a background alone, of one channel of unknown gain, 10 to 200 Hz.
+
+    All classes are equally likely before. They are calibrated: of recordings to which a circuit is given 80 %, it made
+    80 %, if one of the circuits made them; what none of them made is for the circuits' own checks to find out.
+    """
+
+    classes: tuple[str, ...]
+    seconds: float
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def learned(cls, recordings: Mapping[str, Sequence[Recording]], seed: int = 0) -> Self:
+        """From simulations of each circuit, all of one length, with backgrounds that are drawn here."""
+        classes = (*recordings, BACKGROUND)
+        first = next(iter(recordings.values()))[0]
+        made = cls(classes, first.duration_ms / 1e3)
+        rng = np.random.default_rng(seed)
+        x, y, held = _examples(recordings, rng)
+        made.about = {"simulations": {name: len(r) for name, r in recordings.items()}, "versions": versions()}
+        with one_thread():
+            made._learn(torch.as_tensor(x).float(), torch.as_tensor(y), torch.as_tensor(held), seed)
+        return made
+
+    def _learn(self, x: Tensor, y: Tensor, held: Tensor, seed: int) -> None:
+        counts = torch.bincount(y, minlength=len(self.classes)).float()
+        weights = counts.sum() / counts / len(counts)
+        kept = torch.nonzero(~held)[:, 0]
+        self._nets = []
+        for member in range(_MEMBERS):
+            torch.manual_seed(1000 * seed + member)
+            net = _Classifier(x.shape[-1], len(self.classes))
+            net.standardise.learn(x[kept])
+            steps = _PASSES * (len(kept) // _BATCH)
+            optimiser = torch.optim.AdamW(net.parameters(), _RATE, weight_decay=0.05)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
+            for _ in range(steps):
+                rows = kept[torch.randint(len(kept), (_BATCH,))]
+                optimiser.zero_grad()
+                nn.functional.cross_entropy(net(x[rows]), y[rows], weights).backward()
+                optimiser.step()
+                schedule.step()
+            self._nets.append(net.eval())
+        self._temperature = torch.ones(())
+        logits, truth = self._logits(x[held]), y[held]
+        losses = {t: float(nn.functional.cross_entropy(logits / t, truth, weights)) for t in np.geomspace(0.5, 4, 40)}
+        best = min(losses, key=lambda t: losses[t])
+        self._temperature = torch.tensor(float(best))
+        self.about |= {"temperature": float(best), "log_loss": losses[best]}
+
+    def _logits(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            each = torch.stack([torch.log_softmax(net(x), -1) for net in self._nets])
+        return torch.logsumexp(each, 0) / self._temperature
+
+    def probabilities(self, recording: Recording) -> dict[str, float]:
+        """Of each class, most probable first; of a longer recording the mean over pieces of the length learned from."""
+        samples = round(self.seconds * recording.sampling_rate)
+        n = max(1, recording.steady.shape[1] // samples)
+        pieces = [recording.with_values(v) for v in np.array_split(recording.steady, n, axis=1)]
+        x = np.stack([FEATURES(Recording(p.values, p.sampling_rate, p.unit, p.channels)) for p in pieces])
+        with one_thread():
+            found = torch.softmax(self._logits(torch.as_tensor(x).float()), -1).mean(0).numpy()
+        order = np.argsort(-found)
+        return {self.classes[k]: float(found[k]) for k in order}
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write one safetensors file."""
+        tensors = {f"{i}.{k}": v for i, net in enumerate(self._nets) for k, v in net.state_dict().items()}
+        header = {"thing": "comparison", "format": _FORMAT, "classes": list(self.classes), "seconds": self.seconds}
+        write_weights(path, header | {"about": self.about}, tensors | {"temperature": self._temperature})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """The inverse of ``save``. Raises ValueError where it is no (whole) file of a comparison."""
+        header, tensors = read_weights(path, "comparison", _FORMAT, _REMEDY)
+        try:
+            made = cls(texts(header, "classes"), float(header["seconds"]), dict(header["about"]))
+            with torch.device("meta"):
+                nets = [_Classifier(len(FEATURES.axis.values), len(made.classes)) for _ in range(_MEMBERS)]
+            made._nets = [with_weights(net, f"{i}.", tensors).eval() for i, net in enumerate(nets)]
+            made._temperature = tensors["temperature"].reshape(())
+        except (LookupError, TypeError, RuntimeError, ValueError) as error:
+            raise ValueError(f"{Path(path)} does not fit together ({error}); {_REMEDY}") from error
+        return made
+
+
+def _examples(
+    recordings: Mapping[str, Sequence[Recording]], rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "n 1 f"], Integer[np.ndarray, " n"], np.ndarray]:
+    """Spectra, classes, and whether they are kept to calibrate; all copies of a simulation are, or none."""
+    x, y, held = [], [], []
+    for k, each in enumerate(recordings.values()):
+        for recording in each:
+            apart = rng.random() < _HELD
+            for _ in range(_COPIES):
+                share = 0.0 if rng.random() < _CLEAN else rng.uniform(0, MOST_SHARE)
+                x.append(FEATURES(with_background(recording, share, rng) if share else recording))
+                y.append(k)
+                held.append(apart)
+    alone = next(iter(recordings.values()))[0]
+    for _ in range(len(x) // max(1, len(recordings))):
+        x.append(FEATURES(with_background(alone, 1.0, rng)))
+        y.append(len(recordings))
+        held.append(rng.random() < _HELD)
+    return np.stack(x), np.array(y), np.array(held)

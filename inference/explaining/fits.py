@@ -1,0 +1,113 @@
+"""One channel laid before a circuit, or before a background alone: what each makes of its spectrum."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.optimize import minimize
+from torch import Tensor
+
+from inference.estimate import Estimate
+from inference.estimators.gradient_fit import GradientFit
+from inference.evaluation.departures import PredictiveCheck, predictive_check
+from inference.explaining.spectra import FEATURES
+from simulators.recording import Recording
+from surrogates.spectra.background import Background, coloured
+from surrogates.spectra.cholesky import expected_wishart_loss, wishart_loss
+from surrogates.spectra.likelihood import ObservedSpectrum
+from surrogates.threads import one_thread
+
+_DRAWS = 64
+_CHI_STARTS = (0.5, 1.5, 3.0)
+_LIKELY = 3.0  # standard deviations of the misfit of a recording that the background made
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What a circuit, or a background alone, makes of a recording.
+
+    misfit: nats by which the recording is less likely than those that the fit makes; worst: what these rarely exceed;
+    share: of the power, 10 to 200 Hz, that the fit puts down to the background; estimate: of the circuit's parameters.
+    """
+
+    name: str
+    misfit: float
+    worst: float
+    share: float
+    check: PredictiveCheck
+    estimate: Estimate | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the recording could be one of its own."""
+        return self.misfit <= self.worst and not self.check.poor
+
+
+def explained_by(name: str, fit: GradientFit, recording: Recording, seed: int = 0) -> Explanation:
+    """The circuit of a trained fit, with a background of its own and unknown gain."""
+    free = fit.with_nuisances(gain=True, background=True)
+    model = free.model
+    ready = free.ready(recording)
+    with one_thread():
+        data = model.observe(ready)
+        modes = free.descent.modes(model, data)
+        estimate = free.answer(ready, data, modes)
+        u = modes.variables[:1, : len(free.parameters)]
+        misfit = float(modes.losses[0]) - model.expected_loss(u[0], data)
+        nuisances = modes.variables[0, len(free.parameters) + model.n_components :]
+        share = background_share(model.noise_density(nuisances), data)
+    spectra = _predicted(free, estimate, nuisances, ready, seed)
+    return Explanation(name, misfit, free.worst_misfit(data), share, predictive_check(ready, FEATURES, spectra, True),
+                       estimate)  # fmt: skip
+
+
+def _predicted(
+    fit: GradientFit, estimate: Estimate, nuisances: Tensor, recording: Recording, seed: int
+) -> Float[np.ndarray, "draws 1 frequencies"]:
+    """Spectra that the fit makes at draws of its posterior, with the gain and the background of the best fit."""
+    rng = np.random.default_rng(seed)
+    assert estimate.samples is not None
+    theta = estimate.samples[rng.integers(len(estimate.samples), size=_DRAWS)]
+    theta = np.clip(theta, fit.parameters.low, fit.parameters.high)
+    drawn = fit.draw(theta, min(recording.duration_ms, 60_000.0), nuisances, rng)
+    return np.stack([FEATURES(one) for one in drawn])
+
+
+def background_share(density: Float[Tensor, " bands"], data: ObservedSpectrum) -> float:
+    """Of the recording's power in the bands."""
+    used = data.samples > 0
+    power = data.factors.abs().square()[:, 0, 0]
+    return float((density[used].sum() / power[used].sum()).clamp(max=1))
+
+
+def background_alone(name: str, fit: GradientFit, recording: Recording, seed: int = 0) -> Explanation:
+    """White noise and a power of the frequency with a knee, and nothing else; fit: of any circuit, for its bands."""
+    ready, background = fit.ready(recording), Background()
+    data = fit.model.observe(ready)
+    centres = torch.as_tensor(fit.model.emulator.bands.centres).float()
+    power = data.factors.abs().square()[:, 0, 0]
+    level = float(power[data.samples > 0][:5].mean())
+
+    def loss(values: np.ndarray, penalised: bool = True) -> float:
+        v = torch.as_tensor(values).float()
+        factors = background.density(v, centres).clamp(min=1e-30).sqrt().to(torch.complex64)[:, None, None]
+        found = wishart_loss(factors[None], data.factors[None], data.samples[None])[0]
+        return float(found + (background.penalty(v) if penalised else 0.0))
+
+    starts = [[np.log(level), chi, *background.first(1.0)[2:]] for chi in _CHI_STARTS]
+    with one_thread(), torch.no_grad():
+        best = min((minimize(loss, s, method="Nelder-Mead", options={"maxiter": 800}) for s in starts),
+                   key=lambda one: one.fun)  # fmt: skip
+        expected = float(expected_wishart_loss(1, data.samples[None])[0])
+        misfit = loss(best.x, penalised=False) - expected
+    used = data.samples[data.samples > 0].numpy()
+    # Of n samples a band the misfit has a variance of n^2 (trigamma(n)) - n; about a half each.
+    worst = _LIKELY * float(np.sqrt(0.5 * len(used)))
+    rng, variables = np.random.default_rng(seed), torch.as_tensor(best.x).float()
+    n = ready.values.shape[1]
+    frequencies = np.fft.rfftfreq(n, 1 / ready.sampling_rate).clip(min=1.0)
+    density = background.density(variables, torch.as_tensor(frequencies).float()).numpy()
+    drawn = [ready.with_values(coloured(density, ready.values.shape, ready.sampling_rate, rng)) for _ in range(_DRAWS)]
+    spectra = np.stack([FEATURES(one) for one in drawn])
+    return Explanation(name, misfit, worst, 1.0, predictive_check(ready, FEATURES, spectra, True))

@@ -1,0 +1,58 @@
+"""What is compared of a recording: one channel, 10 to 200 Hz, of unknown gain."""
+
+import numpy as np
+import torch
+
+from inference.features.spectra import SpectralFeatures
+from inference.recordings.conform import resampled
+from simulators.recording import Recording
+from surrogates.spectra.background import Background, coloured
+from surrogates.spectra.cross_spectrum import Bands
+
+RATE_HZ = 500.0
+LOWEST_RATE_HZ = 420.0  # 200 Hz, and what a filter against aliases takes
+FEATURES = SpectralFeatures(RATE_HZ, segment_ms=250.0, band_hz=(10.0, 200.0), relative=True)
+BANDS = Bands(11.0, 199.0, 2.0)
+LEAST_S = 1.0
+
+
+def one_channel(recording: Recording, channel: int = 0) -> Recording:
+    """One channel without transient, mean and slope, at the common rate. Raises ValueError where it cannot be.
+
+    Where it is slower than 420 Hz, shorter than 1 s, not finite or flat.
+    """
+    values = recording.steady[channel].astype(float)
+    if recording.sampling_rate < LOWEST_RATE_HZ:
+        raise ValueError(
+            f"the recording has {recording.sampling_rate:g} Hz; the circuits are told apart by 10 to 200 Hz, for which "
+            f"{LOWEST_RATE_HZ:g} Hz or more are needed"
+        )
+    if len(values) < LEAST_S * recording.sampling_rate:
+        raise ValueError(
+            f"the recording lasts {len(values) / recording.sampling_rate:.2g} s; give {LEAST_S:g} s or more"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError("some samples are not finite; cut them out")
+    if not values.std() > 0:
+        raise ValueError(f"channel {recording.channels[channel]} never changes; name another one with --channels")
+    time = np.arange(len(values))
+    values = values - np.polynomial.Polynomial.fit(time, values, 1)(time)
+    scale = values.std()  # the gain is unknown anyway, and single precision is safe
+    alone = Recording(values[None] / scale, recording.sampling_rate, "1", ("signal",))
+    return resampled(alone, RATE_HZ)
+
+
+def with_background(recording: Recording, share: float, rng: np.random.Generator) -> Recording:
+    """The recording with a background drawn from its prior that makes ``share`` of the power in 10 to 200 Hz."""
+    values = recording.values
+    n = values.shape[1]
+    frequencies = np.fft.rfftfreq(n, 1 / recording.sampling_rate)
+    drawn = torch.as_tensor(Background().draw(1, rng)[0]).float()
+    density = Background().density(drawn, torch.as_tensor(frequencies.clip(min=1.0)).float()).numpy()
+    noise = coloured(density, values.shape, recording.sampling_rate, rng)
+    inside = (frequencies >= 10.0) & (frequencies <= 200.0)
+    powers = [np.sum(np.abs(np.fft.rfft(x, axis=1)[:, inside]) ** 2) for x in (values, noise)]
+    if share >= 1:
+        return recording.with_values(noise)
+    factor = np.sqrt(share / (1 - share) * powers[0] / powers[1])
+    return recording.with_values(values + factor * noise)

@@ -1,0 +1,253 @@
+"""Which circuit explains a recording: backgrounds, fits with them, the comparison, verdicts and the command."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from inference.cli import app
+from inference.evaluation.departures import Departure, PredictiveCheck
+from inference.explaining.comparison import BACKGROUND, CircuitComparison
+from inference.explaining.explain import DOUBTFUL, EXPLAINED, NOT_EXPLAINED, _verdict, explain, in_decibels
+from inference.explaining.fits import Explanation, background_alone
+from inference.explaining.spectra import FEATURES, RATE_HZ, one_channel, with_background
+from inference.recordings.files import write_recording
+from inference.workflows.explain import CIRCUITS, shipped_circuits
+from inference.workflows.shipped import reference_campaign
+from inference.workflows.study import study_of
+from simulators.recording import Recording
+from surrogates.spectra.background import Background, NoiseFloor, coloured
+
+run = CliRunner().invoke
+shipped = pytest.mark.skipif(not CIRCUITS.is_dir(), reason="the circuits of 'explain' are not shipped here")
+N = 1400
+
+
+def signal(values: np.ndarray, rate: float = RATE_HZ) -> Recording:
+    return Recording(np.asarray(values, float)[None], rate, "1", ("signal",))
+
+
+def noise(seed: int = 0, samples: int = N) -> Recording:
+    return signal(np.random.default_rng(seed).standard_normal(samples))
+
+
+@pytest.fixture(scope="module")
+def circuits():
+    return shipped_circuits()
+
+
+@pytest.fixture(scope="module")
+def brunel():
+    """One contact of a network that nothing was learned from."""
+    campaign = reference_campaign()
+    _, (recording,) = study_of(campaign).recordings(campaign, campaign.usable[-2:-1])
+    return recording
+
+
+# --- backgrounds ---
+
+
+def test_a_background_is_white_noise_and_a_power_of_the_frequency_with_a_knee():
+    f = torch.tensor([2.0, 10.0, 20.0, 400.0])
+    level, chi, knee, white = 3.0, 2.0, 5.0, 0.01
+    told = Background().density(torch.tensor([np.log(level), chi, np.log(knee), np.log(white)]).float(), f)
+    expected = level * ((10.0**chi + knee**chi) / (f.numpy() ** chi + knee**chi) + white)
+    np.testing.assert_allclose(told.numpy(), expected, rtol=1e-5)
+    assert float(told[1]) == pytest.approx(level * 1.01)
+
+
+def test_a_noise_floor_is_white_and_one_over_f():
+    told = NoiseFloor().density(torch.tensor([np.log(2.0), np.log(30.0)]).float(), torch.tensor([1.0, 10.0]))
+    np.testing.assert_allclose(told.numpy(), [32.0, 5.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [NoiseFloor(), Background()])
+def test_the_precision_is_the_curvature_of_the_penalty(kind):
+    at = torch.randn(kind.size, generator=torch.Generator().manual_seed(0))
+    curvature = torch.autograd.functional.hessian(kind.penalty, at)
+    torch.testing.assert_close(curvature, kind.precision())
+
+
+def test_coloured_noise_has_the_density_it_is_given():
+    n, rate = 2**16, 500.0
+    frequencies = np.fft.rfftfreq(n, 1 / rate)
+    density = 0.5 / (1 + (frequencies / 30) ** 2)
+    values = coloured(density, (4, n), rate, np.random.default_rng(0))
+    power = (np.abs(np.fft.rfft(values, axis=1)) ** 2).mean(0) / n / rate
+    for low, high in ((2, 20), (30, 60), (100, 200)):
+        inside = (frequencies > low) & (frequencies < high)
+        assert power[inside].mean() == pytest.approx(density[inside].mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7])
+def test_a_background_makes_the_share_of_power_that_is_asked(share):
+    """Between 10 and 200 Hz, on average over draws."""
+    clean = signal(np.sin(2 * np.pi * 40 * np.arange(N) / RATE_HZ))
+    found = []
+    for seed in range(40):
+        both = with_background(clean, share, np.random.default_rng(seed))
+        powers = [np.abs(np.fft.rfft(x)[28:561]) ** 2 for x in (clean.values[0], (both.values - clean.values)[0])]
+        found.append(powers[1].sum() / (powers[0].sum() + powers[1].sum()))
+    assert np.mean(found) == pytest.approx(share, abs=0.01)
+    alone = with_background(clean, 1.0, np.random.default_rng(0)).values
+    assert abs(np.corrcoef(alone[0], clean.values[0])[0, 1]) < 0.2
+
+
+# --- what is looked at ---
+
+
+def test_a_channel_is_taken_without_slope_and_at_the_common_rate():
+    time = np.arange(3000) / 1000.0
+    wave = np.sin(2 * np.pi * 30 * time)
+    made = one_channel(Recording(np.stack([0 * wave + 1, 1e-6 * wave + 5 * time]), 1000.0, "V", ("flat", "b")), 1)
+    assert made.sampling_rate == RATE_HZ
+    peak = FEATURES.frequencies[FEATURES(made)[0].argmax()]
+    assert abs(peak - 30) < 4
+    np.testing.assert_allclose(made.values.mean(), 0, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("recording", "said"),
+    [
+        (signal(np.random.default_rng(0).standard_normal(900), 300.0), "has 300 Hz"),
+        (noise(samples=300), "lasts 0.6 s; give 1 s or more"),
+        (signal(np.ones(N)), "channel signal never changes"),
+        (signal(np.where(np.arange(N) == 5, np.nan, noise().values[0])), "not finite"),
+    ],
+)
+def test_what_cannot_be_compared_says_so(recording, said):
+    with pytest.raises(ValueError, match=said):
+        one_channel(recording)
+
+
+# --- the comparison ---
+
+
+def test_a_comparison_tells_makers_apart_and_is_kept(tmp_path):
+    """Two kinds of noise and a background; what it gives is calibrated enough to be above chance on fresh ones."""
+    rng = np.random.default_rng(0)
+
+    def rhythm(hz: float) -> Recording:
+        wave = np.sin(2 * np.pi * (hz * np.arange(N) / RATE_HZ + rng.random()))
+        return signal(wave + 0.5 * rng.standard_normal(N))
+
+    made = CircuitComparison.learned({"slow": [rhythm(20) for _ in range(60)], "fast": [rhythm(80) for _ in range(60)]})
+    assert next(iter(made.probabilities(rhythm(20)))) == "slow"
+    assert next(iter(made.probabilities(rhythm(80)))) == "fast"
+    pure = [next(iter(made.probabilities(with_background(noise(k), 1.0, rng)))) for k in range(10)]
+    assert pure.count(BACKGROUND) >= 8
+    made.save(tmp_path / "comparison.safetensors")
+    again = CircuitComparison.load(tmp_path / "comparison.safetensors")
+    recording = rhythm(20)
+    assert again.probabilities(recording) == pytest.approx(made.probabilities(recording))
+    assert sum(again.probabilities(recording).values()) == pytest.approx(1.0)
+    longer = recording.with_values(np.tile(recording.values, (1, 3)))
+    assert next(iter(again.probabilities(longer))) == "slow"
+
+
+def test_a_damaged_comparison_is_refused(tmp_path):
+    (tmp_path / "comparison.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="damaged or no comparison"):
+        CircuitComparison.load(tmp_path / "comparison.safetensors")
+
+
+# --- verdicts ---
+
+
+def explanation(name: str, fits: bool, share: float = 0.2, departures: tuple[Departure, ...] = ()) -> Explanation:
+    check = PredictiveCheck(np.zeros((2, 1, 3)), True, 0.9, 0.9, departures)
+    return Explanation(name, 0.0 if fits else 50.0, 10.0, share, check)
+
+
+@pytest.mark.parametrize(
+    ("fitting", "probabilities", "status", "said"),
+    [
+        ({"a"}, {"a": 0.97, "b": 0.02, BACKGROUND: 0.01}, EXPLAINED, "a explains this recording (97%"),
+        ({"a", "b"}, {"a": 0.6, "b": 0.39, BACKGROUND: 0.01}, DOUBTFUL, "More than one circuit explains"),
+        ({"a"}, {"b": 0.8, "a": 0.19, BACKGROUND: 0.01}, DOUBTFUL, "but b has 80%"),
+        ({"a", BACKGROUND}, {"a": 0.5, BACKGROUND: 0.4, "b": 0.1}, DOUBTFUL, "nothing is told of a circuit"),
+        ({BACKGROUND}, {BACKGROUND: 0.9, "a": 0.1, "b": 0.0}, NOT_EXPLAINED, "a background alone does"),
+        (
+            set(),
+            {"a": 0.9, "b": 0.1, BACKGROUND: 0.0},
+            NOT_EXPLAINED,
+            "nearest is a, which it leaves at 20-30 Hz by +6.0",
+        ),
+    ],
+)
+def test_verdicts_say_what_the_fits_and_probabilities_mean(fitting, probabilities, status, said):
+    departure = (Departure(20.0, 30.0, ("signal",), 4.0, True),)
+    found = [explanation(name, name in fitting, departures=departure) for name in ("a", "b", BACKGROUND)]
+    got, sentence, _, best = _verdict(found, probabilities)
+    assert got == status
+    assert said in sentence
+    assert (best is None) == (status == NOT_EXPLAINED or "nothing is told" in sentence)
+
+
+def test_decibels_have_a_sign():
+    assert in_decibels(Departure(50.0, 50.0, ("signal",), 0.1, True)) == "at 50 Hz by -10.0 dB"
+
+
+# --- shipped circuits ---
+
+
+@shipped
+def test_noise_is_explained_by_a_background_and_a_sharp_rhythm_is_not(circuits):
+    fits, _ = circuits
+    first = next(iter(fits.values()))
+    rng = np.random.default_rng(3)
+    kept = [background_alone(BACKGROUND, first, with_background(noise(), 1.0, rng)).fits for _ in range(6)]
+    assert sum(kept) >= 5
+    rhythm = signal(np.sin(2 * np.pi * 40 * np.arange(N) / RATE_HZ) + rng.standard_normal(N))
+    assert not background_alone(BACKGROUND, first, rhythm).fits
+
+
+@shipped
+def test_a_network_is_among_those_that_explain_it(circuits, brunel):
+    fits, comparison = circuits
+    one = explain("lfp", brunel, {"brunel-asynchronous": fits["brunel-asynchronous"]}, comparison, 1)
+    (own,) = [e for e in one.explanations if e.name == "brunel-asynchronous"]
+    assert own.fits
+    assert own.share < 0.5
+    assert own.estimate is not None
+    assert own.estimate.names == ("J", "g", "eta", "depth")
+
+
+@shipped
+def test_the_command_says_first_whether_and_ends_with_it(tmp_path):
+    rng = np.random.default_rng(0)
+    wave = sum(np.sin(2 * np.pi * f * np.arange(N) / RATE_HZ) for f in (31.0, 73.0, 121.0))
+    write_recording(signal(wave + 0.05 * rng.standard_normal(N)), tmp_path / "sines.npz")
+    (tmp_path / "broken.npz").write_bytes(b"nothing")
+    answered = run(
+        app,
+        ["explain", str(tmp_path / "broken.npz"), str(tmp_path / "sines.npz"), "--out", str(tmp_path / "table.csv"),
+         "--figure", str(tmp_path / "bands.png")],
+    )  # fmt: skip
+    assert answered.exit_code == 4, answered.output
+    flat = " ".join(answered.output.split())
+    assert "No circuit explains this recording" in flat
+    assert "dB" in flat
+    assert "phases drawn at random" in flat
+    with open(tmp_path / "table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["status"] == "failed"
+    assert {r["status"] for r in rows[1:]} == {NOT_EXPLAINED}
+    assert len(rows) == 1 + 1 + len(shipped_circuits()[0])
+    assert (tmp_path / "bands.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["explain", "no.npz", "--out", "table.xlsx"], "written as .csv"),
+        (["explain", "no.npz", "--figure", "no/bands.png"], "there is no folder no"),
+    ],
+)
+def test_bad_orders_are_refused(arguments, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answered = run(app, arguments)
+    assert answered.exit_code == 2
+    assert said in " ".join(answered.output.split())
