@@ -71,8 +71,7 @@ def evaluate(signal: str, campaign: Campaign, rows: int, test: int, fits: int, f
     simulator = CompiledAlphaBrunel()
     study = Study(simulator, simulator.forward_model(PROBE) if signal == "lfp" else None)
     usable = campaign.usable
-    tested = usable[usable >= len(campaign) - test] if test else usable[:0]
-    learned = usable[usable < len(campaign) - test][:rows]
+    learned, tested = usable[:-test][:rows], usable[-test:]
     theta, recordings = study.recordings(campaign, learned)
     truth, unseen = study.recordings(campaign, tested)
     untrained = estimators(study, recordings, study.parameters.to_unit(theta), seed=0)
@@ -94,7 +93,7 @@ def evaluate(signal: str, campaign: Campaign, rows: int, test: int, fits: int, f
         prior = (study.parameters.high - study.parameters.low) / 12**0.5
         found["contraction"] = dict(zip(names, np.round(1 - spread / prior, 3).tolist(), strict=True))
         found["trusted"] = float(np.mean([e.trusted for e in estimates]))
-        found["known"] = known_errors(estimator, truth[: min(n, 200)], unseen)
+        found["known"] = known_errors(estimator, truth[: min(n, 50 if kind == "gradient" else 200)], unseen)
         result[kind] = found
     fit = untrained["gradient"]
     assert isinstance(fit, GradientFit)
@@ -135,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--campaign", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=10_000, help="of the campaign to learn from, at most")
-    parser.add_argument("--test", type=int, default=1000, help="last rows of the campaign, to test on")
+    parser.add_argument("--test", type=int, default=1000, help="last usable rows of the campaign, to test on")
     parser.add_argument(
         "--fits", type=int, default=200, help="recordings for the gradient fit, which takes seconds each"
     )

@@ -1,6 +1,8 @@
 """Recordings of one channel, of every circuit that 'circuitsbi explain' lays a recording before."""
 
+import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,9 +104,26 @@ def without_depth(campaign: Campaign, channel: int) -> Simulations:
     return Simulations(campaign.parameters, campaign.theta[rows][moving], [recordings[k] for k in moving], 400)
 
 
+def kept(path: Path, make: Callable[[], Simulations]) -> Simulations:
+    """What was made before, from a file, or made and written."""
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as stored:
+            parameters = ParameterSpace.from_json(json.loads(str(stored["parameters"])))
+            recordings = [Recording(v[None], RATE_HZ, "1", ("signal",)) for v in stored["values"].astype(float)]
+            return Simulations(parameters, stored["theta"], recordings, int(stored["tested"]))
+    made = make()
+    values = np.stack([r.values[0] for r in made.recordings])
+    # In one scale, for single precision: the gain is unknown anyway.
+    values = (values / values.std(1, keepdims=True)).astype(np.float32)
+    np.savez(
+        path, theta=made.theta, values=values, tested=made.tested, parameters=json.dumps(made.parameters.to_json())
+    )
+    return kept(path, make)
+
+
 def circuits(scratch: Path, n: int) -> dict[str, Callable[[], Simulations]]:
-    """By name. Campaigns that do not ship are made in ``scratch``, or gone on with."""
-    return {
+    """By name. Campaigns that do not ship are made in ``scratch``, or gone on with; all is kept there."""
+    made: dict[str, Callable[[], Simulations]] = {
         "brunel-asynchronous": lambda: brunel("asynchronous"),
         "brunel-full": lambda: brunel("full"),
         "brunel-alpha": lambda: alpha(scratch, n),
@@ -112,3 +131,4 @@ def circuits(scratch: Path, n: int) -> dict[str, Callable[[], Simulations]]:
         "ei-circuit": lambda: ei_circuit(scratch, n),
         "column": lambda: column(scratch, n),
     }
+    return {name: partial(kept, scratch / f"{name}_{n}.npz", make) for name, make in made.items()}

@@ -29,7 +29,7 @@ def fitted(simulations: Simulations) -> GradientFit:
     """A gradient fit of one channel of unknown gain, by all simulations but those that are kept apart."""
     learned = slice(0, len(simulations.theta) - simulations.tested)
     emulator = SpectralEmulator(simulations.parameters, BANDS, duration_ms=1e3 * SECONDS, transient_ms=0.0)
-    fit = GradientFit(SpectralModel(emulator, gain=True), FEATURES, Descent())
+    fit = GradientFit(SpectralModel(emulator, gain=True), FEATURES, Descent(screened=256))
     return fit.fit(simulations.theta[learned], simulations.recordings[learned])
 
 

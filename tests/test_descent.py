@@ -110,3 +110,29 @@ def test_a_loss_that_is_never_finite_is_an_error():
 
 def test_the_spectral_model_is_one_of_them():
     assert all(hasattr(SpectralModel, name) for name in ("n_components", "n_nuisances", "observe", "loss"))
+
+
+@dataclass
+class ManyValleys(Line):
+    """A bowl of shallow valleys, of which one is deep and a twentieth of the range wide."""
+
+    def loss(self, u, components, nuisances, data):
+        distance = (u - torch.tensor([0.83, 0.17])).square().sum(-1)
+        ripples = (torch.cos(40 * u) + 1).sum(-1)
+        return 5 * ripples - 200 * torch.exp(-distance / (2 * 0.05**2)) + components.sum(-1)
+
+
+def test_screening_finds_a_valley_that_few_starts_miss():
+    model, seen = ManyValleys(), recording(np.array([0.5, 0.4]), np.random.default_rng(0))
+    losses = [
+        [float(Descent(starts=2, screened=screened, seed=seed).modes(model, model.observe(seen)).losses[0]) for seed in
+         range(6)]
+        for screened in (0, 256)
+    ]  # fmt: skip
+    assert max(losses[1]) < -150
+    assert np.median(losses[0]) > -100
+
+
+def test_screening_has_bounds():
+    with pytest.raises(ValueError, match="screened"):
+        Descent(screened=-1)

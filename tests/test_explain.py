@@ -166,6 +166,12 @@ def explanation(name: str, fits: bool, share: float = 0.2, departures: tuple[Dep
     [
         ({"a"}, {"a": 0.97, "b": 0.02, BACKGROUND: 0.01}, EXPLAINED, "a explains this recording (97%"),
         ({"a", "b"}, {"a": 0.6, "b": 0.39, BACKGROUND: 0.01}, DOUBTFUL, "More than one circuit explains"),
+        (
+            {"a", "brunel-full"},
+            {"brunel-full": 0.6, "brunel-asynchronous": 0.39, "a": 0.01, "b": 0.0, BACKGROUND: 0.0},
+            EXPLAINED,
+            "brunel-full explains this recording (99%",
+        ),
         ({"a"}, {"b": 0.8, "a": 0.19, BACKGROUND: 0.01}, DOUBTFUL, "but b has 80%"),
         ({"a", BACKGROUND}, {"a": 0.5, BACKGROUND: 0.4, "b": 0.1}, DOUBTFUL, "nothing is told of a circuit"),
         ({BACKGROUND}, {BACKGROUND: 0.9, "a": 0.1, "b": 0.0}, NOT_EXPLAINED, "a background alone does"),
@@ -179,7 +185,8 @@ def explanation(name: str, fits: bool, share: float = 0.2, departures: tuple[Dep
 )
 def test_verdicts_say_what_the_fits_and_probabilities_mean(fitting, probabilities, status, said):
     departure = (Departure(20.0, 30.0, ("signal",), 4.0, True),)
-    found = [explanation(name, name in fitting, departures=departure) for name in ("a", "b", BACKGROUND)]
+    probabilities = dict.fromkeys(("a", "b", "brunel-full", BACKGROUND), 0.0) | probabilities
+    found = [explanation(name, name in fitting, departures=departure) for name in ("a", "b", "brunel-full", BACKGROUND)]
     got, sentence, _, best = _verdict(found, probabilities)
     assert got == status
     assert said in sentence

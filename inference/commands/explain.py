@@ -42,7 +42,7 @@ def explain(
             found = []
             for one in explain_files(
                 recordings, notch=notch, pick=pick, say=lambda name: bar.update(f"{name} ..."),
-                sampling_rate=sampling_rate, unit="1", variable=variable,
+                sampling_rate=sampling_rate, variable=variable,
             ):  # fmt: skip
                 found.append(one)
                 rows.add(one)

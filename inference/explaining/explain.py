@@ -83,8 +83,9 @@ def _verdict(found: list[Explanation], probabilities: Mapping[str, float]) -> tu
             None,
         )
     best = fitting[0]
-    given = probabilities[best.name]
-    others = [e for e in fitting[1:] if probabilities[e.name] > 1 - _SURE]
+    kin = [name for name in probabilities if _circuit(name) == _circuit(best.name)]
+    given = sum(probabilities[name] for name in kin)
+    others = [e for e in fitting[1:] if e.name not in kin and probabilities[e.name] > 1 - _SURE]
     if alone.fits and probabilities[BACKGROUND] > _BEYOND_DOUBT:
         return (
             DOUBTFUL,
@@ -94,13 +95,14 @@ def _verdict(found: list[Explanation], probabilities: Mapping[str, float]) -> tu
             None,
         )
     if given < _SURE:
-        names = ", ".join(f"{e.name} ({probabilities[e.name]:.0%})" for e in (best, *others))
+        told = {best.name: given} | {e.name: probabilities[e.name] for e in others}
+        names = ", ".join(f"{name} ({share:.0%})" for name, share in told.items())
         elsewhere = max((n for n in probabilities), key=lambda n: probabilities[n])
         why = (
             f"More than one circuit explains this recording: {names}"
             if others
             else f"{best.name} explains this recording, but {elsewhere} has {probabilities[elsewhere]:.0%}"
-            if elsewhere != best.name
+            if elsewhere not in kin
             else f"{best.name} explains this recording, with a probability of {given:.0%} only"
         )
         return DOUBTFUL, f"{why}. Parameters are those of {best.name}, if it is that.", _ADVICE, best
@@ -113,6 +115,12 @@ def _verdict(found: list[Explanation], probabilities: Mapping[str, float]) -> tu
     )
 
 
+def _circuit(name: str) -> str:
+    """The circuit behind a name: ranges of one circuit hold each other's networks, and are not told apart."""
+    return next((circuit for circuit in _RANGES_OF if name in _RANGES_OF[circuit]), name)
+
+
+_RANGES_OF = {"brunel": ("brunel-asynchronous", "brunel-full")}
 _ADVICE = (
     "Look at the figure: where the recording leaves the band, another circuit, a rhythm from elsewhere or an artefact "
     "is at work. Try other channels and stretches, or a circuit of your own ('circuitsbi train --simulator ...')."

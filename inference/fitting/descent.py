@@ -1,7 +1,7 @@
 """Fits of theta through any differentiable model: multi-start descent, and the posterior around the best fit."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -22,6 +22,7 @@ MOST_DRAWS = 100_000
 
 CLOSE = 0.01  # of the unit cube: a fit nearer to an edge than this is said to lie on it
 _LOW_SAMPLES = 100  # effective ones
+_SCREENING = 20  # iterations of every place that is screened
 _APART = 0.05  # of the unit cube: optima nearer to each other are one
 _NEARLY_AS_GOOD = 10.0  # nats
 
@@ -81,8 +82,9 @@ class Descent:
     """Adam from ``starts`` places at once (a Sobol sequence), then ``draws`` samples of the posterior.
 
     posterior: "laplace" corrects the normal distribution of the fit's curvature by importance sampling; "nuts" runs
-    pyro's No-U-Turn sampler from the fit (many seconds). Raises ValueError for another one, and for numbers that are
-    out of all proportion.
+    pyro's No-U-Turn sampler from the fit (many seconds). screened: of so many places, after a few steps each, the best
+    are the starts; 0 for none but the starts themselves, which is enough for few parameters. Raises ValueError for
+    another posterior, and for numbers that are out of all proportion.
     """
 
     starts: int = 8
@@ -91,6 +93,7 @@ class Descent:
     posterior: Literal["laplace", "nuts"] = "laplace"
     draws: int = 2000
     seed: int = 0
+    screened: int = 0
 
     def __post_init__(self) -> None:
         if self.posterior not in ("laplace", "nuts"):
@@ -99,6 +102,7 @@ class Descent:
         integer(vars(self), "iterations", 1, 100_000)
         integer(vars(self), "draws", 1, MOST_DRAWS)
         integer(vars(self), "seed", 0, LARGEST_SEED)
+        integer(vars(self), "screened", 0, 10_000)
         number(vars(self), "learning_rate", 1e-9, 1e3)
 
     def estimate(self, model: DifferentiableModel, recording: Recording) -> Estimate:
@@ -133,8 +137,22 @@ class Descent:
 
     def modes(self, model: DifferentiableModel, data: Any) -> Modes:
         """Where the descent ends, the best first. Raises ValueError where no start has a finite loss."""
-        u = self._starts(len(model.parameters))
-        return self._sorted(model, *self.descend(model, u, model.first_nuisances(data).repeat(self.starts, 1), data))
+        first = model.first_nuisances(data)
+        if self.screened > self.starts:
+            u, nuisances = self._screened(model, first, data)
+        else:
+            u, nuisances = self._starts(len(model.parameters)), first.repeat(self.starts, 1)
+        return self._sorted(model, *self.descend(model, u, nuisances, data))
+
+    def _screened(
+        self, model: DifferentiableModel, first: Float[Tensor, " nuisances"], data: Any
+    ) -> tuple[Float[Tensor, "starts n_parameters"], Float[Tensor, "starts nuisances"]]:
+        """The best of many places after a short descent, with their nuisances."""
+        n = len(model.parameters)
+        many = replace(self, starts=self.screened, iterations=_SCREENING)
+        variables, losses = many.descend(model, many._starts(n), first.repeat(self.screened, 1), data)
+        best = variables[losses.nan_to_num(torch.inf).argsort()[: self.starts]]
+        return best[:, :n].clamp(CLOSE, 1 - CLOSE), best[:, n + model.n_components :]
 
     def modes_of_each(self, model: SpectralModel, each: Sequence[ObservedSpectrum]) -> list[Modes]:
         """As ``modes``, of several recordings of one length at once, which takes little longer than one does.

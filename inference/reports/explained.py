@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +17,7 @@ from inference.reports.tables import estimates_table, show
 
 _STYLE = {EXPLAINED: "green", DOUBTFUL: "bold yellow"}
 _BAND = 0.025, 0.975
+_TICKS_HZ = (10.0, 20.0, 50.0, 100.0, 200.0)
 
 
 def show_explained(console: Console, one: Explained | tuple[str, str]) -> str:
@@ -84,6 +86,8 @@ def explained_figure(one: Explained) -> Figure:
         says = "explains it" if e.fits else "does not"
         axis.set_title(f"{e.name}: {says} ({one.probabilities[e.name]:.0%})", fontsize=8)
         axis.set_xscale("log")
+        axis.set_xticks(_TICKS_HZ, [f"{hz:g}" for hz in _TICKS_HZ])
+        axis.xaxis.set_minor_formatter(NullFormatter())
     for axis in axes[n:]:
         axis.set_visible(False)
     figure.supxlabel("frequency (Hz)", fontsize=9)

@@ -1,6 +1,7 @@
 """From files to which circuit: what ships for 'circuitsbi explain'."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from inference.explaining.explain import Explained, explain
 from inference.recordings.conform import notched
 from inference.recordings.files import read_recording
 from inference.workflows.shipped import SHIPPED
+from simulators.recording import Recording
 
 CIRCUITS = SHIPPED / "circuits"
 
@@ -41,9 +43,19 @@ def explain_files(
     fits, comparison = shipped_circuits(folder)
     for path in paths:
         try:
-            recording = read_recording(path, pick=None if pick is None else list(pick), **reading)
+            recording = _read(path, pick=None if pick is None else list(pick), **reading)
             if notch is not None:
                 recording = notched(recording, notch)
             yield explain(str(path), recording, fits, comparison, len(recording.channels) // 2, say)
         except ValueError as error:
             yield str(path), str(error)
+
+
+def _read(path: Path, **reading: Any) -> Recording:
+    """A recording whose unit nobody need know: the gain is unknown. Raises ValueError where it cannot be read."""
+    try:
+        return read_recording(path, **reading)
+    except ValueError as error:
+        with suppress(ValueError):
+            return read_recording(path, unit="1", **reading)
+        raise error from None

@@ -35,7 +35,7 @@ class NoiseFloor:
     """White and 1/f noise, by their log densities (at 1 Hz). Both are equal within a factor of seven of 10 Hz."""
 
     size = 2
-    _MEAN, _SD = np.log(10.0), 2.0
+    MEAN, SD = float(np.log(10.0)), 2.0
 
     def density(self, variables: Float[Tensor, "*batch 2"], frequencies: Float[Tensor, " bands"]) -> Tensor:
         """White plus 1/f."""
@@ -44,11 +44,11 @@ class NoiseFloor:
 
     def penalty(self, variables: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
         """Normal in the log frequency at which both are equal."""
-        return ((variables[..., 1] - variables[..., 0] - self._MEAN) / self._SD).square() / 2
+        return ((variables[..., 1] - variables[..., 0] - self.MEAN) / self.SD).square() / 2
 
     def precision(self) -> Float[Tensor, "2 2"]:
         """Of the log corner alone."""
-        return torch.tensor([[1.0, -1.0], [-1.0, 1.0]]) / self._SD**2
+        return torch.tensor([[1.0, -1.0], [-1.0, 1.0]]) / self.SD**2
 
 
 class Background:
@@ -59,8 +59,8 @@ class Background:
     """
 
     size = 4
-    _MEAN = torch.tensor([1.5, float(np.log(3.0)), -4.0])
-    _SD = torch.tensor([0.75, 1.0, 2.0])
+    MEAN = torch.tensor([1.5, float(np.log(3.0)), -4.0])
+    SD = torch.tensor([0.75, 1.0, 2.0])
 
     def density(self, variables: Float[Tensor, "*batch 4"], frequencies: Float[Tensor, " bands"]) -> Tensor:
         """White and aperiodic power."""
@@ -71,19 +71,19 @@ class Background:
 
     def penalty(self, variables: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch"]:
         """Normal in all but the level, which is free."""
-        return ((variables[..., 1:] - self._MEAN) / self._SD).square().sum(-1) / 2
+        return ((variables[..., 1:] - self.MEAN) / self.SD).square().sum(-1) / 2
 
     def precision(self) -> Float[Tensor, "4 4"]:
         """Of exponent, knee and white noise."""
-        return torch.diag(torch.cat([torch.zeros(1), self._SD**-2]))
+        return torch.diag(torch.cat([torch.zeros(1), self.SD**-2]))
 
     def first(self, level: float) -> list[float]:
         """Where to start: the middle of the prior, at a level."""
-        return [float(np.log(level)), *self._MEAN.tolist()]
+        return [float(np.log(level)), *self.MEAN.tolist()]
 
     def draw(self, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n 4"]:
         """Variables of unit level."""
-        rest = self._MEAN.numpy() + self._SD.numpy() * rng.standard_normal((n, 3))
+        rest = self.MEAN.numpy() + self.SD.numpy() * rng.standard_normal((n, 3))
         rest[:, 0] = np.clip(rest[:, 0], 0.0, 4.0)
         return np.concatenate([np.zeros((n, 1)), rest], 1)
 

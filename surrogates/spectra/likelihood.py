@@ -304,7 +304,7 @@ class SpectralModel:
             power = observed.factors.abs().square().sum((-1, -2)).numpy() / observed.factors.shape[-1]
             used = np.flatnonzero(observed.samples.numpy())
             near = used[np.abs(self.emulator.bands.centres[used] - _LEVEL_HZ).argsort()[:5]]
-            return torch.tensor(first + Background().first(_SHARE * power[near].mean()), dtype=torch.float32)
+            return torch.tensor(first + Background().first(float(_SHARE * power[near].mean())), dtype=torch.float32)
         if self.floor and observed.residual_channels:
             first += self._floor_of(observed)
         elif self.floor:
@@ -333,7 +333,7 @@ class SpectralModel:
         def loss(logs: np.ndarray) -> float:
             density = np.exp(logs[0]) * (1 + np.exp(logs[1]) / self.emulator.bands.centres)
             each = observed.residual_channels * samples * (np.log(density) + residual / scale / density)
-            return float(each.sum() + ((logs[1] - NoiseFloor._MEAN) / NoiseFloor._SD) ** 2 / 2)
+            return float(each.sum() + ((logs[1] - NoiseFloor.MEAN) / NoiseFloor.SD) ** 2 / 2)
 
         found = min((minimize(loss, [0.0, corner]) for corner in (0.0, 3.0, 6.0)), key=lambda one: one.fun)
         white = found.x[0] + np.log(scale)
