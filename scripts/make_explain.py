@@ -23,12 +23,15 @@ from surrogates.spectra.emulator import SpectralEmulator
 from surrogates.spectra.likelihood import SpectralModel
 
 console = Console()
+ITERATIONS = 1500  # of the emulator: with more, kept spectra of the network of ten parameters are emulated worse
 
 
 def fitted(simulations: Simulations) -> GradientFit:
     """A gradient fit of one channel of unknown gain, by all simulations but those that are kept apart."""
     learned = slice(0, len(simulations.theta) - simulations.tested)
-    emulator = SpectralEmulator(simulations.parameters, BANDS, duration_ms=1e3 * SECONDS, transient_ms=0.0)
+    emulator = SpectralEmulator(
+        simulations.parameters, BANDS, iterations=ITERATIONS, duration_ms=1e3 * SECONDS, transient_ms=0.0
+    )
     fit = GradientFit(SpectralModel(emulator, gain=True), FEATURES, Descent(screened=256))
     return fit.fit(simulations.theta[learned], simulations.recordings[learned])
 

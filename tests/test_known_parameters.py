@@ -113,6 +113,20 @@ def test_estimators_that_cannot_say_so(simulations):
         flow.given({"a": 2.0})
 
 
+def test_a_parameter_that_is_told_exactly_spoils_nothing():
+    """Normals that are a million times as narrow along one parameter, and tilted: single precision has no inverse."""
+    torch.manual_seed(0)
+    mixture = GaussianMixture(4, 1, 8, 3, 16, 0.0, bounded=True).eval()
+    with torch.no_grad():
+        outputs = mixture.network.last[-1].bias.view(3, -1)
+        outputs[:, 1 + 4 : 1 + 8] = torch.tensor([10.0, 0.0, 6.0, -2.0])
+        outputs[:, 1 + 8 :] = 30.0
+        given = mixture.draws_given(torch.randn(1, 1, 8), 500, [1, 2], torch.tensor([0.3, 0.6]))
+    assert given.shape == (500, 2)
+    assert given.isfinite().all()
+    assert ((given >= 0) & (given <= 1)).all()
+
+
 @pytest.mark.parametrize("bounded", [True, False])
 def test_draws_given_known_values_are_those_of_the_joint_density_nearby(bounded):
     """Of a random mixture: among its draws, those whose known parameter lies near the value have the same moments."""

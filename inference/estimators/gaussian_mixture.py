@@ -74,19 +74,22 @@ class GaussianMixture(nn.Module):
         self, x: Float[Tensor, "1 channels frequencies"], n: int, known: list[int], u: Float[Tensor, " known"]
     ) -> Float[Tensor, "n free"]:
         """``n`` draws of the other parameters where these are known: of conditional normals, weighted anew."""
-        weights, means, factors = (each[0] for each in self._normals(x))
+        # In double precision: the known parameters may be told a thousand times as well as others.
+        weights, means, factors = (each[0].double() for each in self._normals(x))
         free = [i for i in range(self.n_parameters) if i not in known]
-        v = torch.special.ndtri(u.clamp(_EDGE, 1 - _EDGE)) if self.bounded else u
-        precision = (factors.mT @ factors) / self.width**2
-        covariance = torch.linalg.inv(precision)
+        v = torch.special.ndtri(u.double().clamp(_EDGE, 1 - _EDGE)) if self.bounded else u.double()
+        spread = torch.linalg.inv(factors) * self.width
+        marginal = torch.linalg.qr(spread[:, known].mT, mode="r").R.mT  # a square root of the known ones' covariance
         off = v - means[:, known]
-        normal = torch.distributions.MultivariateNormal(means[:, known], covariance[:, known][:, :, known])
-        chosen = torch.multinomial(torch.softmax(weights + normal.log_prob(v), 0), n, replacement=True)
+        whitened = torch.linalg.solve_triangular(marginal, off[..., None], upper=False)[..., 0]
+        density = -0.5 * whitened.square().sum(-1) - marginal.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1)
+        chosen = torch.multinomial(torch.softmax(weights + density, 0), n, replacement=True)
+        precision = (factors.mT @ factors) / self.width**2
         inner, across = precision[:, free][:, :, free], precision[:, free][:, :, known]
         centre = means[:, free] - torch.linalg.solve(inner, (across @ off[..., None]))[..., 0]
-        spread = torch.linalg.inv(torch.linalg.cholesky(inner)).mT
-        drawn = centre[chosen] + (spread[chosen] @ torch.randn(n, len(free), 1))[..., 0]
-        return torch.special.ndtr(drawn) if self.bounded else drawn
+        root = torch.linalg.inv(torch.linalg.cholesky((inner + inner.mT) / 2)).mT
+        drawn = centre[chosen] + (root[chosen] @ torch.randn(n, len(free), 1, dtype=torch.double))[..., 0]
+        return (torch.special.ndtr(drawn) if self.bounded else drawn).float()
 
     def _normals(
         self, x: Float[Tensor, "rows channels frequencies"]

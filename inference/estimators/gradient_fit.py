@@ -108,7 +108,8 @@ class GradientFit(BaseEstimator):
         self.about["temperature"] = float(squared.mean())
         explained = [self.model.expected_loss(v[: len(names)], data) for v in variables]
         misfits = losses.numpy() - explained
-        self.about["misfit_99"] = float(np.quantile(misfits, 0.99))
+        for percent in (95, 99):
+            self.about[f"misfit_{percent}"] = float(np.quantile(misfits, percent / 100))
         self.about["misfit_samples"] = float(data.samples.mean())
 
     def _ready(self) -> None:
@@ -150,11 +151,11 @@ class GradientFit(BaseEstimator):
         doubts = unexplained if swapped else (*unexplained, *self._own_noise(share))
         return replace(estimate, warnings=(*doubts, *estimate.warnings), trusted=not unexplained)
 
-    def worst_misfit(self, data: ObservedSpectrum) -> float:
-        """Nats by which 99 % of simulations as long are at most less likely than the model's own recordings."""
+    def worst_misfit(self, data: ObservedSpectrum, percent: int = 99) -> float:
+        """Nats by which 99 % (or 95) of simulations as long are at most less likely than the model's own recordings."""
         # What the emulator gets wrong adds up over a longer recording, as does what a wrong model gets wrong.
         longer = float(data.samples.mean()) / self.about.get("misfit_samples", np.inf)
-        return float(self.about.get("misfit_99", np.inf) * max(1.0, longer))
+        return float(self.about.get(f"misfit_{percent}", np.inf) * max(1.0, longer))
 
     def _unexplained(self, misfit: float, data: ObservedSpectrum, share: float) -> tuple[str, ...]:
         """Warnings of spectra that the model hardly makes. share: of the power, in patterns that no source makes."""

@@ -18,6 +18,7 @@ _SDS = 1e-30, 1e30
 _ROWS = 10**9  # of a campaign
 _MEASURED = {
     "duration_s": (1e-9, 1e9),
+    "misfit_95": (-1e12, 1e12),
     "misfit_99": (-1e12, 1e12),
     "misfit_samples": (1e-9, 1e12),
     "usually_inside": (0.0, 1.0),

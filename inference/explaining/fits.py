@@ -27,8 +27,9 @@ _LIKELY = 3.0  # standard deviations of the misfit of a recording that the backg
 class Explanation:
     """What a circuit, or a background alone, makes of a recording.
 
-    misfit: nats by which the recording is less likely than those that the fit makes; worst: what these rarely exceed;
-    share: of the power, 10 to 200 Hz, that the fit puts down to the background; estimate: of the circuit's parameters.
+    misfit: nats by which the recording is less likely than those that the fit makes; worst: what 95 % of a circuit's
+    own stay below; share: of the power, 10 to 200 Hz, that the fit puts down to the background; estimate: of the
+    circuit's parameters.
     """
 
     name: str
@@ -58,8 +59,8 @@ def explained_by(name: str, fit: GradientFit, recording: Recording, seed: int = 
         nuisances = modes.variables[0, len(free.parameters) + model.n_components :]
         share = background_share(model.noise_density(nuisances), data)
     spectra = _predicted(free, estimate, nuisances, ready, seed)
-    return Explanation(name, misfit, free.worst_misfit(data), share, predictive_check(ready, FEATURES, spectra, True),
-                       estimate)  # fmt: skip
+    check = predictive_check(ready, FEATURES, spectra, emulated=True)
+    return Explanation(name, misfit, free.worst_misfit(data, 95), share, check, estimate)
 
 
 def _predicted(
