@@ -146,9 +146,9 @@ def in_decibels(departure: Departure) -> str:
 
 
 def line_of(explanation: Explanation, probability: float) -> tuple[str, str, str, str]:
-    """Name, whether it explains, where not, and the probability."""
+    """Name, whether it explains, where not, and the probability: in brackets where it means nothing."""
     if explanation.fits:
         where = "" if explanation.name == BACKGROUND else f"background {explanation.share:.0%}"
         return explanation.name, "explains it", where, f"{probability:.0%}"
     where = "; ".join(in_decibels(d) for d in explanation.check.departures) or "all frequencies a little"
-    return explanation.name, "does not", where, f"{probability:.0%}"
+    return explanation.name, "does not", where, f"({probability:.0%})"

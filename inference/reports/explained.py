@@ -25,10 +25,9 @@ def show_explained(console: Console, one: Explained | tuple[str, str]) -> str:
     if isinstance(one, tuple):
         show(console, Text(f"{one[0]}: {one[1]}", "bold red"))
         return "failed"
-    table = Table("circuit", "", "where, by how much", "probability")
-    for name in one.probabilities:
-        explanation = next(e for e in one.explanations if e.name == name)
-        table.add_row(*line_of(explanation, one.probabilities[name]))
+    table = Table("circuit", "", "where, by how much", "probability,\nif one of these made it")
+    for explanation in sorted(one.explanations, key=lambda e: (not e.fits, -one.probabilities[e.name])):
+        table.add_row(*line_of(explanation, one.probabilities[explanation.name]))
     show(console, Text(f"{one.recording}, {one.channel}: {one.sentence}", _STYLE.get(one.status, "bold red")))
     if one.advice:
         show(console, Text(one.advice))
