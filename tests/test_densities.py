@@ -207,3 +207,20 @@ def test_a_flow_without_an_inverse_gives_an_answer_that_is_not_trusted(posterior
     estimate = posterior.estimate(data[1][650])
     assert not estimate.trusted
     assert "100 % of the posterior lies outside" in estimate.warnings[0]
+
+
+def test_each_parameter_of_a_bounded_mixture_has_the_width_it_needs(data):
+    """One parameter's normals are made twice as narrow and another's twice as wide: both are set right again."""
+    npe = NeuralPosterior(SPACE, FEATURES, bounded=True, members=1, epochs=20, width=32).fit(*data)
+    (density,) = npe._densities
+    right = density.width.clone()
+    assert right.shape == (len(SPACE),)
+    density.width.copy_(right * torch.tensor([0.5, 2.0]))
+    x = torch.as_tensor(np.stack([FEATURES(r) for r in data[1][500:]])).float()
+    u = torch.as_tensor(SPACE.to_unit(data[0][500:])).float()
+    npe._widen(x, u)
+    again = density.width.clone()
+    npe._widen(x, u)
+    torch.testing.assert_close(density.width, again, rtol=0.02, atol=0.0)
+    assert ((again / right) > 0.6).all()
+    assert ((again / right) < 1.6).all()

@@ -19,7 +19,7 @@ class GaussianMixture(nn.Module):
 
     The network gives every normal a weight, a mean and the Cholesky factor of its precision. ``width`` widens all of
     them; it is not learnt but set at the end. bounded: the normals are of the probit of u instead, which is standard
-    normal where x tells nothing, and all draws lie inside the cube.
+    normal where x tells nothing, all draws lie inside the cube, and each parameter has a width of its own.
     """
 
     width: Tensor
@@ -40,7 +40,7 @@ class GaussianMixture(nn.Module):
         self.below = np.tril_indices(n_parameters, -1)
         outputs = components * (1 + 2 * n_parameters + len(self.below[0]))
         self.network = SpectralCNN(channels, frequencies, outputs, hidden, dropout, alike)
-        self.register_buffer("width", torch.ones(()))
+        self.register_buffer("width", torch.ones(n_parameters if bounded else ()))
 
     def learn_scale(self, x: Float[Tensor, "rows channels frequencies"]) -> None:
         """Take the statistics of training spectra."""
@@ -52,10 +52,10 @@ class GaussianMixture(nn.Module):
         """Log density of each u given its x, not corrected for the mass outside the cube."""
         weights, means, factors = self._normals(x)
         v = torch.special.ndtri(u.clamp(_EDGE, 1 - _EDGE)) if self.bounded else u
-        distance = (factors @ (v[:, None] - means)[..., None])[..., 0] / self.width
+        distance = (factors @ ((v[:, None] - means) / self.width)[..., None])[..., 0]
         log_determinant = factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         each = log_determinant - 0.5 * distance.square().sum(-1)
-        constant = self.n_parameters * (self.width.log() + 0.5 * math.log(2 * math.pi))
+        constant = (self.width.log() + 0.5 * math.log(2 * math.pi)).expand(self.n_parameters).sum()
         log_prob = torch.logsumexp(weights + each, -1) - constant
         if self.bounded:
             log_prob = log_prob + 0.5 * (v.square() + math.log(2 * math.pi)).sum(-1)
@@ -64,7 +64,7 @@ class GaussianMixture(nn.Module):
     def draws(self, x: Float[Tensor, "rows channels frequencies"], n: int) -> Float[Tensor, "n rows n_parameters"]:
         """``n`` draws for each x, from torch's global generator; some may lie outside the cube."""
         weights, means, factors = self._normals(x)
-        spread = torch.linalg.inv(factors) * self.width
+        spread = self.width.expand(self.n_parameters)[:, None] * torch.linalg.inv(factors)
         chosen, rows = torch.multinomial(weights.exp(), n, replacement=True).T, torch.arange(len(x))
         noise = torch.randn(n, len(x), self.n_parameters, 1)
         drawn = means[rows, chosen] + (spread[rows, chosen] @ noise)[..., 0]
@@ -78,13 +78,14 @@ class GaussianMixture(nn.Module):
         weights, means, factors = (each[0].double() for each in self._normals(x))
         free = [i for i in range(self.n_parameters) if i not in known]
         v = torch.special.ndtri(u.double().clamp(_EDGE, 1 - _EDGE)) if self.bounded else u.double()
-        spread = torch.linalg.inv(factors) * self.width
+        width = self.width.expand(self.n_parameters).double()
+        spread = width[:, None] * torch.linalg.inv(factors)
         marginal = torch.linalg.qr(spread[:, known].mT, mode="r").R.mT  # a square root of the known ones' covariance
         off = v - means[:, known]
         whitened = torch.linalg.solve_triangular(marginal, off[..., None], upper=False)[..., 0]
         density = -0.5 * whitened.square().sum(-1) - marginal.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1)
         chosen = torch.multinomial(torch.softmax(weights + density, 0), n, replacement=True)
-        precision = (factors.mT @ factors) / self.width**2
+        precision = (factors / width).mT @ (factors / width)
         inner, across = precision[:, free][:, :, free], precision[:, free][:, :, known]
         centre = means[:, free] - torch.linalg.solve(inner, (across @ off[..., None]))[..., 0]
         root = torch.linalg.inv(torch.linalg.cholesky((inner + inner.mT) / 2)).mT

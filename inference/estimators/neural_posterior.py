@@ -1,7 +1,7 @@
 """The neural posterior: an ensemble of conditional densities given spectra (NPE), with bounded sampling."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Self
@@ -55,6 +55,13 @@ def box_prior(parameters: ParameterSpace) -> "torch.distributions.Distribution":
 
 def _negative_log_prob(density: GaussianMixture | SbiFlow, x: Tensor, u: Tensor) -> Tensor:
     return -density.log_prob(u, x)
+
+
+def _root_within(excess: Callable[[float], float], low: float, high: float) -> float:
+    """The width whose logarithm lies between these and leaves no excess; the nearest end where there is none."""
+    if excess(low) < 0 or excess(high) > 0:
+        return float(np.exp(low if excess(low) < 0 else high))
+    return float(np.exp(brentq(excess, low, high, xtol=0.01)))
 
 
 @dataclass(eq=False)
@@ -163,24 +170,28 @@ class NeuralPosterior(AmortisedEstimator):
         return (first._replace(seed=first.seed + member) for member in range(self.members))
 
     def _widen(self, x: Tensor, u: Tensor) -> None:
-        """Give all densities the width of their normals with which ranks of u among draws have a uniform's variance."""
+        """Give all densities the width of their normals with which ranks of u among draws have a uniform's variance.
 
-        def excess(log_width: float) -> float:
-            self._set_width(np.exp(log_width))
+        One for all parameters, or, of bounded mixtures, one for each.
+        """
+
+        def excess(log_width: float, parameter: int | None = None) -> float:
+            self._set_width(np.exp(log_width), parameter)
             draws, inside = self._ranked_draws(x)
             n = inside.sum(0)
             ranks = (inside & (draws < u)).sum(0) / n.clamp(min=1)
             # Ranks among n have a variance that is larger by 2 / n. Without a draw in the box it is far too wide.
             each = torch.where(n > 0, 12 * (ranks - 0.5).square() - 1 - 2 / n, -1.0)
-            return float(each.mean())
+            return float((each if parameter is None else each[:, parameter]).mean())
 
-        low, high = np.log(_WIDTHS)
-        if excess(low) < 0 or excess(high) > 0:
-            nearest = low if excess(low) < 0 else high
-        else:
-            nearest = brentq(excess, low, high, xtol=0.01)
-        self._set_width(np.exp(nearest))
-        self.about["width"] = float(np.exp(nearest))
+        widths = [_root_within(excess, *np.log(_WIDTHS))]
+        self._set_width(widths[0])
+        if self.bounded and self.density == "gaussian mixture":
+            # Draws of a parameter do not depend on the widths of others. What is told well and what hardly err apart.
+            widths = [_root_within(partial(excess, parameter=k), *np.log(_WIDTHS)) for k in range(u.shape[1])]
+            for k, width in enumerate(widths):
+                self._set_width(width, k)
+        self.about["width"] = float(np.exp(np.mean(np.log(widths))))
         self.about["usually_inside"] = float(self._ranked_draws(x)[1].float().mean((0, 2)).median())
 
     def _ranked_draws(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,9 +201,10 @@ class NeuralPosterior(AmortisedEstimator):
             draws = torch.cat([density.draws(x, _RANK_DRAWS) for density in self._densities])
         return draws, ((draws >= 0) & (draws <= 1)).all(2, keepdim=True)
 
-    def _set_width(self, width: float) -> None:
+    def _set_width(self, width: float, parameter: int | None = None) -> None:
+        """Of all normals, or of one parameter's."""
         for density in self._densities:
-            density.width.fill_(width)
+            (density.width if parameter is None else density.width[parameter]).fill_(width)
 
     def _untrained(self, channels: int, frequencies: int) -> GaussianMixture | SbiFlow:
         n = len(self.parameters)
@@ -318,6 +330,8 @@ class NeuralPosterior(AmortisedEstimator):
         for i in range(members):
             density = self._untrained(len(self._rows), values)
             own = {first + k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")}
+            if isinstance(density, GaussianMixture) and own["width"].numel() == 1:  # older files have one for all
+                own["width"] = own["width"].reshape(()).expand(density.width.shape)
             for name, built in density.state_dict().items():
                 # Which inputs a step takes, in some order, follows from the settings; other indices could lie outside.
                 expected, stored = (tensor.flatten().sort().values for tensor in (built, own[name]))

@@ -13,7 +13,7 @@ from inference.explaining.spectra import one_channel
 from simulators.recording import Recording
 
 EXPLAINED, DOUBTFUL, NOT_EXPLAINED = "explained", "doubtful", "not explained"
-_SURE = 0.9  # of the probability: a circuit that has less is not said to be the one
+_SURE = 0.95  # of the probability: a circuit that has less is not said to be the one
 _BEYOND_DOUBT = 0.05  # of the background alone: with more, it may be all there is
 PHASES = (
     "Spectra do not show everything: a copy of this recording with its phases drawn at random would be answered alike."
@@ -83,7 +83,7 @@ def _verdict(found: list[Explanation], probabilities: Mapping[str, float]) -> tu
             None,
         )
     best = fitting[0]
-    kin = [name for name in probabilities if _circuit(name) == _circuit(best.name)]
+    kin = [name for name in probabilities if circuit_of(name) == circuit_of(best.name)]
     given = sum(probabilities[name] for name in kin)
     others = [e for e in fitting[1:] if e.name not in kin and probabilities[e.name] > 1 - _SURE]
     if alone.fits and probabilities[BACKGROUND] > _BEYOND_DOUBT:
@@ -115,7 +115,7 @@ def _verdict(found: list[Explanation], probabilities: Mapping[str, float]) -> tu
     )
 
 
-def _circuit(name: str) -> str:
+def circuit_of(name: str) -> str:
     """The circuit behind a name: ranges of one circuit hold each other's networks, and are not told apart."""
     return next((circuit for circuit in _RANGES_OF if name in _RANGES_OF[circuit]), name)
 
