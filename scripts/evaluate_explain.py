@@ -26,13 +26,14 @@ from typing import Any
 import numpy as np
 import torch
 from explain_circuits import RATE_HZ, SECONDS, circuits
+from make_explain import RANGES_OF
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy.signal import lfilter
 
 from inference.explaining.comparison import BACKGROUND, MOST_SHARE
-from inference.explaining.explain import DOUBTFUL, EXPLAINED, circuit_of, explain
+from inference.explaining.explain import DOUBTFUL, EXPLAINED, explain
 from inference.explaining.spectra import with_background
 from inference.workflows.explain import CIRCUITS, shipped_circuits
 from simulators.firing_events.simulator import BeatSimulator
@@ -136,6 +137,10 @@ def judged(folder: Path, job: tuple[str, Recording]) -> dict[str, Any]:
         "fits": [e.name for e in one.explanations if e.fits],
         "likeliest": next(iter(one.probabilities)),
     }
+
+
+def circuit_of(name: str) -> str:
+    return RANGES_OF.get(name, name)
 
 
 def percent(found: list[bool]) -> float:

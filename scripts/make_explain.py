@@ -23,6 +23,7 @@ from surrogates.spectra.emulator import SpectralEmulator
 from surrogates.spectra.likelihood import SpectralModel
 
 console = Console()
+RANGES_OF = {"brunel-asynchronous": "brunel", "brunel-full": "brunel"}
 ITERATIONS = 1500  # of the emulator: with more, kept spectra of the network of ten parameters are emulated worse
 
 
@@ -54,7 +55,7 @@ def main() -> None:
         learned[name] = simulations.recordings[: -simulations.tested]
         seconds[name] = round(time.perf_counter() - start)
         console.print(f"{name}: {len(simulations.theta)} simulations, {seconds[name]} s")
-    comparison = CircuitComparison.learned(learned, seed=0)
+    comparison = CircuitComparison.learned(learned, RANGES_OF)
     comparison.save(arguments.out / "comparison.safetensors")
     result = {"seconds": seconds, "classes": [*learned, BACKGROUND], "log_loss": comparison.about["log_loss"]}
     print(json.dumps(result))

@@ -19,6 +19,7 @@ from inference.workflows.shipped import reference_campaign
 from inference.workflows.study import study_of
 from simulators.recording import Recording
 from surrogates.spectra.background import Background, NoiseFloor, coloured
+from surrogates.weights import read_weights, write_weights
 
 run = CliRunner().invoke
 shipped = pytest.mark.skipif(not CIRCUITS.is_dir(), reason="the circuits of 'explain' are not shipped here")
@@ -111,9 +112,10 @@ def test_a_channel_is_taken_without_slope_and_at_the_common_rate():
 @pytest.mark.parametrize(
     ("recording", "said"),
     [
-        (signal(np.random.default_rng(0).standard_normal(900), 300.0), "has 300 Hz"),
-        (noise(samples=300), "lasts 0.6 s; give 1 s or more"),
-        (signal(np.ones(N)), "channel signal never changes"),
+        (signal(np.random.default_rng(0).standard_normal(1400), 450.0), "has 450 Hz"),
+        (noise(samples=300), "lasts 0.6 s; give 2.8 s or more"),
+        (signal(np.full(N, 0.1)), "signal never changes"),
+        (signal(np.arange(N) * 0.3), "only as a line"),
         (signal(np.where(np.arange(N) == 5, np.nan, noise().values[0])), "not finite"),
     ],
 )
@@ -153,6 +155,22 @@ def test_a_damaged_comparison_is_refused(tmp_path):
         CircuitComparison.load(tmp_path / "comparison.safetensors")
 
 
+@shipped
+@pytest.mark.parametrize(
+    "change",
+    [{"seconds": 0.0}, {"circuits": ["a"]}, {"seconds": float("inf")},
+     {"classes": ["a", "a", BACKGROUND]}, {"classes": ["a", "b"]},
+     {"classes": ["../../a", BACKGROUND]}, {"temperature": -1.0}, {"temperature": 0.0}],
+)  # fmt: skip
+def test_a_strangers_comparison_is_refused(change, tmp_path):
+    header, tensors = read_weights(CIRCUITS / "comparison.safetensors", "comparison", 1, "")
+    if "temperature" in change:
+        tensors["temperature"] = torch.tensor(change["temperature"])
+    write_weights(tmp_path / "c.safetensors", header | change, tensors)
+    with pytest.raises(ValueError, match="does not fit together"):
+        CircuitComparison.load(tmp_path / "c.safetensors")
+
+
 # --- verdicts ---
 
 
@@ -170,7 +188,7 @@ def explanation(name: str, fits: bool, share: float = 0.2, departures: tuple[Dep
             {"a", "brunel-full"},
             {"brunel-full": 0.6, "brunel-asynchronous": 0.39, "a": 0.01, "b": 0.0, BACKGROUND: 0.0},
             EXPLAINED,
-            "brunel-full explains this recording (99%",
+            "brunel explains this recording (99%",
         ),
         ({"a"}, {"b": 0.8, "a": 0.19, BACKGROUND: 0.01}, DOUBTFUL, "but b has 80%"),
         ({"a", BACKGROUND}, {"a": 0.5, BACKGROUND: 0.4, "b": 0.1}, DOUBTFUL, "nothing is told of a circuit"),
@@ -187,7 +205,7 @@ def test_verdicts_say_what_the_fits_and_probabilities_mean(fitting, probabilitie
     departure = (Departure(20.0, 30.0, ("signal",), 4.0, True),)
     probabilities = dict.fromkeys(("a", "b", "brunel-full", BACKGROUND), 0.0) | probabilities
     found = [explanation(name, name in fitting, departures=departure) for name in ("a", "b", "brunel-full", BACKGROUND)]
-    got, sentence, _, best = _verdict(found, probabilities)
+    got, sentence, _, best = _verdict(found, probabilities, lambda name: name.partition("-")[0])
     assert got == status
     assert said in sentence
     assert (best is None) == (status == NOT_EXPLAINED or "nothing is told" in sentence)

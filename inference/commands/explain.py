@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from inference.commands.output import console, plain_errors
+from inference.commands.output import console, plain_errors, refuse_no_picture
 from simulators.files import refuse_unwritable
 
 _CODES = {"explained": 0, "doubtful": 3, "not explained": 4, "failed": 2}
@@ -18,8 +18,9 @@ def explain(
         str | None, typer.Option(help="Which of the variables of a .npz, .mat or .nwb file is the recording.")
     ] = None,
     channel: Annotated[str | None, typer.Option(help="Channel to look at; the middle one by default.")] = None,
-    notch: Annotated[float | None, typer.Option(help="Filter out line noise of so many Hz, and its multiples.")] = None,
-    figure: Annotated[Path | None, typer.Option(help="Picture of every circuit's band (.png, .pdf, .svg).")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Picture of every circuit's band, of the last recording (.png, .pdf, .svg).")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Table to write (.csv): a row a recording and circuit.")] = None,
 ) -> None:
     """Lay one channel, 10 to 200 Hz, of unknown gain and depth, before every shipped circuit and a background alone.
@@ -36,24 +37,24 @@ def explain(
         for path in (figure, out):
             if path is not None:
                 refuse_unwritable(path)
+        if figure is not None:
+            refuse_no_picture(figure)
         pick = None if channel is None else [channel]
-        rows = ExplainedTable()
+        rows, last = ExplainedTable(), None
         with console.status("reading ...") as bar:
-            found = []
             for one in explain_files(
-                recordings, notch=notch, pick=pick, say=lambda name: bar.update(f"{name} ..."),
-                sampling_rate=sampling_rate, variable=variable,
+                recordings, pick=pick, say=lambda name: bar.update(f"{name} ..."), sampling_rate=sampling_rate,
+                variable=variable,
             ):  # fmt: skip
-                found.append(one)
+                status = show_explained(console, one)
                 rows.add(one)
-        for one in found:
-            status = show_explained(console, one)
+                if out is not None:
+                    rows.write(out)
+                last = last if isinstance(one, tuple) else one
         if out is not None:
-            rows.write(out)
             console.print(f"{out}: {len(rows)} rows")
-        shown = [one for one in found if not isinstance(one, tuple)]
-        if figure is not None and shown:
-            explained_figure(shown[-1]).savefig(figure, dpi=150)
+        if figure is not None and last is not None:
+            explained_figure(last).savefig(figure, dpi=150)
             console.print(f"figure: {figure}")
     if _CODES[status]:
         raise typer.Exit(_CODES[status])

@@ -89,7 +89,8 @@ class AmortisedEstimator(BaseEstimator):
         return self
 
     def _tensors(self, theta: np.ndarray, features: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Features and unit-cube parameters. Raises ValueError as ``fit_features``."""
+        """Features and unit-cube parameters. Raises ValueError as ``fit_features``, and where values are known."""
+        refuse_known(self.known)
         self.parameters.check_simulations(theta, len(features))
         if not np.isfinite(features).all():
             raise ValueError("some features are not finite; leave silent and failed simulations out")

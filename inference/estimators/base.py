@@ -86,6 +86,9 @@ class BaseEstimator(ABC):
 
 
 def refuse_known(known: Mapping[str, float]) -> None:
-    """Raises ValueError where an estimator that is to be kept has known values."""
+    """Raises ValueError where an estimator that is to be kept, taught or asked for a density has known values."""
     if known:
-        raise ValueError(f"{', '.join(known)}: an estimator with known values is not kept; save the one without them")
+        raise ValueError(
+            f"an estimator with known values ({', '.join(known)}) only estimates; take the one without them to save "
+            f"it, teach it or ask for densities"
+        )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from inference.estimate import Estimate
 from inference.estimators.amortised import MOST_NEIGHBOURS, AmortisedEstimator
+from inference.estimators.base import refuse_known
 from inference.estimators.spectral_networks import SpectralCNN, StasikCNN
 from inference.estimators.training_loop import Split, stored_state, train
 from inference.features.interface import Features
@@ -111,7 +112,8 @@ class CNNRegressor(AmortisedEstimator):
         return (point[free] + middle).clamp(0, 1), errors[:, free] + shift - middle
 
     def points(self, spectra: Float[np.ndarray, "rows channels frequencies"]) -> Float[np.ndarray, "rows n_parameters"]:
-        """Point estimates of many spectra at once, in physical units."""
+        """Point estimates of many spectra at once, in physical units. Raises ValueError where parameters are known."""
+        refuse_known(self.known)
         unit = self._predict(torch.as_tensor(spectra, dtype=torch.float32))
         return self.parameters.from_unit(unit.numpy().astype(float))
 

@@ -70,6 +70,13 @@ class GaussianMixture(nn.Module):
         drawn = means[rows, chosen] + (spread[rows, chosen] @ noise)[..., 0]
         return torch.special.ndtr(drawn) if self.bounded else drawn
 
+    def log_prob_known(
+        self, x: Float[Tensor, "1 channels frequencies"], known: list[int], u: Float[Tensor, " known"]
+    ) -> Float[Tensor, ""]:
+        """Log density of the known parameters alone, but for a constant of u."""
+        weights, means, factors = (each[0].double() for each in self._normals(x))
+        return torch.logsumexp(weights + self._marginal(means, factors, known, u), 0)
+
     def draws_given(
         self, x: Float[Tensor, "1 channels frequencies"], n: int, known: list[int], u: Float[Tensor, " known"]
     ) -> Float[Tensor, "n free"]:
@@ -77,13 +84,9 @@ class GaussianMixture(nn.Module):
         # In double precision: the known parameters may be told a thousand times as well as others.
         weights, means, factors = (each[0].double() for each in self._normals(x))
         free = [i for i in range(self.n_parameters) if i not in known]
-        v = torch.special.ndtri(u.double().clamp(_EDGE, 1 - _EDGE)) if self.bounded else u.double()
         width = self.width.expand(self.n_parameters).double()
-        spread = width[:, None] * torch.linalg.inv(factors)
-        marginal = torch.linalg.qr(spread[:, known].mT, mode="r").R.mT  # a square root of the known ones' covariance
-        off = v - means[:, known]
-        whitened = torch.linalg.solve_triangular(marginal, off[..., None], upper=False)[..., 0]
-        density = -0.5 * whitened.square().sum(-1) - marginal.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1)
+        off = self._probit(u) - means[:, known]
+        density = self._marginal(means, factors, known, u)
         chosen = torch.multinomial(torch.softmax(weights + density, 0), n, replacement=True)
         precision = (factors / width).mT @ (factors / width)
         inner, across = precision[:, free][:, :, free], precision[:, free][:, :, known]
@@ -91,6 +94,17 @@ class GaussianMixture(nn.Module):
         root = torch.linalg.inv(torch.linalg.cholesky((inner + inner.mT) / 2)).mT
         drawn = centre[chosen] + (root[chosen] @ torch.randn(n, len(free), 1, dtype=torch.double))[..., 0]
         return (torch.special.ndtr(drawn) if self.bounded else drawn).float()
+
+    def _probit(self, u: Tensor) -> Tensor:
+        return torch.special.ndtri(u.double().clamp(_EDGE, 1 - _EDGE)) if self.bounded else u.double()
+
+    def _marginal(self, means: Tensor, factors: Tensor, known: list[int], u: Tensor) -> Float[Tensor, " components"]:
+        """Log density of the known parameters under each normal, but for a constant."""
+        spread = self.width.expand(self.n_parameters).double()[:, None] * torch.linalg.inv(factors)
+        root = torch.linalg.qr(spread[:, known].mT, mode="r").R.mT  # a square root of their covariance
+        off = self._probit(u) - means[:, known]
+        whitened = torch.linalg.solve_triangular(root, off[..., None], upper=False)[..., 0]
+        return -0.5 * whitened.square().sum(-1) - root.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1)
 
     def _normals(
         self, x: Float[Tensor, "rows channels frequencies"]

@@ -155,14 +155,15 @@ class GradientFit(BaseEstimator):
         """Nats by which 99 % (or 95) of simulations as long are at most less likely than the model's own recordings."""
         # What the emulator gets wrong adds up over a longer recording, as does what a wrong model gets wrong.
         longer = float(data.samples.mean()) / self.about.get("misfit_samples", np.inf)
-        return float(self.about.get(f"misfit_{percent}", np.inf) * max(1.0, longer))
+        worst = float(self.about.get(f"misfit_{percent}", np.inf))
+        return worst * max(1.0, longer) if worst > 0 else worst
 
     def _unexplained(self, misfit: float, data: ObservedSpectrum, share: float) -> tuple[str, ...]:
         """Warnings of spectra that the model hardly makes. share: of the power, in patterns that no source makes."""
         worst = self.worst_misfit(data)
         if misfit <= worst:
             return ()
-        if self.model.floor and data.residual_channels and share < _UNSEEN:
+        if self.model.noise and data.residual_channels and share < _UNSEEN:
             return (
                 f"the channels have hardly any noise of their own ({share:.1g} of the power), too little for its "
                 f"spectrum to be fitted: estimate without it (leave --noise out)",
@@ -207,7 +208,7 @@ class GradientFit(BaseEstimator):
 
     def _own_noise(self, share: float) -> tuple[str, ...]:
         """A warning of noise that is not reckoned with. share: of the power, in patterns that no source makes."""
-        if share < _UNSEEN or self.model.floor:
+        if share < _UNSEEN or self.model.noise:
             return ()
         return (
             f"{_no_source_makes(share)}: they have noise of their own, or lie elsewhere than the probe's; fit the "

@@ -237,8 +237,8 @@ class NeuralPosterior(AmortisedEstimator):
         inside, accepted, tried = [], 0, 0
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            for i, density in enumerate(self._densities):
-                wanted = draws * (i + 1) // len(self._densities) - draws * i // len(self._densities)
+            until = np.rint(draws * np.cumsum(self._shares(x))).astype(int)
+            for density, wanted in zip(self._densities, np.diff(until, prepend=0).tolist(), strict=True):
                 got = 0
                 for _ in range(_MAX_ROUNDS if wanted else 0):
                     u = self._drawn(density, x, round(_SURPLUS * wanted))
@@ -251,6 +251,14 @@ class NeuralPosterior(AmortisedEstimator):
                     if got == wanted:
                         break
         return torch.cat(inside), accepted / tried
+
+    def _shares(self, x: Tensor) -> Float[np.ndarray, " densities"]:
+        """Of each density in the mixture of all: the same, but where parameters are known, to which some fit better."""
+        if not self.known:
+            return np.full(len(self._densities), 1 / len(self._densities))
+        _, at, value = self._known_places()
+        logs = [d.log_prob_known(x, at, value) for d in self._densities if isinstance(d, GaussianMixture)]
+        return torch.softmax(torch.stack(logs), 0).numpy()
 
     def _drawn(self, density: GaussianMixture | SbiFlow, x: Tensor, n: int) -> Float[Tensor, "n n_parameters"]:
         if not self.known:

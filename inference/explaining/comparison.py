@@ -4,6 +4,7 @@ Backgrounds are drawn at random beside every circuit, and alone they are one mor
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from inference.estimators.spectral_networks import Standardise
 from inference.explaining.spectra import FEATURES, with_background
 from simulators.provenance import versions
 from simulators.recording import Recording
-from surrogates.headers import texts
+from surrogates.headers import number, texts
 from surrogates.spectra.cholesky import with_weights
 from surrogates.threads import one_thread
 from surrogates.weights import read_weights, write_weights
@@ -31,6 +32,7 @@ _HELD = 0.15
 _PASSES, _BATCH, _RATE = 40, 256, 2e-3
 _MEMBERS, _WIDTH = 3, 128
 _FORMAT = 1
+_NAME = re.compile("[A-Za-z0-9_-]{1,60}")
 _REMEDY = "make it again with scripts/make_explain.py"
 
 
@@ -51,20 +53,29 @@ class _Classifier(nn.Module):
 class CircuitComparison:
     """Probabilities of circuits and of a background alone, of one channel of unknown gain, 10 to 200 Hz.
 
-    All classes are equally likely before. They are calibrated: of recordings to which a circuit is given 80 %, it made
+    classes: what is told apart; circuits: the circuit behind each. Ranges of one circuit hold each other's networks.
+
+    All circuits, and the background, are equally likely before. Of recordings to which a circuit is given 80 %, it made
     80 %, if one of the circuits made them; what none of them made is for the circuits' own checks to find out.
     """
 
     classes: tuple[str, ...]
+    circuits: tuple[str, ...]
     seconds: float
     about: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def learned(cls, recordings: Mapping[str, Sequence[Recording]], seed: int = 0) -> Self:
-        """From simulations of each circuit, all of one length, with backgrounds that are drawn here."""
+    def learned(
+        cls, recordings: Mapping[str, Sequence[Recording]], ranges_of: Mapping[str, str] | None = None, seed: int = 0
+    ) -> Self:
+        """From simulations of each class, all of one length, with backgrounds that are drawn here.
+
+        ranges_of: the circuit of each class that is a range of one.
+        """
         classes = (*recordings, BACKGROUND)
+        circuits = tuple((ranges_of or {}).get(name, name) for name in classes)
         first = next(iter(recordings.values()))[0]
-        made = cls(classes, first.duration_ms / 1e3)
+        made = cls(classes, circuits, first.duration_ms / 1e3)
         rng = np.random.default_rng(seed)
         x, y, held = _examples(recordings, rng)
         made.about = {"simulations": {name: len(r) for name, r in recordings.items()}, "versions": versions()}
@@ -81,7 +92,7 @@ class CircuitComparison:
             torch.manual_seed(1000 * seed + member)
             net = _Classifier(x.shape[-1], len(self.classes))
             net.standardise.learn(x[kept])
-            steps = _PASSES * (len(kept) // _BATCH)
+            steps = _PASSES * max(1, len(kept) // _BATCH)
             optimiser = torch.optim.AdamW(net.parameters(), _RATE, weight_decay=0.05)
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=steps)
             for _ in range(steps):
@@ -111,13 +122,21 @@ class CircuitComparison:
         x = np.stack([FEATURES(Recording(p.values, p.sampling_rate, p.unit, p.channels)) for p in pieces])
         with one_thread():
             found = torch.softmax(self._logits(torch.as_tensor(x).float()), -1).mean(0).numpy()
+        # Ranges of one circuit share what one circuit has before.
+        found = found / [self.circuits.count(circuit) for circuit in self.circuits]
+        found = found / found.sum()
         order = np.argsort(-found)
         return {self.classes[k]: float(found[k]) for k in order}
+
+    def circuit_of(self, name: str) -> str:
+        """The circuit behind a class."""
+        return self.circuits[self.classes.index(name)]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write one safetensors file."""
         tensors = {f"{i}.{k}": v for i, net in enumerate(self._nets) for k, v in net.state_dict().items()}
-        header = {"thing": "comparison", "format": _FORMAT, "classes": list(self.classes), "seconds": self.seconds}
+        header = {"thing": "comparison", "format": _FORMAT, "classes": list(self.classes)}
+        header |= {"circuits": list(self.circuits), "seconds": self.seconds}
         write_weights(path, header | {"about": self.about}, tensors | {"temperature": self._temperature})
 
     @classmethod
@@ -125,11 +144,24 @@ class CircuitComparison:
         """The inverse of ``save``. Raises ValueError where it is no (whole) file of a comparison."""
         header, tensors = read_weights(path, "comparison", _FORMAT, _REMEDY)
         try:
-            made = cls(texts(header, "classes"), float(header["seconds"]), dict(header["about"]))
+            seconds = number(header, "seconds", 0.5, 3600.0)
+            made = cls(texts(header, "classes"), texts(header, "circuits"), seconds, dict(header["about"]))
+            names = [name for name in made.classes if name != BACKGROUND]
+            if (
+                len(set(made.classes)) != len(made.classes)
+                or BACKGROUND not in made.classes
+                or not names
+                or len(made.circuits) != len(made.classes)
+            ):
+                raise ValueError("it does not compare circuits with a background alone")
+            if not all(_NAME.fullmatch(name) for name in names):
+                raise ValueError("a circuit's name is not one of letters, digits and hyphens")
             with torch.device("meta"):
                 nets = [_Classifier(len(FEATURES.axis.values), len(made.classes)) for _ in range(_MEMBERS)]
             made._nets = [with_weights(net, f"{i}.", tensors).eval() for i, net in enumerate(nets)]
             made._temperature = tensors["temperature"].reshape(())
+            if not (made._temperature > 0 and all((net.standardise.scale > 0).all() for net in made._nets)):
+                raise ValueError("temperature and scales must be above 0")
         except (LookupError, TypeError, RuntimeError, ValueError) as error:
             raise ValueError(f"{Path(path)} does not fit together ({error}); {_REMEDY}") from error
         return made

@@ -9,7 +9,7 @@ from inference.estimators.gradient_fit import GradientFit
 from inference.evaluation.departures import Departure
 from inference.explaining.comparison import BACKGROUND, CircuitComparison
 from inference.explaining.fits import Explanation, background_alone, explained_by
-from inference.explaining.spectra import one_channel
+from inference.explaining.spectra import middle, one_channel
 from simulators.recording import Recording
 
 EXPLAINED, DOUBTFUL, NOT_EXPLAINED = "explained", "doubtful", "not explained"
@@ -48,21 +48,23 @@ def explain(
     say: Callable[[str], object] | None = None,
 ) -> Explained:
     """Lay one channel before each circuit. Raises ValueError for a channel that is too short, slow or flat."""
-    measured = one_channel(recording, channel)
-    found = []
+    whole = one_channel(recording, channel)
+    measured, found = middle(whole), []
     for circuit, fit in fits.items():
         if say is not None:
             say(circuit)
         found.append(explained_by(circuit, fit, measured))
     found.append(background_alone(BACKGROUND, next(iter(fits.values())), measured))
-    probabilities = comparison.probabilities(measured)
-    status, sentence, advice, best = _verdict(found, probabilities)
+    probabilities = comparison.probabilities(whole)
+    status, sentence, advice, best = _verdict(found, probabilities, comparison.circuit_of)
     return Explained(
         name, recording.channels[channel], measured, status, sentence, advice, best, tuple(found), probabilities
     )
 
 
-def _verdict(found: list[Explanation], probabilities: Mapping[str, float]) -> tuple[str, str, str, Explanation | None]:
+def _verdict(
+    found: list[Explanation], probabilities: Mapping[str, float], circuit_of: Callable[[str], str]
+) -> tuple[str, str, str, Explanation | None]:
     """Status, sentence, advice, and the circuit that is meant."""
     alone = next(e for e in found if e.name == BACKGROUND)
     fitting = sorted((e for e in found if e.fits and e.name != BACKGROUND), key=lambda e: -probabilities[e.name])
@@ -95,7 +97,7 @@ def _verdict(found: list[Explanation], probabilities: Mapping[str, float]) -> tu
             None,
         )
     if given < _SURE:
-        told = {best.name: given} | {e.name: probabilities[e.name] for e in others}
+        told = {circuit_of(best.name): given} | {e.name: probabilities[e.name] for e in others}
         names = ", ".join(f"{name} ({share:.0%})" for name, share in told.items())
         elsewhere = max((n for n in probabilities), key=lambda n: probabilities[n])
         why = (
@@ -105,26 +107,22 @@ def _verdict(found: list[Explanation], probabilities: Mapping[str, float]) -> tu
             if elsewhere not in kin
             else f"{best.name} explains this recording, with a probability of {given:.0%} only"
         )
-        return DOUBTFUL, f"{why}. Parameters are those of {best.name}, if it is that.", _ADVICE, best
+        return DOUBTFUL, f"{why}. Parameters are those of {best.name}, if it is that.", _MORE, best
     return (
         EXPLAINED,
-        f"{best.name} explains this recording ({given:.0%} given the other circuits), with {best.share:.0%} of its "
-        f"power, 10 to 200 Hz, as background.",
+        f"{circuit_of(best.name)} explains this recording ({given:.0%} given the other circuits), with "
+        f"{best.share:.0%} of its power, 10 to 200 Hz, as background"
+        + ("." if circuit_of(best.name) == best.name else f"; parameters are those of {best.name}."),
         "",
         best,
     )
 
 
-def circuit_of(name: str) -> str:
-    """The circuit behind a name: ranges of one circuit hold each other's networks, and are not told apart."""
-    return next((circuit for circuit in _RANGES_OF if name in _RANGES_OF[circuit]), name)
-
-
-_RANGES_OF = {"brunel": ("brunel-asynchronous", "brunel-full")}
 _ADVICE = (
     "Look at the figure: where the recording leaves the band, another circuit, a rhythm from elsewhere or an artefact "
-    "is at work. Try other channels and stretches, or a circuit of your own ('circuitsbi train --simulator ...')."
+    "is at work. Try other channels and stretches, or estimate a circuit of your own ('circuitsbi simulate', 'train')."
 )
+_MORE = "Other channels, and other stretches of the recording, may decide."
 
 
 def _where(explanation: Explanation) -> str:

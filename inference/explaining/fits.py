@@ -1,6 +1,6 @@
 """One channel laid before a circuit, or before a background alone: what each makes of its spectrum."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,21 +57,23 @@ def explained_by(name: str, fit: GradientFit, recording: Recording, seed: int = 
         u = modes.variables[:1, : len(free.parameters)]
         misfit = float(modes.losses[0]) - model.expected_loss(u[0], data)
         nuisances = modes.variables[0, len(free.parameters) + model.n_components :]
+        # Recordings that the model makes have no penalty for their background; nor have those that set the limit.
+        misfit -= float(Background().penalty(nuisances[-Background.size :]))
         share = background_share(model.noise_density(nuisances), data)
-    spectra = _predicted(free, estimate, nuisances, ready, seed)
+    if any("draws are worth" in warning for warning in estimate.warnings):
+        estimate = replace(estimate, trusted=False)
+    spectra = _predicted(free, u[0], nuisances, ready, seed)
     check = predictive_check(ready, FEATURES, spectra, emulated=True)
     return Explanation(name, misfit, free.worst_misfit(data, 95), share, check, estimate)
 
 
 def _predicted(
-    fit: GradientFit, estimate: Estimate, nuisances: Tensor, recording: Recording, seed: int
+    fit: GradientFit, u: Tensor, nuisances: Tensor, recording: Recording, seed: int
 ) -> Float[np.ndarray, "draws 1 frequencies"]:
-    """Spectra that the fit makes at draws of its posterior, with the gain and the background of the best fit."""
+    """Spectra of recordings that the best fit makes, with its gain and its background."""
     rng = np.random.default_rng(seed)
-    assert estimate.samples is not None
-    theta = estimate.samples[rng.integers(len(estimate.samples), size=_DRAWS)]
-    theta = np.clip(theta, fit.parameters.low, fit.parameters.high)
-    drawn = fit.draw(theta, min(recording.duration_ms, 60_000.0), nuisances, rng)
+    theta = np.tile(fit.parameters.from_unit(u.numpy().astype(float)), (_DRAWS, 1))
+    drawn = fit.draw(np.clip(theta, fit.parameters.low, fit.parameters.high), recording.duration_ms, nuisances, rng)
     return np.stack([FEATURES(one) for one in drawn])
 
 

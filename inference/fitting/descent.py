@@ -159,6 +159,8 @@ class Descent:
 
         Raises ValueError as ``modes``, and where lengths differ.
         """
+        if self.screened > self.starts:
+            return [self.modes(model, one) for one in each]
         data = ObservedSpectrum.stacked([one for one in each for _ in range(self.starts)])
         u = self._starts(len(model.parameters)).repeat(len(each), 1)
         nuisances = torch.stack([model.first_nuisances(one) for one in each]).repeat_interleave(self.starts, 0)

@@ -40,7 +40,7 @@ def show_explained(console: Console, one: Explained | tuple[str, str]) -> str:
 
 
 class ExplainedTable:
-    """A row a recording and circuit; intervals only of the circuit that explains it."""
+    """A row a recording and circuit."""
 
     _COLUMNS = ("recording", "channel", "status", "verdict", "circuit", "explains", "probability", "misfit_nats",
                 "background_share", "departures")  # fmt: skip
@@ -59,7 +59,7 @@ class ExplainedTable:
         for e in one.explanations:
             _, _, where, _ = line_of(e, 0.0)
             self._rows.append(
-                [plain(one.recording), plain(one.channel), one.status, one.sentence, e.name, str(e.fits),
+                [plain(one.recording), plain(one.channel), one.status, plain(one.sentence), plain(e.name), str(e.fits),
                  f"{one.probabilities[e.name]:.4f}", f"{e.misfit:.2f}", f"{e.share:.3f}", where]
             )  # fmt: skip
 
@@ -83,7 +83,7 @@ def explained_figure(one: Explained) -> Figure:
         axis.plot(f, middle, color="C0" if e.fits else "0.6", lw=1)
         axis.plot(f, observed, color="k", lw=1)
         says = "explains it" if e.fits else "does not"
-        axis.set_title(f"{e.name}: {says} ({one.probabilities[e.name]:.0%})", fontsize=8)
+        axis.set_title(f"{e.name}: {says} ({one.probabilities[e.name]:.0%})", fontsize=8, parse_math=False)
         axis.set_xscale("log")
         axis.set_xticks(_TICKS_HZ, [f"{hz:g}" for hz in _TICKS_HZ])
         axis.xaxis.set_minor_formatter(NullFormatter())
@@ -91,5 +91,5 @@ def explained_figure(one: Explained) -> Figure:
         axis.set_visible(False)
     figure.supxlabel("frequency (Hz)", fontsize=9)
     figure.supylabel("log10 of the share of power", fontsize=9)
-    figure.suptitle(f"{Path(one.recording).name}, {one.channel}: {one.status}", fontsize=10)
+    figure.suptitle(f"{Path(one.recording).name}, {one.channel}: {one.status}", fontsize=10, parse_math=False)
     return figure

@@ -9,7 +9,6 @@ from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.load import load_estimator
 from inference.explaining.comparison import BACKGROUND, CircuitComparison
 from inference.explaining.explain import Explained, explain
-from inference.recordings.conform import notched
 from inference.recordings.files import read_recording
 from inference.workflows.shipped import SHIPPED
 from simulators.recording import Recording
@@ -34,7 +33,6 @@ def shipped_circuits(folder: Path = CIRCUITS) -> tuple[dict[str, GradientFit], C
 def explain_files(
     paths: Sequence[Path],
     folder: Path = CIRCUITS,
-    notch: float | None = None,
     pick: Sequence[str] | None = None,
     say: Callable[[str], object] | None = None,
     **reading: Any,
@@ -44,11 +42,9 @@ def explain_files(
     for path in paths:
         try:
             recording = _read(path, pick=None if pick is None else list(pick), **reading)
-            if notch is not None:
-                recording = notched(recording, notch)
             yield explain(str(path), recording, fits, comparison, len(recording.channels) // 2, say)
-        except ValueError as error:
-            yield str(path), str(error)
+        except Exception as error:  # whatever is wrong with a file, the others are answered
+            yield str(path), str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
 def _read(path: Path, **reading: Any) -> Recording:

@@ -47,6 +47,9 @@ class AlphaSignal:
 
     def __post_init__(self) -> None:
         check_known(self.parameters, self.known)
+        steps = self.network.bin_ms / _STEP_MS
+        if round(steps) < 1 or abs(steps - round(steps)) > 1e-9:
+            raise ValueError(f"bin_ms = {self.network.bin_ms}; kernels need a multiple of {_STEP_MS} ms, such as 1")
 
     @cached_property
     def grid(self) -> Float[np.ndarray, "tau_m C_m populations channels steps"]:

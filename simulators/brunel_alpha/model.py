@@ -78,6 +78,13 @@ def check_known(parameters: ParameterSpace, known: Mapping[str, float]) -> None:
             raise ValueError(f"the network has no parameter '{name}'; it has {', '.join(TEN_PARAMETERS.names)}")
     if twice := set(parameters.names) & set(known):
         raise ValueError(f"{', '.join(sorted(twice))}: known and free at once; give a parameter one role")
+    for p in parameters:
+        known_range = TEN_PARAMETERS.parameters[TEN_PARAMETERS.names.index(p.name)]
+        if not known_range.low <= p.low < p.high <= known_range.high:
+            raise ValueError(
+                f"{p.name} from {p.low:g} to {p.high:g} leaves {known_range.low:g} ... {known_range.high:g}, for which "
+                f"the network and its fields are made"
+            )
     if missing := [name for name in TEN_PARAMETERS.names if name not in (*parameters.names, *known)]:
         raise ValueError(f"{', '.join(missing)}: neither free nor known; give a value or a range")
     for p in TEN_PARAMETERS:
@@ -91,6 +98,6 @@ def neurons(
 ) -> Neurons:
     """All ten values, delay and refractory period rounded to time steps. Raises ValueError for a theta outside."""
     values = dict(zip(parameters.names, parameters.check(theta).tolist(), strict=True)) | dict(known)
-    for name in ("delay", "t_ref"):
-        values[name] = round(values[name] / dt_ms) * dt_ms
+    values["delay"] = max(1, round(values["delay"] / dt_ms)) * dt_ms
+    values["t_ref"] = round(values["t_ref"] / dt_ms) * dt_ms
     return Neurons(**values)
