@@ -47,7 +47,7 @@ def built():
     nest = load_nest()
     nest.ResetKernel()
     nest.resolution = OTHER.dt_ms
-    neurons, _ = NestBrunel(OTHER)._build(nest, 0.3, 5.0, 2.0)
+    neurons = NestBrunel(OTHER)._build(nest, 0.3, 5.0, 2.0)
     yield nest, neurons
     nest.ResetKernel()
 
