@@ -27,9 +27,9 @@ _LIKELY = 3.0  # standard deviations of the misfit of a recording that the backg
 class Explanation:
     """What a circuit, or a background alone, makes of a recording.
 
-    misfit: nats by which the recording is less likely than those that the fit makes; worst: what 95 % of a circuit's
-    own stay below; share: of the power, 10 to 200 Hz, that the fit puts down to the background; estimate: of the
-    circuit's parameters.
+    misfit: nats by which the recording, and the background that it takes, are less likely than the fit's own; worst:
+    what 95 % of a circuit's own recordings stay below; share: of the power, 10 to 200 Hz, that the fit puts down to the
+    background; estimate: of the circuit's parameters.
     """
 
     name: str
@@ -57,8 +57,6 @@ def explained_by(name: str, fit: GradientFit, recording: Recording, seed: int = 
         u = modes.variables[:1, : len(free.parameters)]
         misfit = float(modes.losses[0]) - model.expected_loss(u[0], data)
         nuisances = modes.variables[0, len(free.parameters) + model.n_components :]
-        # Recordings that the model makes have no penalty for their background; nor have those that set the limit.
-        misfit -= float(Background().penalty(nuisances[-Background.size :]))
         share = background_share(model.noise_density(nuisances), data)
     if any("draws are worth" in warning for warning in estimate.warnings):
         estimate = replace(estimate, trusted=False)
@@ -92,18 +90,18 @@ def background_alone(name: str, fit: GradientFit, recording: Recording, seed: in
     power = data.factors.abs().square()[:, 0, 0]
     level = float(power[data.samples > 0][:5].mean())
 
-    def loss(values: np.ndarray, penalised: bool = True) -> float:
+    def loss(values: np.ndarray) -> float:
         v = torch.as_tensor(values).float()
         factors = background.density(v, centres).clamp(min=1e-30).sqrt().to(torch.complex64)[:, None, None]
         found = wishart_loss(factors[None], data.factors[None], data.samples[None])[0]
-        return float(found + (background.penalty(v) if penalised else 0.0))
+        return float(found + background.penalty(v))
 
     starts = [[np.log(level), chi, *background.first(1.0)[2:]] for chi in _CHI_STARTS]
     with one_thread(), torch.no_grad():
         best = min((minimize(loss, s, method="Nelder-Mead", options={"maxiter": 800}) for s in starts),
                    key=lambda one: one.fun)  # fmt: skip
         expected = float(expected_wishart_loss(1, data.samples[None])[0])
-        misfit = loss(best.x, penalised=False) - expected
+        misfit = float(best.fun) - expected
     used = data.samples[data.samples > 0].numpy()
     # Of n samples a band the misfit has a variance of n^2 (trigamma(n)) - n; about a half each.
     worst = _LIKELY * float(np.sqrt(0.5 * len(used)))
