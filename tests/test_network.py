@@ -260,8 +260,9 @@ class TestColumn:
         assert wide.links.delays_ms.max() < 200
 
     def test_inputs_beyond_what_the_surrogates_learned_from_are_said(self, caplog):
-        from surrogates.network.column import SurrogateColumn
+        from surrogates.network.column import SurrogateColumn, _network
 
+        _network.cache_clear()  # a network says it once, and another test may have had this one
         column = ColumnSimulator(drives=(noise_drive(120.0),), duration_ms=300.0, transient_ms=0.0)
         theta = np.zeros((1, 11))
         drives = [column.events(theta[0], np.random.default_rng(0))]
