@@ -115,7 +115,7 @@ def test_small_network_agrees_with_nest_and_with_a_wrong_delay_does_not():
 def test_full_size_network_agrees_with_nest_and_with_another_time_constant_does_not():
     network = AlphaNetwork(duration_ms=700.0, transient_ms=200.0)
     states = [MIDDLE, *TEN_PARAMETERS.sample(3, np.random.default_rng(4))]
-    other = [at * np.where(np.array(TEN_PARAMETERS.names) == "tau_syn", 1.15, 1.0) for at in states]
+    other = [at * np.where(np.array(TEN_PARAMETERS.names) == "tau_syn", 0.85, 1.0) for at in states]
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         nest = described_states(NestAlphaBrunel(network), states, 3, pool.map)
         compiled = described_states(CompiledAlphaBrunel(network), states, 12, pool.map)
