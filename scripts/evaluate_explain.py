@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from explain_circuits import RATE_HZ, SECONDS, circuits
+from explain_circuits import circuits
 from make_explain import RANGES_OF
 from rich.console import Console
 from rich.progress import track
@@ -34,7 +34,7 @@ from scipy.signal import lfilter
 
 from inference.explaining.comparison import BACKGROUND, MOST_SHARE
 from inference.explaining.explain import DOUBTFUL, EXPLAINED, explain
-from inference.explaining.spectra import with_background
+from inference.explaining.spectra import RATE_HZ, SECONDS, with_background
 from inference.workflows.explain import CIRCUITS, shipped_circuits
 from simulators.firing_events.simulator import BeatSimulator
 from simulators.recording import Recording

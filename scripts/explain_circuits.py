@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from inference.recordings.conform import resampled
+from inference.explaining.spectra import RATE_HZ, middle, one_channel
 from inference.workflows.brunel import brunel_study
 from inference.workflows.column import rhythmic_column
 from inference.workflows.shipped import reference_campaign
@@ -23,7 +23,6 @@ from simulators.interface import ForwardModel, Parameter, ParameterSpace
 from simulators.recording import Recording
 from surrogates.network.column import SurrogateColumn
 
-RATE_HZ, SECONDS = 500.0, 2.8
 DEPTHS_UM = tuple(-50.0 * k for k in range(11))
 _AT_ONCE = 250  # rows of a campaign that are decoded together
 DEPTH = Parameter("depth", "um", DEPTHS_UM[-1], DEPTHS_UM[0], "of the contact below the surface")
@@ -45,17 +44,15 @@ def at_a_depth(campaign: Campaign, model: ForwardModel, rows: np.ndarray, tested
     theta, recordings = [], []
     for some in np.array_split(rows, max(1, len(rows) // _AT_ONCE)):
         for row, source in zip(some, campaign.recordings(some), strict=True):
-            seen = model.observe(source, campaign.theta[row])
-            recordings.append(one_channel(seen, places[row]))
+            lfp = model.observe(source, campaign.theta[row])
+            recordings.append(seen(lfp, places[row]))
             theta.append([*campaign.theta[row], DEPTHS_UM[places[row]]])
     return Simulations(space, np.array(theta), recordings, tested)
 
 
-def one_channel(recording: Recording, channel: int) -> Recording:
-    """One channel without its transient, at the common rate and length, with a unit that says nothing."""
-    values = recording.steady[channel : channel + 1].astype(float)
-    whole = resampled(Recording(values, recording.sampling_rate, "1", ("signal",)), RATE_HZ)
-    return whole.with_values(whole.values[:, : round(SECONDS * RATE_HZ)])
+def seen(recording: Recording, channel: int) -> Recording:
+    """What 'circuitsbi explain' looks at of one channel."""
+    return middle(one_channel(recording, channel))
 
 
 def brunel(name: str) -> Simulations:
@@ -99,7 +96,7 @@ def column(scratch: Path, n: int) -> Simulations:
 
 def without_depth(campaign: Campaign, channel: int) -> Simulations:
     rows = campaign.usable
-    recordings = [one_channel(r, channel) for r in campaign.recordings(rows)]
+    recordings = [seen(r, channel) for r in campaign.recordings(rows)]
     moving = [k for k, r in enumerate(recordings) if r.values.std() > 0]
     return Simulations(campaign.parameters, campaign.theta[rows][moving], [recordings[k] for k in moving], 400)
 

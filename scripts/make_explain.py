@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 
 import torch
-from explain_circuits import SECONDS, Simulations, circuits
+from explain_circuits import Simulations, circuits
 from rich.console import Console
 
 from inference.estimators.gradient_fit import GradientFit
 from inference.explaining.comparison import BACKGROUND, CircuitComparison
-from inference.explaining.spectra import BANDS, FEATURES
+from inference.explaining.spectra import BANDS, FEATURES, SECONDS
 from inference.fitting.descent import Descent
 from surrogates.spectra.emulator import SpectralEmulator
 from surrogates.spectra.likelihood import SpectralModel

@@ -113,7 +113,7 @@ def test_bad_campaigns_end_with_one_message(arguments, words, tmp_path, monkeypa
         ("infer lfp.npz --out table.xlsx", "written as .csv, not as '.xlsx'"),
         ("infer lfp.npz --known K=0.2", "there is no parameter 'K'; parameters are J, g, eta"),
         ("infer lfp.npz --known J=much", "'J=much' is not NAME=NUMBER, such as tau_m=20"),
-        ("infer lfp.npz --known J", "'J' is not NAME=NUMBER, such as tau_m=20"),
+        ("infer lfp.npz --known J", "'J' is not NAME=VALUE"),
         ("compare --n 5 --figure picture.foo", "does not end in a kind of picture"),
         ("diagnose --out no/diagnosis.html", "there is no folder no"),
         ("observe counts.npz --simulator brunel --at J=half,g=5", "give numbers for J, g"),

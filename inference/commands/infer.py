@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inference.commands.options import RangeOption, chosen_range, load_models
+from inference.commands.options import RangeOption, chosen_range, load_models, named_values
 from inference.commands.output import console, plain_errors
 from simulators.files import refuse_unwritable
 
@@ -151,16 +151,11 @@ def _show(window: "AnsweredWindow", brief: bool) -> None:
 
 def _values(known: str | None) -> dict[str, float]:
     """NAME=NUMBER,... as a dictionary. Raises ValueError for anything else."""
-    found: dict[str, float] = {}
-    for part in [] if known is None else known.split(","):
-        name, equals, value = (x.strip() for x in part.partition("="))
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise ValueError(f"--known '{part.strip()}' is not NAME=NUMBER, such as tau_m=20") from None
-        if not name or not equals:
-            raise ValueError(f"--known '{part.strip()}' is not NAME=NUMBER, such as tau_m=20")
-    return found
+    found = {} if known is None else named_values(known.split(","))
+    for name, value in found.items():
+        if not name or isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"--known '{name}={value}' is not NAME=NUMBER, such as tau_m=20")
+    return {name: float(value) for name, value in found.items()}
 
 
 def _show_known(window: "AnsweredWindow", learned: "list[BaseEstimator]", known: dict[str, float]) -> None:

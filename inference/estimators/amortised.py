@@ -50,7 +50,7 @@ class AmortisedEstimator(BaseEstimator):
     about: dict[str, Any] = field(default_factory=dict, init=False)
     familiarity: Familiarity | None = field(default=None, init=False)
     known: Mapping[str, float] = field(default_factory=dict, init=False)
-    _whole: ParameterSpace | None = field(default=None, init=False)
+    _whole: ParameterSpace | None = field(default=None, init=False)  # all parameters, where some are known
 
     def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self:
         """Learn from recordings simulated at ``theta``. Raises ValueError as ``fit_features`` and the features do."""
@@ -108,26 +108,17 @@ class AmortisedEstimator(BaseEstimator):
         return replace(estimate, warnings=warnings, trusted=estimate.trusted and not unlike)
 
     def given(self, known: Mapping[str, float]) -> Self:
-        learned = self._learned_space
-        other = copy(self)
+        other, learned = copy(self), self._whole or self.parameters
         other.parameters, other.known, other._whole = learned.without(known), dict(known), learned
         return other
 
-    @property
-    def _learned_space(self) -> ParameterSpace:
-        """All parameters, the known ones too."""
-        return self.parameters if self._whole is None else self._whole
-
     def _known_places(self) -> tuple[list[int], list[int], Float[Tensor, " known"]]:
         """Which of all parameters are free, which are known, and the values of these in the unit cube."""
-        space = self._learned_space
+        space = self._whole or self.parameters
         at = [space.names.index(name) for name in self.known]
         free = [i for i in range(len(space)) if i not in at]
-        u = [
-            (self.known[n] - p.low) / (p.high - p.low)
-            for n, p in ((p.name, p) for p in (space.parameters[i] for i in at))
-        ]
-        return free, at, torch.tensor(u, dtype=torch.float32)
+        u = (np.array(list(self.known.values())) - space.low[at]) / (space.high - space.low)[at]
+        return free, at, torch.as_tensor(u).float()
 
     @property
     def _rows(self) -> tuple[str, ...]:

@@ -143,13 +143,18 @@ class GradientFit(BaseEstimator):
                 # Errors that the edges of the range keep small do not make the likelihood sharper than it is.
                 temperature = max(1.0, float(self._temperature(self.model.whole(u)))) if self._temperature else 1.0
             estimate = self.descent.around(self.model, modes, data, temperature)
-            misfit = float(modes.losses[0]) - self.model.expected_loss(u[0], data)
+            misfit = self.misfit(data, modes)
             share = float(self.model.unseen(recording, [range(len(self.channels))])[0])
         nuisances = modes.variables[0, len(self.parameters) + self.model.n_components :]
         swapped = self._swapped(recording, share)
         unexplained = (*self._unexplained(misfit, data, share), *self._taken_for_noise(nuisances, data), *swapped)
         doubts = unexplained if swapped else (*unexplained, *self._own_noise(share))
         return replace(estimate, warnings=(*doubts, *estimate.warnings), trusted=not unexplained)
+
+    def misfit(self, data: ObservedSpectrum, modes: Modes) -> float:
+        """Nats by which a recording is less likely at the best fit than those that the model makes there."""
+        u = modes.variables[0, : len(self.parameters)]
+        return float(modes.losses[0]) - self.model.expected_loss(u, data)
 
     def worst_misfit(self, data: ObservedSpectrum, percent: int = 99) -> float:
         """Nats by which 99 % (or 95) of simulations as long are at most less likely than the model's own recordings."""

@@ -120,11 +120,11 @@ class CircuitComparison:
         n = max(1, recording.steady.shape[1] // samples)
         pieces = [recording.with_values(v) for v in np.array_split(recording.steady, n, axis=1)]
         x = np.stack([FEATURES(Recording(p.values, p.sampling_rate, p.unit, p.channels)) for p in pieces])
-        with one_thread():
-            found = torch.softmax(self._logits(torch.as_tensor(x).float()), -1).mean(0).numpy()
         # Ranges of one circuit share what one circuit has before.
-        found = found / [self.circuits.count(circuit) for circuit in self.circuits]
-        found = found / found.sum()
+        ranges = torch.tensor([self.circuits.count(circuit) for circuit in self.circuits])
+        with one_thread():
+            logits = self._logits(torch.as_tensor(x).float()) - ranges.log()
+            found = torch.softmax(logits, -1).mean(0).numpy()
         order = np.argsort(-found)
         return {self.classes[k]: float(found[k]) for k in order}
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from inference.estimate import Estimate
 from inference.estimators.gradient_fit import GradientFit
 from inference.evaluation.departures import PredictiveCheck, predictive_check
-from inference.explaining.spectra import FEATURES
+from inference.explaining.spectra import BANDS, FEATURES
+from inference.fitting.descent import FAR_FROM_NORMAL
 from simulators.recording import Recording
 from surrogates.spectra.background import Background, coloured
 from surrogates.spectra.cholesky import expected_wishart_loss, wishart_loss
@@ -54,13 +55,12 @@ def explained_by(name: str, fit: GradientFit, recording: Recording, seed: int = 
         data = model.observe(ready)
         modes = free.descent.modes(model, data)
         estimate = free.answer(ready, data, modes)
-        u = modes.variables[:1, : len(free.parameters)]
-        misfit = float(modes.losses[0]) - model.expected_loss(u[0], data)
+        u, misfit = modes.variables[0, : len(free.parameters)], free.misfit(data, modes)
         nuisances = modes.variables[0, len(free.parameters) + model.n_components :]
         share = background_share(model.noise_density(nuisances), data)
-    if any("draws are worth" in warning for warning in estimate.warnings):
+    if any(warning.startswith(FAR_FROM_NORMAL) for warning in estimate.warnings):
         estimate = replace(estimate, trusted=False)
-    spectra = _predicted(free, u[0], nuisances, ready, seed)
+    spectra = _predicted(free, u, nuisances, ready, seed)
     check = predictive_check(ready, FEATURES, spectra, emulated=True)
     return Explanation(name, misfit, free.worst_misfit(data, 95), share, check, estimate)
 
@@ -86,7 +86,7 @@ def background_alone(name: str, fit: GradientFit, recording: Recording, seed: in
     """White noise and a power of the frequency with a knee, and nothing else; fit: of any circuit, for its bands."""
     ready, background = fit.ready(recording), Background()
     data = fit.model.observe(ready)
-    centres = torch.as_tensor(fit.model.emulator.bands.centres).float()
+    centres = torch.as_tensor(BANDS.centres).float()
     power = data.factors.abs().square()[:, 0, 0]
     level = float(power[data.samples > 0][:5].mean())
 

@@ -21,6 +21,8 @@ MOST_DRAWS = 100_000
 """Of a posterior; more are refused, as a file that asks for a thousand million would fill the memory."""
 
 CLOSE = 0.01  # of the unit cube: a fit nearer to an edge than this is said to lie on it
+FAR_FROM_NORMAL = "the posterior is far from normal"
+"""How the caution begins that few of the draws of a posterior count."""
 _LOW_SAMPLES = 100  # effective ones
 _SCREENING = 20  # iterations of every place that is screened
 _APART = 0.05  # of the unit cube: optima nearer to each other are one
@@ -127,7 +129,7 @@ class Descent:
     def _cautions(self, parameters: ParameterSpace, mode: Tensor, drawn: Drawn) -> Iterator[str]:
         if drawn.effective < _LOW_SAMPLES:
             yield (
-                f"the posterior is far from normal: its {self.draws} draws are worth {drawn.effective:.0f}, so the "
+                f"{FAR_FROM_NORMAL}: its {self.draws} draws are worth {drawn.effective:.0f}, so the "
                 f"interval is rough; a slower sampler (NUTS) draws it well, in Python: "
                 f"replace(fit, descent=Descent(posterior='nuts')).estimate(recording)"
             )

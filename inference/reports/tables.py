@@ -87,8 +87,10 @@ def known_lines(
     """
     for estimate in without:
         for name, value in known.items():
-            low, high = estimate.interval(_NEARLY_ALL)[estimate.names.index(name)] if estimate.has_interval else (0, 0)
-            if estimate.has_interval and not low <= value <= high:
+            if not estimate.has_interval:
+                continue
+            low, high = estimate.interval(_NEARLY_ALL)[estimate.names.index(name)]
+            if not low <= value <= high:
                 yield Text(
                     f"{estimate.method}: without knowing it, {name} would be {low:.4g} ... {high:.4g} "
                     f"({100 * _NEARLY_ALL:g} %), and not {value:g}",

@@ -24,7 +24,7 @@ class CompiledBrunel:
     """Simulator of a ``BrunelNetwork``: spike counts of both populations, for theta = (J, g, eta).
 
     Statistically the same as ``NestBrunel``, not spike by spike: random numbers differ. The Poisson input is drawn
-    from 65,536 quantiles. Raises ValueError for more than 65,536 neurons or a mean input above 150 events a step.
+    from 65,536 quantiles. Raises ValueError for more than 65,536 neurons or more than 255 input events a step.
     """
 
     network: BrunelNetwork = field(default_factory=BrunelNetwork)

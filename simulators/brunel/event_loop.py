@@ -184,6 +184,38 @@ def deliver(rows, sources, weight, planes, counts, drive):
 
 
 @_jit
+def release(V, step, reset, releases, n_releases):
+    """Take back to reset the neurons that are refractory no longer. releases: by step, in a circle of slots."""
+    slot = step % n_releases.size
+    for k in range(n_releases[slot]):
+        V[releases[slot, k]] = reset
+    n_releases[slot] = 0
+
+
+@_jit
+def fire(above_words, V, step, refractory_steps, releases, n_releases, fired, n_excitatory):
+    """Make neurons above threshold refractory and note them in ``fired``; returns how many fired, of both and of E.
+
+    above_words: one byte a neuron, eight a word; V becomes minus infinity until the neuron is released.
+    """
+    above = above_words.view(np.uint8)
+    count = 0
+    count_excitatory = 0
+    for w in range(above_words.size):
+        if above_words[w]:
+            for i in range(8 * w, 8 * w + 8):
+                if above[i]:
+                    V[i] = -np.inf
+                    free = (step + refractory_steps[i] + 1) % n_releases.size
+                    releases[free, n_releases[free]] = i
+                    n_releases[free] += 1
+                    fired[count] = i
+                    count += 1
+                    count_excitatory += i < n_excitatory
+    return count, count_excitatory
+
+
+@_jit
 def run(
     rows, words, n_excitatory, V, decay, threshold, reset, refractory_steps, delay_steps, weight_excitatory,
     weight_inhibitory, poisson_table, steps, steps_per_bin, state, counts, record, spike_step, spike_sender,
@@ -210,10 +242,7 @@ def run(
     n_releases = np.zeros(release_slots, np.int64)
     total = 0
     for step in range(steps):
-        released = step % release_slots
-        for k in range(n_releases[released]):
-            V[releases[released, k]] = reset
-        n_releases[released] = 0
+        release(V, step, reset, releases, n_releases)
         random_words(state, random)
         for i in range(64 * words):
             drive[i] = weight_excitatory * np.float32(poisson_table[uniforms[i]])
@@ -224,23 +253,13 @@ def run(
             deliver(rows[k], fired[arriving, :split], weight_excitatory, planes, byte_counts, drive)
             deliver(rows[k], fired[arriving, split:end], weight_inhibitory, planes, byte_counts, drive)
         now = step % slots
-        count = 0
-        count_excitatory = 0
         for i in range(64 * words):
             v = V[i] * decay[i] + drive[i]
             V[i] = v
             above[i] = v >= threshold[i]
-        for w in range(8 * words):
-            if above_words[w]:
-                for i in range(8 * w, 8 * w + 8):
-                    if above[i]:
-                        V[i] = -np.inf
-                        free = (step + refractory_steps[i] + 1) % release_slots
-                        releases[free, n_releases[free]] = i
-                        n_releases[free] += 1
-                        fired[now, count] = i
-                        count += 1
-                        count_excitatory += i < n_excitatory
+        count, count_excitatory = fire(
+            above_words, V, step, refractory_steps, releases, n_releases, fired[now], n_excitatory
+        )
         n_fired[now] = count
         n_fired_excitatory[now] = count_excitatory
         counts[0, step // steps_per_bin] += count_excitatory

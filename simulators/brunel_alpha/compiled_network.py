@@ -76,10 +76,10 @@ class CompiledAlphaBrunel:
         n = sum(sizes)
         V, current, slope = (np.zeros(64 * words, real) for _ in range(3))
         V[n:] = -np.inf
-        steps, refractory = network.steps(network.duration_ms), network.steps(own.t_ref)
+        steps, refractory = network.steps(network.duration_ms), np.full(n, network.steps(own.t_ref))
         counts = np.zeros((2, round(network.duration_ms / network.bin_ms)), np.int32)
         # Pages of these are taken only as spikes arrive.
-        room = n * (steps // (refractory + 1) + 1) if record else 0
+        room = n * (steps // (refractory[0] + 1) + 1) if record else 0
         spike_steps, senders = np.empty(room, np.int32), np.empty(room, np.uint16)
         total = loop.run(
             rows[0], words, network.n_excitatory, V, current, slope, own.propagators(network.dt_ms).astype(real),

@@ -7,7 +7,7 @@ iaf_psc_alpha: potential, currents, what arrives, threshold.
 import numba as nb
 import numpy as np
 
-from simulators.brunel.event_loop import deliver, random_words
+from simulators.brunel.event_loop import deliver, fire, random_words, release
 
 _jit = nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 
@@ -22,7 +22,7 @@ def run(
 
     V, current and slope (of the synaptic current) are padded to 64 W neurons, in the precision that is wanted; the
     padding's V is minus infinity, so that it never fires. jump: of the slope at an excitatory event; inhibition: of
-    inhibitory events, in excitatory ones (-g). All scalars have the precision of V.
+    inhibitory events, in excitatory ones (-g). refractory_steps: (N,). All scalars have the precision of V.
     """
     n = rows.shape[0] - 1
     slope_keeps, current_keeps, slope_to_current, slope_to_V, current_to_V, V_keeps = propagators
@@ -38,15 +38,12 @@ def run(
     fired = np.empty((slots, n), np.int32)
     n_fired = np.zeros(slots, np.int64)
     n_fired_excitatory = np.zeros(slots, np.int64)
-    release_slots = refractory_steps + 2
+    release_slots = refractory_steps.max() + 2
     releases = np.empty((release_slots, n), np.int32)
     n_releases = np.zeros(release_slots, np.int64)
     total = 0
     for step in range(steps):
-        released = step % release_slots
-        for k in range(n_releases[released]):
-            V[releases[released, k]] = reset
-        n_releases[released] = 0
+        release(V, step, reset, releases, n_releases)
         random_words(state, random)
         for i in range(64 * words):
             drive[i] = poisson_table[uniforms[i]]
@@ -64,19 +61,9 @@ def run(
             slope[i] = slope_keeps * a + jump * drive[i]
             above[i] = v >= threshold
         now = step % slots
-        count = 0
-        count_excitatory = 0
-        for w in range(8 * words):
-            if above_words[w]:
-                for i in range(8 * w, 8 * w + 8):
-                    if above[i]:
-                        V[i] = -np.inf
-                        free = (step + refractory_steps + 1) % release_slots
-                        releases[free, n_releases[free]] = i
-                        n_releases[free] += 1
-                        fired[now, count] = i
-                        count += 1
-                        count_excitatory += i < n_excitatory
+        count, count_excitatory = fire(
+            above_words, V, step, refractory_steps, releases, n_releases, fired[now], n_excitatory
+        )
         n_fired[now] = count
         n_fired_excitatory[now] = count_excitatory
         counts[0, step // steps_per_bin] += count_excitatory

@@ -1,6 +1,6 @@
 """What a channel has besides the circuit: noise floors and backgrounds, as densities that a fit finds along."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 _AT_HZ = 10.0  # where a background's level is taken
 
 
+@runtime_checkable
 class ChannelNoise(Protocol):
     """Independent noise of every channel, by some free variables."""
 
@@ -24,10 +25,6 @@ class ChannelNoise(Protocol):
 
     def penalty(self, variables: Float[Tensor, "*batch size"]) -> Float[Tensor, "*batch"]:
         """Negative log prior density, up to a constant."""
-        ...
-
-    def precision(self) -> Float[Tensor, "size size"]:
-        """Second derivatives of the penalty."""
         ...
 
 
@@ -45,10 +42,6 @@ class NoiseFloor:
     def penalty(self, variables: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch"]:
         """Normal in the log frequency at which both are equal."""
         return ((variables[..., 1] - variables[..., 0] - self.MEAN) / self.SD).square() / 2
-
-    def precision(self) -> Float[Tensor, "2 2"]:
-        """Of the log corner alone."""
-        return torch.tensor([[1.0, -1.0], [-1.0, 1.0]]) / self.SD**2
 
 
 class Background:

@@ -14,7 +14,7 @@ from torch import Tensor
 from simulators.fields.linear import LinearView
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
-from surrogates.spectra.background import Background, NoiseFloor
+from surrogates.spectra.background import Background, ChannelNoise, NoiseFloor
 from surrogates.spectra.cholesky import cholesky, expected_wishart_loss, whitened, wishart_loss
 from surrogates.spectra.cross_spectrum import CrossSpectrum, Transform, band_transform
 from surrogates.spectra.emulator import SpectralEmulator, factor_of
@@ -74,7 +74,7 @@ class SpectralModel:
     background: bool = False
 
     @property
-    def noise(self) -> NoiseFloor | Background | None:
+    def noise(self) -> ChannelNoise | None:
         """What the channels have besides the circuit."""
         return Background() if self.background else NoiseFloor() if self.floor else None
 
@@ -222,7 +222,7 @@ class SpectralModel:
         """
         n, size = len(self.parameters), self.n_components
         at = torch.cat([u, torch.zeros(size), nuisances])
-        moved = n + size + self.gain + (self.noise.size if self.noise and self.background else 0)
+        moved = n + size + self.gain + Background.size * self.background
         step = _STEP * torch.eye(len(at))[:moved]
         w = torch.cat([at[None], at + step, at - step])
         with torch.no_grad():
@@ -234,8 +234,8 @@ class SpectralModel:
         change = (change + change.mH) * samples.sqrt()[:, None, None]
         full = torch.einsum("ifrs,jfrs->ij", change, change.conj()).real
         full[n : n + size, n : n + size] += torch.eye(size)
-        if self.noise and self.background:
-            full[-self.noise.size :, -self.noise.size :] += self.noise.precision()
+        if self.background:
+            full[-Background.size :, -Background.size :] += Background().precision()
         if not components:
             asked = [i for i in range(moved) if not n <= i < n + size]
             full = full[asked][:, asked]
