@@ -5,8 +5,9 @@
 
 The campaign is that of 'circuitsbi simulate --simulator brunel-alpha --n 11000'. lfp: two contacts, 100 and 400 um
 below the surface, of known gain; spikes: counts of both populations. Errors are mean absolute ones, in % of the range;
-a guess of the middle errs by 25 %. The limit is that of Gaussian recordings with the emulator's spectra and its
-components, the prior's own information added.
+a guess of the middle errs by 25 %. The emulator is of spike counts, and sees an LFP
+through kernels that follow theta. The limit is that of Gaussian recordings with its spectra and its components, the
+prior's own information added.
 
 The last line is one JSON object: for lfp and spikes, by estimator and parameter, error_percent, error_over_limit,
 coverage50 and coverage90, contraction (1 - posterior over prior sd), known (errors of the others where tau_m and t_ref
@@ -39,6 +40,7 @@ from simulators.brunel_alpha.compiled_network import CompiledAlphaBrunel
 from simulators.campaigns.store import Campaign
 from simulators.fields.probes import LaminarProbe
 from simulators.recording import Recording
+from surrogates.spectra.emulator import SpectralEmulator
 from surrogates.spectra.likelihood import SpectralModel
 
 console = Console()
@@ -47,19 +49,19 @@ GUESS = 25.0  # % of the range, the error of its middle
 PRIOR_INFORMATION = 12.0  # of a uniform distribution over the range
 SIGNALS = ("lfp", "spikes")
 KNOWN = ("tau_m", "t_ref")
-ITERATIONS = 2000  # of the emulator: with more, spectra it has not seen are emulated worse
 
 
-def estimators(study: Study, some: list[Recording], unit: np.ndarray, seed: int) -> dict[str, BaseEstimator]:
-    """Untrained ones, which see the spectra that tell most."""
+def estimators(
+    study: Study, some: list[Recording], unit: np.ndarray, seed: int, emulator: SpectralEmulator | None
+) -> dict[str, BaseEstimator]:
+    """Untrained ones, which see the spectra that tell most. emulator: of spike counts, where it is trained already."""
     features = chosen_spectra(unit, some)
-    emulator = untrained_emulator(Study(study.simulator, study.forward_model, features.shown), some[:30], seed, True)
-    emulator.iterations = ITERATIONS
+    emulator = emulator or untrained_emulator(Study(study.simulator, None, features.shown), some[:30], seed, True)
     space = study.parameters
     return {
         "cnn": CNNRegressor(space, features, seed=seed, progress=True),
         "npe": NeuralPosterior(space, features, seed=seed, bounded=True, progress=True),
-        "gradient": GradientFit(SpectralModel(emulator), features.shown, Descent(seed=seed, screened=256)),
+        "gradient": GradientFit(SpectralModel(emulator, study.view), features.shown, Descent(seed=seed, screened=256)),
     }
 
 
@@ -69,8 +71,16 @@ def limit_percent(fit: GradientFit, theta: np.ndarray, recording: Recording) -> 
 
 
 def evaluate(
-    signal: str, campaign: Campaign, rows: int, test: int, fits: int, folder: Path | None, kinds: list[str]
-) -> dict[str, Any]:
+    signal: str,
+    campaign: Campaign,
+    rows: int,
+    test: int,
+    fits: int,
+    folder: Path | None,
+    kinds: list[str],
+    emulator: SpectralEmulator | None,
+) -> tuple[dict[str, Any], SpectralEmulator | None]:
+    """Errors and coverages from one signal, and the emulator of spike counts if it is trained by then."""
     torch.set_num_threads(1)
     simulator = CompiledAlphaBrunel()
     study = Study(simulator, simulator.forward_model(PROBE) if signal == "lfp" else None)
@@ -78,12 +88,12 @@ def evaluate(
     learned, tested = usable[:-test][:rows], usable[-test:]
     theta, recordings = study.recordings(campaign, learned)
     truth, unseen = study.recordings(campaign, tested)
-    untrained = estimators(study, recordings, study.parameters.to_unit(theta), seed=0)
+    untrained = estimators(study, recordings, study.parameters.to_unit(theta), 0, emulator)
     names, result = study.parameters.names, {}
     for kind in kinds:
         estimator = untrained[kind]
         start = time.perf_counter()
-        estimator.fit(theta, recordings)
+        estimator.fit(theta, campaign.recordings(learned) if kind == "gradient" else recordings)
         console.print(f"{signal} {kind}: trained in {time.perf_counter() - start:.0f} s")
         if folder is not None:
             estimator.save(folder / f"ten_{signal}_{kind}.safetensors")
@@ -105,7 +115,7 @@ def evaluate(
         found["error_over_limit"] = dict(zip(names, np.round(errors / limit, 2).tolist(), strict=True))
     result["limit_percent"] = dict(zip(names, np.round(limit, 2).tolist(), strict=True))
     show(signal, result)
-    return result
+    return result, fit.model.emulator if fit.model.emulator.channels else None
 
 
 def known_errors(estimator: BaseEstimator, truth: np.ndarray, recordings: list[Recording]) -> dict[str, float]:
@@ -149,12 +159,12 @@ def main() -> None:
     if unknown := set(signals) - set(SIGNALS):
         parser.error(f"there is no signal {', '.join(unknown)}; signals are {', '.join(SIGNALS)}")
     campaign = Campaign(arguments.campaign)
-    result = {
-        signal: evaluate(
-            signal, campaign, arguments.rows, arguments.test, arguments.fits, arguments.save, arguments.kinds.split(",")
-        )
-        for signal in signals
-    }
+    result, emulator = {}, None
+    for signal in signals:
+        result[signal], emulator = evaluate(
+            signal, campaign, arguments.rows, arguments.test, arguments.fits, arguments.save,
+            arguments.kinds.split(","), emulator,
+        )  # fmt: skip
     print(json.dumps(result))
 
 

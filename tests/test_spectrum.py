@@ -60,6 +60,21 @@ def test_few_simulations_are_not_learned_by_heart():
     emulator = SpectralEmulator(SPACE, BANDS).fit(theta[:60], recordings[:60])
     score = emulator.score(theta[60:], recordings[60:])
     assert score["emulator"] - score["saturated"] < 0.5 * (score["constant"] - score["saturated"])
+    assert emulator.about["iterations"] < emulator.iterations
+
+
+def test_what_is_kept_apart_ends_the_training_before_noise_is_learned(monkeypatch):
+    """In ten parameters, of which two matter, a network that learns on emulates the noise of 150 spectra."""
+    rng = np.random.default_rng(9)
+    space = ParameterSpace((*SPACE, *(Parameter(f"p{i}", "1", 0.0, 1.0) for i in range(8))))
+    theta = space.sample(300, rng)
+    recordings = [coupled_noise(t[:2], rng) for t in theta]
+    ended = SpectralEmulator(space, BANDS, width=64, iterations=6000).fit(theta[:150], recordings[:150])
+    monkeypatch.setattr("surrogates.spectra.emulator._PATIENCE", 10_000)
+    monkeypatch.setattr("surrogates.spectra.emulator._LOOK", 6000)  # the control: a look at the end alone
+    patient = SpectralEmulator(space, BANDS, width=64, iterations=6000).fit(theta[:150], recordings[:150])
+    scores = [e.score(theta[150:], recordings[150:])["emulator"] for e in (ended, patient)]
+    assert scores[0] < scores[1] - 2
 
 
 @pytest.mark.parametrize("samples", [1000, 2357, 20000])

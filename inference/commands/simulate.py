@@ -97,7 +97,7 @@ def observe(
         if view is None:
             raise ValueError(f"{simulator} does not make its signal from spike counts alone")
         values = named_values(at.split(","))
-        needed = sorted({name for weight in view.weights for name in weight.parameters})
+        needed = sorted(view.names)
         wrong = [name for name in needed if not isinstance(values.get(name), int | float)]
         if wrong or set(values) - set(chosen.parameters.names):
             raise ValueError(f"--at is '{at}'; give numbers for {', '.join(needed)}, such as 'J=0.1,g=5'")

@@ -16,6 +16,7 @@ from inference.estimators.base import BaseEstimator, refuse_known
 from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from inference.fitting.descent import CLOSE, Descent, Modes
+from simulators.fields.following import FollowingView
 from simulators.fields.linear import LinearView
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
@@ -283,7 +284,8 @@ class GradientFit(BaseEstimator):
             "view": None,
         }
         if view is not None:
-            tensors["kernels"] = torch.as_tensor(view.kernels)
+            kernels = torch.as_tensor(view.kernels)
+            tensors["kernels"] = kernels if isinstance(view, LinearView) else kernels.float()
             header["view"] = view.to_json()
         return header, tensors
 
@@ -337,14 +339,21 @@ class GradientFit(BaseEstimator):
         return other
 
 
-def _view(fields: dict[str, Any], tensors: dict[str, Tensor], parameters: ParameterSpace) -> LinearView:
+def _view(fields: dict[str, Any], tensors: dict[str, Tensor], parameters: ParameterSpace) -> LinearView | FollowingView:
     """The instrument of a file. Raises ValueError where it is none."""
     texts(fields, "channels"), texts(fields, "sources"), text(fields, "unit")
-    number(fields, "sampling_rate", 1e-3, 1e6)
     for sign, names in fields["weights"]:
         number({"weight": sign}, "weight", -1e9, 1e9)
         if unknown := set(names) - set(parameters.names):
             raise ValueError(f"a weight is a product of {unknown}; its parameters are {', '.join(parameters.names)}")
+    if "nodes" in fields:
+        for name in ("step_ms", "bin_ms", "synapse_ms"):
+            number(fields, name, 1e-3, 1e3)
+        view = FollowingView.from_json(fields, shaped(tensors, "kernels", (None,) * 5).double().numpy())
+        if unknown := view.names - set(parameters.names):
+            raise ValueError(f"its kernels follow {unknown}; its parameters are {', '.join(parameters.names)}")
+        return view
+    number(fields, "sampling_rate", 1e-3, 1e6)
     return LinearView.from_json(fields, shaped(tensors, "kernels", (None, None, None)).numpy())
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float, Integer
 from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from simulators.campaigns.store import Campaign
+from simulators.fields.following import FollowingView
 from simulators.fields.linear import LinearView
 from simulators.fields.probes import Probe
 from simulators.interface import ForwardModel, Observed, ParameterSpace, Simulator
@@ -48,10 +49,10 @@ class Study:
         return self.simulator if self.forward_model is None else Observed(self.simulator, self.forward_model)
 
     @property
-    def view(self) -> LinearView | None:
+    def view(self) -> LinearView | FollowingView | None:
         """The instrument as sums over the simulator's channels, where it is that; None for any other, or none."""
         view = getattr(self.forward_model, "view", None)
-        return view if isinstance(view, LinearView) else None
+        return view if isinstance(view, (LinearView, FollowingView)) else None
 
     def observe(self, source: Recording, theta: Float[np.ndarray, " n_parameters"]) -> Recording:
         """What the instrument sees of a recording simulated at theta."""

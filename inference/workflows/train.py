@@ -21,6 +21,7 @@ from inference.recordings.conform import resampled
 from inference.workflows.shipped import SHIPPED, shipped_emulator
 from inference.workflows.study import Study, split_rows, study_of
 from simulators.campaigns.store import Campaign
+from simulators.fields.following import FollowingView
 from simulators.fields.linear import LinearView
 from simulators.fields.probes import Probe
 from simulators.interface import ParameterSpace, Simulator
@@ -31,6 +32,7 @@ from surrogates.spectra.likelihood import SpectralModel
 
 KINDS = ("cnn", "npe", "gradient")
 _BANDS = 99
+_FEW, _SCREENED = 5, 256  # parameters; places from which the starts of a descent in more are chosen
 _LOOKED_AT = 30  # recordings, to choose bands
 _WORTH = 0.005  # nats a sample, that bands of unequal width must gain
 _SAMPLES = 3.0  # a band and channel: fewer give cross-spectra without an inverse
@@ -194,7 +196,7 @@ def untrained_estimators(
     features: Features | None = None,
     seed: int = 0,
     progress: bool = False,
-    view: LinearView | None = None,
+    view: LinearView | FollowingView | None = None,
     emulator: SpectralEmulator | None = None,
 ) -> dict[str, Callable[[], BaseEstimator]]:
     """Untrained estimators by name. The published CNN keeps its own features.
@@ -208,7 +210,7 @@ def untrained_estimators(
             raise ValueError("the gradient fit compares spectra; leave 'gradient' out where features are others")
         untrained = SpectralEmulator(parameters, seed=seed, progress=progress)
         model = SpectralModel(emulator or untrained, view, gain=seen.relative)
-        return GradientFit(model, seen.shown, Descent(seed=seed))
+        return GradientFit(model, seen.shown, Descent(seed=seed, screened=_SCREENED if len(parameters) > _FEW else 0))
 
     return {
         "cnn": lambda: CNNRegressor(parameters, seen, seed=seed, progress=progress),

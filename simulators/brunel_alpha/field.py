@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Float
 from rich.progress import track
 
-from simulators.brunel_alpha.model import TEN_PARAMETERS, AlphaNetwork, Neurons, check_known, neurons
+from simulators.brunel_alpha.model import TEN_PARAMETERS, AlphaNetwork, check_known, neurons
 from simulators.fields.cell_model import CellModel
-from simulators.fields.kernels import bin_average, kernels
-from simulators.fields.linear import LinearView, Weight
+from simulators.fields.following import FollowingView
+from simulators.fields.kernels import kernels
+from simulators.fields.linear import Weight
 from simulators.fields.network import PointPopulations
 from simulators.fields.probes import SKAAR_PROBE, Probe
 from simulators.interface import ParameterSpace
@@ -25,9 +26,8 @@ from simulators.recording import Recording
 _STEP_MS = 2.0**-4
 _GRID_TAU_MS, _GRID_DELAY_MS = 1.0, 1.0  # of the synapses on the grid; the fastest there are
 _NODES = 4  # for tau_m and for C_m
-_TRANSFORM_MS = 256.0
 _PF_OF_1_UF_CM2 = 250.0  # C_m of 100 to 300 pF is .4 to 1.2 uF/cm2, as published
-_PC_TO_FC = 1e-3
+_WEIGHTS = (Weight(1e-3, ("C_syn",)), Weight(-1e-3, ("C_syn", "g")))  # kernels are those of one pC
 
 
 @dataclass(frozen=True)
@@ -58,25 +58,19 @@ class AlphaSignal:
         values = [self._computed(tau, C) for tau, C in track(nodes, "kernels", transient=True)]
         return np.stack(values).reshape(_NODES, _NODES, *values[0].shape)
 
+    @cached_property
+    def view(self) -> FollowingView:
+        """The probe's channels as sums over both populations, whose kernels follow theta."""
+        nodes = tuple((name, tuple(_nodes(name).tolist())) for name in ("tau_m", "C_m"))
+        return FollowingView(
+            self.grid, (nodes[0], nodes[1]), _STEP_MS, self.network.bin_ms, _GRID_TAU_MS, self.probe.unit,
+            self.probe.channels, tuple(self.network.populations), _WEIGHTS,
+        )  # fmt: skip
+
     def observe(self, source: Recording, theta: Float[np.ndarray, " n_parameters"]) -> Recording:
         """LFP or EEG at the probe, (channels, bins) in its unit, from spike counts (2, bins)."""
-        return self.view_at(neurons(self.parameters, theta, self.known, self.network.dt_ms)).observe(source, {})
-
-    def view_at(self, own: Neurons) -> LinearView:
-        """The probe's channels as sums over both populations, for these neurons."""
-        probe, network = self.probe, self.network
-        fine = np.einsum(
-            "i,j,ijpcs->pcs", _lagrange("tau_m", own.tau_m), _lagrange("C_m", own.C_m), self.grid, optimize=True
-        )
-        n = round(_TRANSFORM_MS / _STEP_MS)
-        omega = 2j * np.pi * np.fft.rfftfreq(n, _STEP_MS)
-        course = ((1 + omega * _GRID_TAU_MS) / (1 + omega * own.tau_syn)) ** 2 * np.exp(-omega * own.delay)
-        filtered = np.fft.irfft(np.fft.rfft(fine, n) * course, n)
-        values = own.C_syn * _PC_TO_FC * bin_average(filtered, round(network.bin_ms / _STEP_MS))
-        values[1] *= -own.g
-        return LinearView(
-            values, 1e3 / network.bin_ms, probe.unit, probe.channels, tuple(network.populations), (Weight(1.0, ()),) * 2
-        )
+        own = neurons(self.parameters, theta, self.known, self.network.dt_ms)
+        return self.view.observe(source, own._asdict())
 
     def _computed(self, tau_m: float, C_m: float) -> Float[np.ndarray, "populations channels steps"]:
         network = self.network
@@ -100,12 +94,6 @@ def _nodes(name: str) -> Float[np.ndarray, " nodes"]:
     low, high = np.log(_range(name))
     x = np.cos(np.pi * (np.arange(_NODES) + 0.5) / _NODES)
     return np.exp((low + high) / 2 + (high - low) / 2 * x)
-
-
-def _lagrange(name: str, value: float) -> Float[np.ndarray, " nodes"]:
-    """Weights of the nodes whose polynomial through them is taken at ``value``."""
-    x, at = np.log(_nodes(name)), np.log(value)
-    return np.array([np.prod([(at - b) / (a - b) for b in x if b != a]) for a in x])
 
 
 def _range(name: str) -> tuple[float, float]:

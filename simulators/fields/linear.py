@@ -57,6 +57,11 @@ class LinearView:
         if not self.kernels.any() or not np.isfinite(self.kernels).all():
             raise ValueError("kernels must be finite, and not all of them zero; compute them again")
 
+    @property
+    def names(self) -> set[str]:
+        """Of all parameters that the view reads."""
+        return {name for weight in self.weights for name in weight.parameters}
+
     def observe(self, source: Recording, theta: Mapping[str, float]) -> Recording:
         """What the channels show of a recording of spike counts. Raises ValueError for any other recording."""
         if source.channels != self.sources or source.unit != "1":

@@ -46,13 +46,14 @@ class Entries:
 class CholeskyNetwork(nn.Module):
     """Perceptron from the unit cube to Cholesky factors, one a band, and the mean of every channel.
 
-    Outputs are standardised by the training data's.
+    Outputs are standardised by the training data's. With a ``rank`` they are combinations of so many spectra, at first
+    the data's principal components: a thousand noisy outputs are learned as a few that are hardly noisy.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, n_parameters: int, bands: int, channels: int, width: int) -> None:
+    def __init__(self, n_parameters: int, bands: int, channels: int, width: int, rank: int = 0) -> None:
         super().__init__()
         self.bands, self.channels = bands, channels
         self.below = np.tril_indices(channels, -1)
@@ -64,8 +65,9 @@ class CholeskyNetwork(nn.Module):
             nn.Linear(n_parameters, width), nn.SiLU(),
             nn.Linear(width, width), nn.SiLU(),
             nn.Linear(width, width), nn.SiLU(),
-            nn.Linear(width, outputs),
+            nn.Linear(width, rank or outputs),
         )  # fmt: skip
+        self.basis = nn.Linear(rank, outputs) if rank else nn.Identity()
 
     def learn_scale(
         self, factors: Complex[Tensor, "rows bands channels channels"], means: Float[Tensor, "rows channels"]
@@ -76,6 +78,13 @@ class CholeskyNetwork(nn.Module):
         flat = torch.cat([torch.cat([diagonal.log(), below.real, below.imag], -1).flatten(1), means], 1).float()
         self.mean.copy_(flat.mean(0))
         self.scale.copy_(flat.std(0).clamp(min=1e-6))
+        if isinstance(self.basis, nn.Linear):
+            _, sizes, directions = torch.linalg.svd((flat - self.mean) / self.scale, full_matrices=False)
+            rank = self.basis.in_features
+            with torch.no_grad():
+                self.basis.weight.zero_()
+                self.basis.bias.zero_()
+                self.basis.weight[:, : len(sizes)] = (directions * sizes[:, None] / len(flat) ** 0.5)[:rank].T
 
     def forward(
         self, u: Float[Tensor, "batch n_parameters"]
@@ -97,7 +106,7 @@ class CholeskyNetwork(nn.Module):
 
     def _outputs(self, u: Tensor) -> tuple[Float[Tensor, "batch bands entries"], Float[Tensor, "batch channels"]]:
         """Log diagonals and relative entries below them of the factors, and means."""
-        out = self.body(2 * u - 1) * self.scale + self.mean
+        out = self.basis(self.body(2 * u - 1)) * self.scale + self.mean
         return out[:, : -self.channels].view(len(u), self.bands, -1), out[:, -self.channels :]
 
 

@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
@@ -37,10 +38,12 @@ from surrogates.weights import read_weights, write_weights
 FORMAT = 1
 _REMEDY = "train a new one"
 _MOST_COMPONENTS = 8
-# Where 60 to 300 networks taught it, held-out spectra were emulated best after some 5 to 15 iterations a simulation;
-# after 6,000, those of 200 networks of all states worse than by one spectrum for all.
-_ITERATIONS_A_SIMULATION = 6
-_FEWEST_ITERATIONS = 300
+_KEPT = 0.1  # of the simulations, which say how long the others teach
+_FEWEST_KEPT = 20  # but no more than a quarter
+_LOOK = 200  # iterations from one look at those that are kept to the next
+_PATIENCE = 2000  # iterations without a better look, or as many as half of those before
+_AVERAGED = 0.998  # of the averaged weights stays in an iteration
+_WARMING = 200  # iterations
 _WIDEST = 100_000  # of a network in a file
 _LONGEST_MS = 1e8  # of the recordings that it says to draw: a day
 
@@ -56,19 +59,21 @@ class SpectralEmulator:
 
     It is a Simulator as well: ``simulate`` draws a stationary Gaussian recording with these spectra.
 
-    parameters: the box it answers in; bands: of frequencies; seed: of training; width: of the network; iterations: of
-    training, fewer where simulations are few; duration_ms and transient_ms: of the recordings it draws; progress: show
-    a bar.
+    parameters: the box it answers in; bands: of frequencies; seed: of training; width: of the network; rank: of how
+    many spectra it makes all others (0: of as many as there are numbers); iterations: of training at most, as a tenth
+    of the simulations, kept apart, says when it has learned enough; duration_ms and transient_ms: of the recordings it
+    draws; progress: show a bar.
     """
 
     parameters: ParameterSpace
     bands: Bands = field(default_factory=Bands)
     seed: int = 0
-    width: int = 96
-    iterations: int = 6000
+    width: int = 256
+    rank: int = 40
+    iterations: int = 20_000
     batch: int = 64
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-3
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.1
     duration_ms: float = 3000.0
     transient_ms: float = 150.0
     progress: bool = False
@@ -111,16 +116,24 @@ class SpectralEmulator:
         return self
 
     def _learn(self, u: Tensor, factors: Tensor, samples: Tensor, means: Tensor) -> None:
+        """Train on all but a few rows, as long as the spectra of these are emulated better and better.
+
+        In many dimensions a network that learns for too long emulates the noise of the spectra it has seen.
+        """
         torch.manual_seed(self.seed)
-        net = CholeskyNetwork(u.shape[1], len(self.bands), len(self.channels), self.width)
-        net.learn_scale(factors, means)
+        net = CholeskyNetwork(u.shape[1], len(self.bands), len(self.channels), self.width, self.rank)
+        generator = torch.Generator().manual_seed(self.seed)
+        order = torch.randperm(len(u), generator=generator)
+        n_kept = max(round(_KEPT * len(u)), min(_FEWEST_KEPT, len(u) // 4), 1)
+        kept, taught = order[:n_kept], order[n_kept:]
+        net.learn_scale(factors[taught], means[taught])
+        averaged = deepcopy(net)
         mean_scale, data = net.scale[-len(self.channels) :], Entries.of(factors)
         optimiser = torch.optim.AdamW(net.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True)
-        iterations = min(self.iterations, max(_FEWEST_ITERATIONS, _ITERATIONS_A_SIMULATION * len(u)))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, self.learning_rate, total_steps=iterations)
-        generator = torch.Generator().manual_seed(self.seed)
-        for _ in track(range(iterations), "spectral emulator", disable=not self.progress, transient=True):
-            rows = torch.randint(len(u), (self.batch,), generator=generator)
+        best, best_weights, best_at = math.inf, net.state_dict(), 0
+        for i in track(range(self.iterations), "spectral emulator", disable=not self.progress, transient=True):
+            optimiser.param_groups[0]["lr"] = self.learning_rate * min(1.0, (i + 1) / _WARMING)
+            rows = taught[torch.randint(len(taught), (self.batch,), generator=generator)]
             optimiser.zero_grad()
             emulated, mean = net.entries(u[rows])
             loss = entrywise_wishart_loss(emulated, data.some(rows), samples[rows]).mean() / samples[0].sum()
@@ -128,7 +141,20 @@ class SpectralEmulator:
             loss.backward()
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimiser.step()
-            schedule.step()
+            with torch.no_grad():
+                share = max(1 - _AVERAGED, 1 / (i + 1))
+                torch._foreach_lerp_(list(averaged.parameters()), list(net.parameters()), share)
+            if (i + 1) % _LOOK and i + 1 < self.iterations:
+                continue
+            with torch.no_grad():
+                emulated, _ = averaged.entries(u[kept])
+                look = float(entrywise_wishart_loss(emulated, data.some(kept), samples[kept]).mean())
+            if look < best:
+                best, best_weights, best_at = look, deepcopy(averaged.state_dict()), i + 1
+            if i + 1 - best_at >= max(_PATIENCE, best_at // 2):
+                break
+        net.load_state_dict(best_weights)
+        self.about |= {"iterations": best_at, "kept_loss": best}
         self._net = net.half().float().eval()  # as it will be in a file
         average = (samples[..., None, None] * (factors @ factors.mH)).sum(0) / samples.sum(0)[:, None, None]
         self._constant = cholesky(average)
@@ -285,6 +311,7 @@ class SpectralEmulator:
             "bands": self.bands.to_json(),
             "seed": self.seed,
             "width": self.width,
+            "rank": self.rank,
             "duration_ms": self.duration_ms,
             "transient_ms": self.transient_ms,
             "channels": list(self.channels),
@@ -302,6 +329,7 @@ class SpectralEmulator:
             Bands(**settings["bands"]),
             seed=integer(settings, "seed", 0, LARGEST_SEED),
             width=integer(settings, "width", 1, _WIDEST),
+            rank=integer({"rank": 0} | settings, "rank", 0, _WIDEST),
             duration_ms=number(settings, "duration_ms", 1e-3, _LONGEST_MS),
             transient_ms=number(settings, "transient_ms", 0.0, _LONGEST_MS),
         )
@@ -309,7 +337,7 @@ class SpectralEmulator:
         emulator.sampling_rate, emulator.about = number(settings, "sampling_rate", 1e-3, 1e6), settings["about"]
         n, bands, channels = len(emulator.parameters), len(emulator.bands), len(emulator.channels)
         with torch.device("meta"):
-            net = CholeskyNetwork(n, bands, channels, emulator.width)
+            net = CholeskyNetwork(n, bands, channels, emulator.width, emulator.rank)
         emulator._net = with_weights(net, "net.", tensors)
         size = len(tensors["components"])
         if size > _MOST_COMPONENTS:

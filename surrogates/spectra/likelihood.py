@@ -11,6 +11,7 @@ from jaxtyping import Complex, Float
 from scipy.optimize import minimize
 from torch import Tensor
 
+from simulators.fields.following import FollowingView
 from simulators.fields.linear import LinearView
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
@@ -18,6 +19,7 @@ from surrogates.spectra.background import Background, ChannelNoise, NoiseFloor
 from surrogates.spectra.cholesky import cholesky, expected_wishart_loss, whitened, wishart_loss
 from surrogates.spectra.cross_spectrum import CrossSpectrum, Transform, band_transform
 from surrogates.spectra.emulator import SpectralEmulator, factor_of
+from surrogates.spectra.following import FollowingTransfer
 
 _SINGULAR = 1e-7  # a direction in which the channels see less than this, of what they see best, is not seen
 _TYPICAL = 32  # thetas
@@ -67,7 +69,7 @@ class SpectralModel:
     """
 
     emulator: SpectralEmulator
-    view: LinearView | None = None
+    view: LinearView | FollowingView | None = None
     gain: bool = False
     floor: bool = False
     known: Mapping[str, float] = field(default_factory=dict)
@@ -96,6 +98,13 @@ class SpectralModel:
             columns.append(next(free) if value is None else u.new_full(u.shape[:-1], value))
         return torch.stack(columns, -1)
 
+    @cached_property
+    def following(self) -> FollowingTransfer | None:
+        """The view in bands, where its kernels follow theta."""
+        if not isinstance(self.view, FollowingView):
+            return None
+        return FollowingTransfer(self.view, self.emulator.parameters, tuple(self.emulator.bands.centres.tolist()))
+
     @property
     def n_components(self) -> int:
         """How many the emulator has."""
@@ -121,9 +130,11 @@ class SpectralModel:
             )
         transform = band_transform(recording, self.emulator.bands)
         n = len(channels)
-        if self.view is None:
-            values, identity = transform.values, np.eye(n, dtype=complex)
-            noise = np.tile(identity, (len(transform.samples), 1, 1))
+        if not isinstance(self.view, LinearView):
+            values = transform.values
+            if self.following is not None:
+                values = np.einsum("fcr,cf->rf", self.following.basis.numpy()[transform.band].conj(), values)
+            noise = np.tile(np.eye(len(values), dtype=complex), (len(transform.samples), 1, 1))
             return self._reduced(transform, values, None, noise, np.zeros(len(transform.samples)), 0)
         directions = _directions(self.view, transform.frequencies.tobytes(), self.noise is not None)
         values = np.einsum("frc,cf->rf", directions.inverse, transform.values)
@@ -138,9 +149,10 @@ class SpectralModel:
     def unseen(self, recording: Recording, orders: Sequence[Sequence[int]]) -> Float[np.ndarray, " orders"]:
         """Share of the power in patterns over the channels that no source makes, with channels in each of ``orders``.
 
-        That is noise, or the channels are not those of the view, or not in its order. Zero without a view.
+        That is noise, or the channels are not those of the view, or not in its order. Zero without a view, or where
+        these patterns are not the same for all theta.
         """
-        if self.view is None:
+        if not isinstance(self.view, LinearView):
             return np.zeros(len(orders))
         transform = band_transform(recording, self.emulator.bands)
         directions = _directions(self.view, transform.frequencies.tobytes(), self.noise is not None)
@@ -187,7 +199,9 @@ class SpectralModel:
     ) -> Complex[Tensor, "batch bands rank rank"]:
         """Cholesky factors of the expected cross-spectra along the directions of ``observed``."""
         factors = self._source_factors(u, components, nuisances, observed.samples)
-        if observed.mixing is None and not self.noise:
+        if self.following is not None:
+            factors = self.following(self._by_name(self.whole(u))) @ factors
+        elif observed.mixing is None and not self.noise:
             return factors
         spectra = factors @ factors.mH
         if observed.mixing is not None:
@@ -251,14 +265,18 @@ class SpectralModel:
         factors = self.emulator.factors(u, components, self.emulator.effective_samples(u, samples))
         weights = torch.ones(len(u), factors.shape[-1])
         if self.view is not None:
-            space = self.emulator.parameters
-            low, high = (torch.as_tensor(edge).float() for edge in (space.low, space.high))
-            theta = dict(zip(space.names, (low + u * (high - low)).unbind(-1), strict=True))
+            theta = self._by_name(u)
             each = [torch.as_tensor(w.of(theta), dtype=torch.float32) for w in self.view.weights]
             weights = torch.stack([w.expand(len(u)) for w in each], -1)  # one of no parameter is a number
         if self.gain:
             weights = weights * nuisances[:, :1].exp()
         return weights[:, None, :, None] * factors
+
+    def _by_name(self, u: Float[Tensor, "batch all"]) -> dict[str, Float[Tensor, " batch"]]:
+        """Values of all of the emulator's parameters."""
+        space = self.emulator.parameters
+        low, high = (torch.as_tensor(edge).float() for edge in (space.low, space.high))
+        return dict(zip(space.names, (low + u * (high - low)).unbind(-1), strict=True))
 
     def noise_share(
         self, nuisances: Float[Tensor, " nuisances"], observed: ObservedSpectrum
@@ -289,8 +307,12 @@ class SpectralModel:
             by_name = dict(zip(self.parameters.names, theta.T, strict=True))
             weights = np.stack([np.broadcast_to(w.of(by_name), len(theta)) for w in self.view.weights], -1)
             weighted = spectra * weights[:, None, :, None] * weights[:, None, None]
-            seen = self.view.transfer(bands.centres)
-            power = np.einsum("fck,tfkl,fcl->tfc", seen, weighted, seen.conj(), optimize=True).real
+            if isinstance(self.view, LinearView):
+                seen = self.view.transfer(bands.centres)[None]
+            elif self.following is not None:
+                each = {name: torch.as_tensor(values).float() for name, values in by_name.items()}
+                seen = self.following.full(each).numpy()
+            power = np.einsum("tfck,tfkl,tfcl->tfc", seen, weighted, seen.conj(), optimize=True).real
         sd = np.sqrt(2 * (bands.widths[:, None] * power).sum(1))
         return [sd.min(0).tolist(), sd.max(0).tolist()]
 
