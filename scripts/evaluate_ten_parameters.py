@@ -28,7 +28,7 @@ from rich.table import Table
 
 from inference.estimators.base import BaseEstimator
 from inference.estimators.cnn import CNNRegressor
-from inference.estimators.gradient_fit import GradientFit
+from inference.estimators.gradient_fit import PRIOR_INFORMATION, GradientFit
 from inference.estimators.neural_posterior import NeuralPosterior
 from inference.evaluation.limit import error_limit
 from inference.evaluation.scores import score
@@ -46,7 +46,6 @@ from surrogates.spectra.likelihood import SpectralModel
 console = Console()
 PROBE = LaminarProbe((-100.0, -400.0))
 GUESS = 25.0  # % of the range, the error of its middle
-PRIOR_INFORMATION = 12.0  # of a uniform distribution over the range
 SIGNALS = ("lfp", "spikes")
 KNOWN = ("tau_m", "t_ref")
 

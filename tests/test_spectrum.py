@@ -50,7 +50,7 @@ def simulations():
 
 @pytest.fixture(scope="module")
 def emulator(simulations):
-    return SpectralEmulator(SPACE, BANDS, width=48, iterations=1500).fit(*simulations)
+    return SpectralEmulator(SPACE, BANDS, width=96, iterations=6000).fit(*simulations)
 
 
 def test_few_simulations_are_not_learned_by_heart():
@@ -150,7 +150,7 @@ def test_recordings_that_wax_and_wane_together_have_one_component(simulations):
     rng = np.random.default_rng(4)
     theta = simulations[0]
     recordings = [coupled_noise(t, rng, swell=0.06) for t in theta]
-    emulator = SpectralEmulator(SPACE, BANDS, width=48, iterations=1500).fit(theta, recordings)
+    emulator = SpectralEmulator(SPACE, BANDS, width=96, iterations=6000).fit(theta, recordings)
     assert emulator.n_components == 1
     u, samples = torch.full((1, 2), 0.5), torch.as_tensor(cross_spectrum(recordings[0], BANDS).samples).float()
     worth = emulator.effective_samples(u, samples)

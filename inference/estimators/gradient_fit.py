@@ -27,6 +27,7 @@ from surrogates.spectra.emulator import SpectralEmulator
 from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
 from surrogates.threads import one_thread
 
+PRIOR_INFORMATION = 12.0  # about a parameter in the unit cube: one over the variance of a uniform distribution
 _PATIENCE = 5  # times the iterations of a descent, where fits are held against the truth
 _UNSEEN = 1e-6  # of the power; what a transform of finite length leaves of a simulation is a hundredth of it
 _BETTER = 3.0  # times less power unseen: another order of channels is the right one
@@ -100,6 +101,8 @@ class GradientFit(BaseEstimator):
         variables, losses = patient.descend(self.model, truth.clamp(CLOSE, 1 - CLOSE), nuisances, data)
         error = variables[:, : len(names)] - truth
         information = torch.stack([self.model.information(u, q, data) for u, q in zip(truth, nuisances, strict=True)])
+        # Where a recording says nothing errors are those of the prior, whose information is added.
+        information = information + PRIOR_INFORMATION * torch.eye(len(names))
         squared = torch.einsum("ni,nij,nj->n", error, information, error) / len(names)
 
         def loss(temperature: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from scipy.stats import qmc
 from torch import Tensor
 
 from inference.estimate import Estimate
-from inference.fitting.sampling import Drawn, importance_samples, nuts_samples
+from inference.fitting.sampling import Drawn, from_cube, importance_samples, nuts_samples
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 from surrogates.headers import LARGEST_SEED, integer, number
@@ -193,17 +193,19 @@ class Descent:
         data: Any,
     ) -> tuple[Float[Tensor, "starts variables"], Float[Tensor, " starts"]]:
         """Where Adam ends from each start (u, components and nuisances), and the loss there."""
-        logits = torch.logit(u).requires_grad_()
+        # A parameter of which the recording says nothing stays in the middle: the prior is a unit normal of probits.
+        probits = from_cube(u, u.shape[1]).requires_grad_()
         components = torch.zeros(len(u), model.n_components).requires_grad_()
         nuisances = nuisances.clone().requires_grad_()
-        optimiser = torch.optim.Adam([logits, components, nuisances], self.learning_rate)
+        optimiser = torch.optim.Adam([probits, components, nuisances], self.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.iterations, self.learning_rate / 50)
         for _ in range(self.iterations):
             optimiser.zero_grad()
-            model.loss(torch.sigmoid(logits), components, nuisances, data).sum().backward()
+            loss = model.loss(torch.special.ndtr(probits), components, nuisances, data)
+            (loss + probits.square().sum(1) / 2).sum().backward()
             optimiser.step()
             schedule.step()
         with torch.no_grad():
-            u = torch.sigmoid(logits)
+            u = torch.special.ndtr(probits)
             losses = model.loss(u, components, nuisances, data)
             return torch.cat([u, components, nuisances], 1), losses

@@ -1,4 +1,8 @@
-"""Draws from a density that is known up to a constant, starting from its mode."""
+"""Draws from a density that is known up to a constant, starting from its mode.
+
+Variables of the unit cube are drawn as the normal quantiles (probits) of their values: what is uniform there is a unit
+normal, so that a parameter of which the data say nothing is drawn as exactly as one that they fix.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,6 +13,8 @@ from torch import Tensor
 
 Loss = Callable[[Float[Tensor, "batch variables"]], Float[Tensor, " batch"]]
 """Negative log density of each row; the first variables live in the unit cube, the others anywhere."""
+
+FURTHEST = 5.0  # probit of what lies as near to an edge as single precision tells apart from it
 
 _STEP = 0.01  # of a variable, for the curvature
 _ROUNDS = 2, 6  # of adaptation: at least, at most
@@ -85,6 +91,26 @@ def _adapted(proposal: _Proposal, w: Float[Tensor, "draws variables"], weights: 
     return _Proposal(centre.float(), _WIDER * _root(covariance).float())
 
 
+def to_cube(free: Float[Tensor, "*batch variables"], bounded: int) -> Float[Tensor, "*batch variables"]:
+    """Variables whose first ``bounded`` are probits, with these as numbers of the unit cube."""
+    return torch.cat([torch.special.ndtr(free[..., :bounded]), free[..., bounded:]], -1)
+
+
+def from_cube(w: Float[Tensor, "*batch variables"], bounded: int) -> Float[Tensor, "*batch variables"]:
+    """The inverse of ``to_cube``, edges moved inside a little."""
+    probits = torch.special.ndtri(w[..., :bounded].double()).clamp(-FURTHEST, FURTHEST).float()
+    return torch.cat([probits, w[..., bounded:]], -1)
+
+
+def in_probits(loss: Loss, bounded: int) -> Loss:
+    """The negative log density of the variables of ``to_cube``."""
+
+    def free_loss(free: Tensor) -> Tensor:
+        return loss(to_cube(free, bounded)) + free[:, :bounded].square().sum(1) / 2
+
+    return free_loss
+
+
 def importance_samples(
     loss: Loss, modes: Float[Tensor, "modes variables"], bounded: int, draws: int, seed: int
 ) -> Drawn:
@@ -92,26 +118,27 @@ def importance_samples(
 
     A mixture of multivariate t distributions with the modes' curvatures proposes; their means and covariances are then
     taken from the weighted draws until these are worth enough (Cappe et al. 2008). The first ``bounded`` variables are
-    kept to the unit cube.
+    those of the unit cube.
     """
     generator = torch.Generator().manual_seed(seed)
-    proposals = [_Proposal(m, _WIDER * _root(torch.linalg.inv(curvature(loss, m).double())).float()) for m in modes]
+    free_loss, centres = in_probits(loss, bounded), from_cube(modes, bounded)
+    roots = [_WIDER * _root(torch.linalg.inv(curvature(free_loss, m).double())).float() for m in centres]
+    proposals = [_Proposal(m, root) for m, root in zip(centres, roots, strict=True)]
     for done in range(1, _ROUNDS[1] + 1):
-        w = torch.cat([p.draw(2 * draws // len(proposals), generator) for p in proposals])
-        inside = ((w[:, :bounded] >= 0) & (w[:, :bounded] <= 1)).all(1)
-        w = w[inside] if inside.any() else w.clamp(0, 1)
-        densities = torch.stack([p.log_density(w) for p in proposals])
+        free = torch.cat([p.draw(2 * draws // len(proposals), generator) for p in proposals])
+        densities = torch.stack([p.log_density(free) for p in proposals])
         with torch.no_grad():
-            log_weights = (-loss(w).double() - torch.logsumexp(densities, 0)).nan_to_num(-torch.inf)
+            log_weights = (-free_loss(free).double() - torch.logsumexp(densities, 0)).nan_to_num(-torch.inf)
         weights = torch.softmax(log_weights, 0)
         effective = _worth(weights)
         if done >= _ROUNDS[0] and effective >= min(_ENOUGH, draws / 4):
             break
         shares = _tempered(log_weights, 20 * modes.shape[1]) * torch.softmax(densities, 0)
-        proposals = [_adapted(p, w, share) for p, share in zip(proposals, shares, strict=True)]
+        proposals = [_adapted(p, free, share) for p, share in zip(proposals, shares, strict=True)]
     # Evenly spaced positions in the cumulative weights: less noise than independent draws.
     places = (torch.arange(draws) + torch.rand(1, generator=generator).double()) / draws
-    return Drawn(w[torch.searchsorted(weights.cumsum(0), places).clamp(max=len(w) - 1)], effective)
+    chosen = torch.searchsorted(weights.cumsum(0), places).clamp(max=len(free) - 1)
+    return Drawn(to_cube(free[chosen], bounded), effective)
 
 
 def nuts_samples(loss: Loss, modes: Float[Tensor, "modes variables"], bounded: int, draws: int, seed: int) -> Drawn:
@@ -120,25 +147,11 @@ def nuts_samples(loss: Loss, modes: Float[Tensor, "modes variables"], bounded: i
     from pyro.infer.mcmc import MCMC, NUTS
     from pyro.ops.stats import effective_sample_size
 
-    mode = modes[0]
-    covariance = torch.linalg.inv(curvature(loss, mode).double())
-    inner = mode.clone()
-    inner[:bounded] = inner[:bounded].clamp(1e-3, 1 - 1e-3)
-    slope = torch.ones_like(mode)
-    slope[:bounded] = inner[:bounded] * (1 - inner[:bounded])
-    root = _root(covariance / slope[:, None] / slope).float()
-    start = inner.clone()
-    start[:bounded] = torch.logit(start[:bounded])
-
-    def variables(white: Tensor) -> tuple[Tensor, Tensor]:
-        free = start + white @ root.T
-        u = torch.sigmoid(free[:, :bounded])
-        jacobian = (torch.log(u) + torch.log1p(-u)).sum(1)
-        return torch.cat([u, free[:, bounded:]], 1), jacobian
+    free_loss, start = in_probits(loss, bounded), from_cube(modes[0], bounded)
+    root = _root(torch.linalg.inv(curvature(free_loss, start).double())).float()
 
     def potential(values: dict[str, Tensor]) -> Tensor:
-        w, jacobian = variables(values["white"][None])
-        return (loss(w) - jacobian)[0]
+        return free_loss(start + values["white"][None] @ root.T)[0]
 
     with torch.random.fork_rng():
         pyro.set_rng_seed(seed)
@@ -146,11 +159,10 @@ def nuts_samples(loss: Loss, modes: Float[Tensor, "modes variables"], bounded: i
             NUTS(potential_fn=potential, adapt_mass_matrix=False),  # it is the identity here
             num_samples=draws,
             warmup_steps=200,
-            initial_params={"white": torch.zeros(len(mode))},
+            initial_params={"white": torch.zeros(len(start))},
             disable_progbar=True,
         )
         sampler.run()
         white = sampler.get_samples()["white"]
-    with torch.no_grad():
-        samples = variables(white)[0]
+    samples = to_cube(start + white @ root.T, bounded)
     return Drawn(samples, float(effective_sample_size(samples[None, :, :bounded].double()).min()))

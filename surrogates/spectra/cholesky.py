@@ -185,6 +185,26 @@ def cholesky(
     return torch.stack(columns, -1)
 
 
+def cholesky_of_square(
+    roots: Complex[Tensor, "*batch channels sources"],
+) -> Complex[Tensor, "*batch channels channels"]:
+    """Cholesky factors of M M^H, by making the rows of M orthogonal: single precision then holds what the channels do
+    not have in common also where that is a thousandth of their amplitude. ``sources`` are no fewer than channels."""
+    directions: list[Tensor] = []
+    rows: list[Tensor] = []
+    for row in roots.unbind(-2):
+        entries = []
+        for direction in directions:
+            entries.append((row * direction.conj()).sum(-1))
+            row = row - entries[-1][..., None] * direction
+        size = row.abs().square().sum(-1).clamp(min=1e-36).sqrt()
+        directions.append(row / size[..., None])
+        rows.append(
+            nn.functional.pad(torch.stack([*entries, size.to(row.dtype)], -1), (0, roots.shape[-2] - len(rows) - 1))
+        )
+    return torch.stack(rows, -2)
+
+
 def whitened(
     factors: Complex[Tensor, "*#batch channels channels"], x: Complex[Tensor, "*#batch channels k"]
 ) -> Complex[Tensor, "*batch channels k"]:

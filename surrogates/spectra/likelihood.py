@@ -16,7 +16,7 @@ from simulators.fields.linear import LinearView
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 from surrogates.spectra.background import Background, ChannelNoise, NoiseFloor
-from surrogates.spectra.cholesky import cholesky, expected_wishart_loss, whitened, wishart_loss
+from surrogates.spectra.cholesky import cholesky, cholesky_of_square, expected_wishart_loss, whitened, wishart_loss
 from surrogates.spectra.cross_spectrum import CrossSpectrum, Transform, band_transform
 from surrogates.spectra.emulator import SpectralEmulator, factor_of
 from surrogates.spectra.following import FollowingTransfer
@@ -200,8 +200,8 @@ class SpectralModel:
         """Cholesky factors of the expected cross-spectra along the directions of ``observed``."""
         factors = self._source_factors(u, components, nuisances, observed.samples)
         if self.following is not None:
-            factors = self.following(self._by_name(self.whole(u))) @ factors
-        elif observed.mixing is None and not self.noise:
+            factors = cholesky_of_square(self.following(self._by_name(self.whole(u))) @ factors)
+        if observed.mixing is None and not self.noise:
             return factors
         spectra = factors @ factors.mH
         if observed.mixing is not None:
