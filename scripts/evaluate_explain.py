@@ -34,10 +34,11 @@ from scipy.signal import lfilter
 
 from inference.explaining.comparison import BACKGROUND, MOST_SHARE
 from inference.explaining.explain import DOUBTFUL, EXPLAINED, explain
-from inference.explaining.spectra import RATE_HZ, SECONDS, with_background
+from inference.explaining.spectra import RATE_HZ, SECONDS
 from inference.workflows.explain import CIRCUITS, shipped_circuits
 from simulators.firing_events.simulator import BeatSimulator
 from simulators.recording import Recording
+from surrogates.spectra.additions import Additions
 
 console = Console()
 N = round(SECONDS * RATE_HZ)
@@ -48,7 +49,7 @@ def signal(values: np.ndarray) -> Recording:
 
 
 def background(rng: np.random.Generator) -> Recording:
-    return with_background(signal(rng.standard_normal(N)), 1.0, rng)
+    return Additions().added(signal(rng.standard_normal(N)), 1.0, rng)
 
 
 def peaks(rng: np.random.Generator) -> Recording:
@@ -120,7 +121,7 @@ def own(scratch: Path, n: int, each: int, seed: int) -> list[tuple[str, Recordin
         for k, place in enumerate(rng.choice(len(kept), each, replace=False)):
             recording = kept[place]
             if k % 2:
-                recording = with_background(recording, rng.uniform(0.1, MOST_SHARE), rng)
+                recording = Additions().added(recording, rng.uniform(0.1, MOST_SHARE), rng)
             found.append((name, recording))
     return found
 

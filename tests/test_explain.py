@@ -12,12 +12,13 @@ from inference.evaluation.departures import Departure, PredictiveCheck
 from inference.explaining.comparison import BACKGROUND, CircuitComparison
 from inference.explaining.explain import DOUBTFUL, EXPLAINED, NOT_EXPLAINED, _verdict, explain, in_decibels
 from inference.explaining.fits import Explanation, background_alone
-from inference.explaining.spectra import FEATURES, RATE_HZ, one_channel, with_background
+from inference.explaining.spectra import FEATURES, RATE_HZ, one_channel
 from inference.recordings.files import write_recording
 from inference.workflows.explain import CIRCUITS, shipped_circuits
 from inference.workflows.shipped import reference_campaign
 from inference.workflows.study import study_of
 from simulators.recording import Recording
+from surrogates.spectra.additions import Additions
 from surrogates.spectra.background import Background, NoiseFloor, coloured
 from surrogates.weights import read_weights, write_weights
 
@@ -88,11 +89,11 @@ def test_a_background_makes_the_share_of_power_that_is_asked(share):
     clean = signal(np.sin(2 * np.pi * 40 * np.arange(N) / RATE_HZ))
     found = []
     for seed in range(40):
-        both = with_background(clean, share, np.random.default_rng(seed))
+        both = Additions().added(clean, share, np.random.default_rng(seed))
         powers = [np.abs(np.fft.rfft(x)[28:561]) ** 2 for x in (clean.values[0], (both.values - clean.values)[0])]
         found.append(powers[1].sum() / (powers[0].sum() + powers[1].sum()))
     assert np.mean(found) == pytest.approx(share, abs=0.01)
-    alone = with_background(clean, 1.0, np.random.default_rng(0)).values
+    alone = Additions().added(clean, 1.0, np.random.default_rng(0)).values
     assert abs(np.corrcoef(alone[0], clean.values[0])[0, 1]) < 0.2
 
 
@@ -138,7 +139,7 @@ def test_a_comparison_tells_makers_apart_and_is_kept(tmp_path):
     made = CircuitComparison.learned({"slow": [rhythm(20) for _ in range(60)], "fast": [rhythm(80) for _ in range(60)]})
     assert next(iter(made.probabilities(rhythm(20)))) == "slow"
     assert next(iter(made.probabilities(rhythm(80)))) == "fast"
-    pure = [next(iter(made.probabilities(with_background(noise(k), 1.0, rng)))) for k in range(10)]
+    pure = [next(iter(made.probabilities(Additions().added(noise(k), 1.0, rng)))) for k in range(10)]
     assert pure.count(BACKGROUND) >= 8
     made.save(tmp_path / "comparison.safetensors")
     again = CircuitComparison.load(tmp_path / "comparison.safetensors")
@@ -223,7 +224,7 @@ def test_noise_is_explained_by_a_background_and_a_sharp_rhythm_is_not(circuits):
     fits, _ = circuits
     first = next(iter(fits.values()))
     rng = np.random.default_rng(3)
-    kept = [background_alone(BACKGROUND, first, with_background(noise(), 1.0, rng)).fits for _ in range(6)]
+    kept = [background_alone(BACKGROUND, first, Additions().added(noise(), 1.0, rng)).fits for _ in range(6)]
     assert sum(kept) >= 5
     rhythm = signal(np.sin(2 * np.pi * 40 * np.arange(N) / RATE_HZ) + rng.standard_normal(N))
     assert not background_alone(BACKGROUND, first, rhythm).fits

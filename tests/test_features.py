@@ -8,6 +8,7 @@ from scipy import signal
 
 from inference.features.interface import features_of_all
 from inference.features.spectra import STASIK_FEATURES, SpectralFeatures, welch
+from inference.features.timed import TimedSpectra
 from simulators.recording import Recording
 
 
@@ -93,3 +94,15 @@ def test_relative_power_is_a_share_of_the_power_of_all_channels(rng):
     share = 10 ** SpectralFeatures(relative=True)(recording(values))
     np.testing.assert_allclose(share.sum(), 1)
     np.testing.assert_allclose(share.sum(1), [0.2, 0.8], atol=0.01)
+
+
+def test_the_length_is_the_last_row_and_no_longer_than_was_learned_from():
+    features = TimedSpectra(SpectralFeatures(1000.0, 100.0, relative=True), (1.0, 10.0))
+    noise = np.random.default_rng(0).standard_normal((2, 30_000))
+    for seconds, said in ((1, 1), (4, 4), (30, 10)):
+        recording = Recording(noise[:, : 1000 * seconds], 1000.0, "mV", ("a", "b"))
+        np.testing.assert_allclose(features(recording)[-1], np.log10(said))
+        np.testing.assert_array_equal(features(recording)[:-1], features.shown(recording))
+    for lengths in ((2.0, 1.0), (0.0, 1.0), (1.0, np.inf)):
+        with pytest.raises(ValueError, match="are no range"):
+            TimedSpectra(lengths_s=lengths)

@@ -10,6 +10,7 @@ from inference.features.evoked import EvokedResponse
 from inference.features.interface import Features, features_of_all
 from inference.features.load import features_from_json
 from inference.features.spectra import SpectralFeatures
+from inference.features.timed import TimedSpectra
 from simulators.recording import Recording
 
 FEATURES = {
@@ -18,6 +19,7 @@ FEATURES = {
     "relative spectra": SpectralFeatures(relative=True),
     "cross-spectra": CrossSpectra(weights=((0.6, 0.8, 0.0), (0.0, 0.0, 1.0))),
     "relative cross-spectra": CrossSpectra(band_hz=(10.0, 200.0), relative=True, weights=((1.0, 0.0, 0.0),)),
+    "spectra and the length": TimedSpectra(SpectralFeatures(relative=True), (1.0, 10.0)),
     "evoked": EvokedResponse(),
     "evoked, coarse": EvokedResponse(500.0, 100.0, 10.0),
     "relative evoked": EvokedResponse(relative=True),

@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import multivariate_t
+from scipy.stats import kstest, multivariate_t
 from scipy.stats import t as student
 
-from inference.fitting.sampling import _Proposal, _worth, curvature, importance_samples, nuts_samples
+from inference.fitting.sampling import (
+    _Proposal,
+    _worth,
+    curvature,
+    from_cube,
+    importance_samples,
+    nuts_samples,
+    to_cube,
+)
 
 MEAN = torch.tensor([0.5, 0.45, 2.0])
 ROOT = torch.tensor([[0.05, 0.0, 0.0], [0.02, 0.03, 0.0], [0.3, -0.2, 0.5]])
@@ -94,3 +102,27 @@ def test_proposals_draw_from_the_density_they_state():
 def test_the_worth_of_weighted_draws_is_kishs():
     assert _worth(torch.full((50,), 0.3)) == pytest.approx(50)
     assert _worth(torch.tensor([3.0, 1.0])) == pytest.approx(16 / 10)
+
+
+def test_what_the_data_leave_open_is_drawn_over_the_whole_cube():
+    """Ten parameters, of which two are told: a normal at the mode of the cube would put one draw in 5,000 inside."""
+
+    def told(w):
+        return ((w[:, 0] - 0.3) / 0.02).square() / 2 + ((w[:, 1] + 0.3 * w[:, 2] - 0.6) / 0.03).square() / 2
+
+    mode = torch.full((1, 10), 0.5)
+    mode[0, 0], mode[0, 1] = 0.3, 0.45
+    drawn = importance_samples(told, mode, 10, 2000, 0)
+    assert drawn.effective > 400
+    for k in (2, 4, 9):
+        assert kstest(drawn.samples[::4, k].numpy(), "uniform").pvalue > 1e-3
+    np.testing.assert_allclose(drawn.samples[:, 0].mean(), 0.3, atol=0.005)
+    np.testing.assert_allclose(drawn.samples[:, 1].std(), np.hypot(0.03, 0.3 / 12**0.5), rtol=0.15)
+    # The control: a parameter that is told is not uniform.
+    assert kstest(drawn.samples[::4, 0].numpy(), "uniform").pvalue < 1e-9
+
+
+def test_cube_and_probits_are_inverse_also_at_the_edges():
+    w = torch.tensor([[0.0, 1e-4, 0.5, 1.0, 7.0]])
+    np.testing.assert_allclose(to_cube(from_cube(w, 4), 4), w, atol=1e-6)
+    assert from_cube(w, 4).abs().max() <= 7

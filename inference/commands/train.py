@@ -41,15 +41,24 @@ def train(
         int | None,
         typer.Option(min=0, help="Keep so many of the last simulations for testing: 400 of the shipped, else none."),
     ] = None,
+    background: Annotated[
+        bool, typer.Option(help="Recordings have a 1/f background of any exponent and a noise floor besides.")
+    ] = False,
+    rhythms: Annotated[
+        int, typer.Option(min=0, max=20, help="With a background: so many rhythms from elsewhere at most.")
+    ] = 0,
     seed: SeedOption = 0,
 ) -> None:
     """Train estimators on a campaign: CNN, neural posterior and the gradient fit through an emulator of its spectra."""
     with plain_errors():
+        from inference.features.interface import shown
+        from inference.features.spectra import SpectralFeatures
         from inference.workflows.shipped import reference_campaign, reference_tests
         from inference.workflows.study import NotAtHand
         from inference.workflows.train import spectral_study
         from inference.workflows.train import train as train_estimators
         from simulators.campaigns.store import Campaign
+        from surrogates.spectra.additions import Additions
 
         range_name = chosen_range(range_name)
         places = chosen_probe(probe)
@@ -70,7 +79,14 @@ def train(
         console.print(f"features: {_described(study.features)}")
         out.mkdir(parents=True, exist_ok=True)
         kinds = [e.strip() for e in estimators.split(",")]
-        for name, estimator in train_estimators(study, data, kinds, seed, test, duration_s=duration_s):
+        if rhythms and not background:
+            raise ValueError("--rhythms come on top of a background; give --background too")
+        seen = shown(study.features)
+        assert isinstance(seen, SpectralFeatures)  # of a spectral study
+        additions = Additions(rhythms, band_hz=seen.band) if background else None
+        for name, estimator in train_estimators(
+            study, data, kinds, seed, test, duration_s=duration_s, additions=additions
+        ):
             estimator.save(out / f"{name}.safetensors")
             console.print(f"wrote {out / name}.safetensors  ({estimator.about['simulations']} simulations)")
 

@@ -17,6 +17,7 @@ from inference.estimators.base import BaseEstimator, refuse_known
 from inference.estimators.familiarity import Familiarity
 from inference.estimators.training_loop import Split
 from inference.features.interface import Features, features_of_all
+from inference.features.timed import TimedSpectra
 from inference.recordings.conform import resampled
 from simulators.interface import ParameterSpace
 from simulators.provenance import versions
@@ -133,7 +134,7 @@ class AmortisedEstimator(BaseEstimator):
         """A warning where the features are none of those that the simulations have."""
         if self.familiarity is None:
             return ()
-        found = self.familiarity.strangeness(x, seconds / self.about.get("duration_s", seconds))
+        found = self.familiarity.strangeness(x, seconds / self._learned_s(seconds))
         if found.distance <= 1:
             return ()
         axis = self.features.axis
@@ -148,6 +149,12 @@ class AmortisedEstimator(BaseEstimator):
             f"they lie apart); do not trust the estimate",
         )
 
+    def _learned_s(self, seconds: float) -> float:
+        """The length of the recordings it learned from, or the nearest of those."""
+        if isinstance(self.features, TimedSpectra):
+            return float(np.clip(seconds, *self.features.lengths_s))
+        return float(self.about.get("duration_s", seconds))
+
     def _unknown(self) -> tuple[str, ...]:
         if self.familiarity is not None:
             return ()
@@ -158,7 +165,7 @@ class AmortisedEstimator(BaseEstimator):
 
     def _of_another_length(self, seconds: float) -> tuple[str, ...]:
         """A warning where spectra are much noisier, or much less noisy, than those that taught the width of answers."""
-        trained = self.about.get("duration_s", seconds)
+        trained = self._learned_s(seconds)
         if 1 / _LENGTH < seconds / trained < _LENGTH:
             return ()
         wrong = "wider than it need be" if seconds > trained else "too narrow"

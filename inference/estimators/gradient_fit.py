@@ -20,7 +20,7 @@ from simulators.fields.following import FollowingView
 from simulators.fields.linear import LinearView
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
-from surrogates.headers import flag, number, shaped, text, texts
+from surrogates.headers import flag, integer, number, shaped, text, texts
 from surrogates.spectra.background import coloured
 from surrogates.spectra.cholesky import SpreadNetwork, fit_spread, with_weights
 from surrogates.spectra.emulator import SpectralEmulator
@@ -34,6 +34,7 @@ _BETTER = 3.0  # times less power unseen: another order of channels is the right
 _DRAWN_AT_ONCE = 8  # recordings; of a minute each and a few channels they take some 100 MB
 _MOSTLY = 0.5  # of a band's power
 _MOST_NOISY = 0.33  # of the bands: none of one contact without noise, .33-.39 of one with 1 %, whose errors double
+_MOST_RHYTHMS = 20
 _MOST_SWAPPED = 16  # channels; of more, not every pair is tried
 
 
@@ -283,7 +284,7 @@ class GradientFit(BaseEstimator):
         header: dict[str, Any] = {
             "emulator": settings,
             "fit": asdict(self.descent) | {"validation_fraction": self.validation_fraction},
-            "model": {name: getattr(self.model, name) for name in ("gain", "floor", "background")},
+            "model": {name: getattr(self.model, name) for name in ("gain", "floor", "background", "rhythms")},
             "view": None,
         }
         if view is not None:
@@ -301,6 +302,7 @@ class GradientFit(BaseEstimator):
         gain, floor, background = (
             flag({"background": False} | header["model"], name) for name in ("gain", "floor", "background")
         )
+        rhythms = integer({"rhythms": 0} | header["model"], "rhythms", 0, _MOST_RHYTHMS)
         if emulator.parameters != parameters:
             raise ValueError(
                 f"it answers for {', '.join(parameters.names)}, its emulator for other parameters or ranges"
@@ -314,9 +316,8 @@ class GradientFit(BaseEstimator):
         del settings["validation_fraction"]
         if not isinstance(features, SpectralFeatures):
             raise ValueError("a gradient fit compares spectra")
-        fit = cls(
-            SpectralModel(emulator, view, gain, floor, background=background), features, Descent(**settings), fraction
-        )
+        model = SpectralModel(emulator, view, gain, floor, background=background, rhythms=rhythms)
+        fit = cls(model, features, Descent(**settings), fraction)
         if (fit.channels, fit.unit) != (texts(header, "channels"), header["unit"]):
             raise ValueError(f"its channels are not those that it sees: {', '.join(fit.channels)} in {fit.unit}")
         fit._temperature = with_weights(SpreadNetwork(len(parameters), torch.ones(1)), "temperature.", tensors)
@@ -329,15 +330,23 @@ class GradientFit(BaseEstimator):
         return other
 
     def with_nuisances(
-        self, gain: bool | None = None, floor: bool | None = None, background: bool | None = None
+        self,
+        gain: bool | None = None,
+        floor: bool | None = None,
+        background: bool | None = None,
+        rhythms: int | None = None,
     ) -> "GradientFit":
         """The same fit for recordings of unknown ``gain``, with a noise ``floor``, or a ``background`` of any exponent.
 
-        None leaves as it is what the fit assumes; nothing is trained again.
+        rhythms: how many come from elsewhere, on top of a background. None leaves as it is what the fit assumes;
+        nothing is trained again. Raises ValueError for rhythms without a background.
         """
-        asked = {"gain": gain, "floor": floor, "background": background}
+        asked: dict[str, Any] = {"gain": gain, "floor": floor, "background": background, "rhythms": rhythms}
         changed: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-        other = replace(self, model=replace(self.model, **changed))
+        model = replace(self.model, **changed)
+        if model.rhythms and not model.background:
+            raise ValueError("rhythms that come from elsewhere are part of a background; ask for background=True too")
+        other = replace(self, model=model)
         other.about, other._temperature = dict(self.about), self._temperature
         return other
 

@@ -16,10 +16,11 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from inference.estimators.spectral_networks import Standardise
-from inference.explaining.spectra import FEATURES, with_background
+from inference.explaining.spectra import FEATURES
 from simulators.provenance import versions
 from simulators.recording import Recording
 from surrogates.headers import number, texts
+from surrogates.spectra.additions import Additions
 from surrogates.spectra.cholesky import with_weights
 from surrogates.threads import one_thread
 from surrogates.weights import read_weights, write_weights
@@ -177,12 +178,12 @@ def _examples(
             apart = rng.random() < _HELD
             for _ in range(_COPIES):
                 share = 0.0 if rng.random() < _CLEAN else rng.uniform(0, MOST_SHARE)
-                x.append(FEATURES(with_background(recording, share, rng) if share else recording))
+                x.append(FEATURES(Additions().added(recording, share, rng) if share else recording))
                 y.append(k)
                 held.append(apart)
     alone = next(iter(recordings.values()))[0]
     for _ in range(len(x) // max(1, len(recordings))):
-        x.append(FEATURES(with_background(alone, 1.0, rng)))
+        x.append(FEATURES(Additions().added(alone, 1.0, rng)))
         y.append(len(recordings))
         held.append(rng.random() < _HELD)
     return np.stack(x), np.array(y), np.array(held)

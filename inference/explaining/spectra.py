@@ -1,12 +1,10 @@
 """What is compared of a recording: one channel, 10 to 200 Hz, of unknown gain."""
 
 import numpy as np
-import torch
 
 from inference.features.spectra import SpectralFeatures
 from inference.recordings.conform import resampled
 from simulators.recording import SAME_RATE, Recording
-from surrogates.spectra.background import Background, coloured
 from surrogates.spectra.cross_spectrum import Bands
 
 RATE_HZ = 500.0
@@ -47,19 +45,3 @@ def middle(recording: Recording) -> Recording:
     samples = round(SECONDS * recording.sampling_rate)
     first = max(0, (recording.values.shape[1] - samples) // 2)
     return recording.with_values(recording.values[:, first : first + samples])
-
-
-def with_background(recording: Recording, share: float, rng: np.random.Generator) -> Recording:
-    """The recording with a background drawn from its prior that makes ``share`` of the power in 10 to 200 Hz."""
-    values = recording.values
-    n = values.shape[1]
-    frequencies = np.fft.rfftfreq(n, 1 / recording.sampling_rate)
-    drawn = torch.as_tensor(Background().draw(1, rng)[0]).float()
-    density = Background().density(drawn, torch.as_tensor(frequencies.clip(min=1.0)).float()).numpy()
-    noise = coloured(density, values.shape, recording.sampling_rate, rng)
-    inside = (frequencies >= 10.0) & (frequencies <= 200.0)
-    powers = [np.sum(np.abs(np.fft.rfft(x, axis=1)[:, inside]) ** 2) for x in (values, noise)]
-    if share >= 1:
-        return recording.with_values(noise)
-    factor = np.sqrt(share / (1 - share) * powers[0] / powers[1])
-    return recording.with_values(values + factor * noise)

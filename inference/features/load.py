@@ -6,11 +6,13 @@ from inference.features.cross_spectra import CrossSpectra
 from inference.features.evoked import EvokedResponse
 from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
+from inference.features.timed import TimedSpectra
 
-_KINDS: dict[str, type[SpectralFeatures] | type[EvokedResponse]] = {
+_KINDS: dict[str, type[SpectralFeatures] | type[EvokedResponse] | type[TimedSpectra]] = {
     "spectra": SpectralFeatures,
     "cross-spectra": CrossSpectra,
     "evoked": EvokedResponse,
+    "timed-spectra": TimedSpectra,
 }
 
 

@@ -26,6 +26,7 @@ from simulators.fields.linear import LinearView
 from simulators.fields.probes import Probe
 from simulators.interface import ParameterSpace, Simulator
 from simulators.recording import SAME_RATE, Recording
+from surrogates.spectra.additions import Additions
 from surrogates.spectra.cross_spectrum import Bands, band_transform
 from surrogates.spectra.emulator import SpectralEmulator
 from surrogates.spectra.likelihood import SpectralModel
@@ -33,6 +34,7 @@ from surrogates.spectra.likelihood import SpectralModel
 KINDS = ("cnn", "npe", "gradient")
 _BANDS = 99
 _FEW, _SCREENED = 5, 256  # parameters; places from which the starts of a descent in more are chosen
+_COPIES = 4  # of a simulation, with other additions each time
 _LOOKED_AT = 30  # recordings, to choose bands
 _WORTH = 0.005  # nats a sample, that bands of unequal width must gain
 _SAMPLES = 3.0  # a band and channel: fewer give cross-spectra without an inverse
@@ -47,6 +49,7 @@ def train(
     progress: bool = True,
     duration_s: float | None = None,
     rows: Sequence[range] | None = None,
+    additions: Additions | None = None,
 ) -> Iterator[tuple[str, BaseEstimator]]:
     """Train estimators on what ``study`` sees of a campaign, all but its last ``test`` rows, one after another.
 
@@ -56,6 +59,8 @@ def train(
         duration_s: length of the recordings they are for, that of the simulations by default. Shorter ones are cut
             from the simulations; longer ones the spectral emulator draws. The gradient fit answers for any length.
         rows: of the campaign to train on, instead of all but the last ``test``.
+        additions: what recordings have besides the circuit. Estimators that learn see each simulation a few times with
+            what is drawn of it; the gradient fit has a background, and so many rhythms, among its nuisances.
 
     Yields:
         Each estimator with its kind.
@@ -83,8 +88,17 @@ def train(
             known["gradient"]().fit(theta, emulated)  # the emulator learns from the same rows as in a fit of its own
         lasting = of_duration(duration_s, theta, emulated, emulator, seed)
         recordings = lasting if emulated is not sources else _observed(study, theta, lasting)
+    if additions is not None:
+        recordings = added(recordings, additions, seed)
     for kind in kinds:
-        estimator = known[kind]().fit(theta, emulated if kind == "gradient" else recordings)
+        if kind == "gradient":
+            estimator = known[kind]().fit(theta, emulated)
+            if additions is not None and isinstance(estimator, GradientFit):
+                estimator = estimator.with_nuisances(background=True, rhythms=additions.rhythms)
+        else:
+            estimator = known[kind]().fit(np.tile(theta, (len(recordings) // len(theta), 1)), recordings)
+        if additions is not None:
+            estimator.about["additions"] = additions.to_json()
         probe = getattr(study.forward_model, "probe", None)
         estimator.about |= {
             "probe": None if probe is None else probe.to_json(),
@@ -135,6 +149,16 @@ def of_duration(
     lasting = copy(emulator)
     lasting.duration_ms = 1e3 * duration_s + lasting.transient_ms
     return ComputedRecordings(len(theta), lambda i: lasting.simulate(theta[i], np.random.default_rng([seed, i])))
+
+
+def added(recordings: Sequence[Recording], additions: Additions, seed: int) -> Sequence[Recording]:
+    """All recordings, several times one after the other, each time with other additions."""
+    n = len(recordings)
+
+    def compute(i: int) -> Recording:
+        return additions(recordings[i % n], np.random.default_rng([seed, 16, i]))
+
+    return ComputedRecordings(_COPIES * n, compute)
 
 
 def cut(recording: Recording, samples: int) -> Recording:

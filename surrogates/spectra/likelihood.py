@@ -15,7 +15,7 @@ from simulators.fields.following import FollowingView
 from simulators.fields.linear import LinearView
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
-from surrogates.spectra.background import Background, ChannelNoise, NoiseFloor
+from surrogates.spectra.background import Background, ChannelNoise, NoiseFloor, highest_peaks
 from surrogates.spectra.cholesky import cholesky, cholesky_of_square, expected_wishart_loss, whitened, wishart_loss
 from surrogates.spectra.cross_spectrum import CrossSpectrum, Transform, band_transform
 from surrogates.spectra.emulator import SpectralEmulator, factor_of
@@ -61,8 +61,8 @@ class SpectralModel:
     """p(recording | theta): spectra of the emulator, through a linear instrument or (``view`` None) as they are.
 
     gain: the recording's amplitude is unknown, a factor to be fitted. floor: the channels have independent noise, white
-    and with a 1/f spectrum, whose densities are fitted; background: noise of any exponent, with a knee, instead. known:
-    values of parameters that are not free.
+    and with a 1/f spectrum, whose densities are fitted; background: noise of any exponent, with a knee, instead, and so
+    many ``rhythms`` that come from elsewhere. known: values of parameters that are not free.
 
     The likelihood has free variables beside theta: the emulator's components, which are unit normal, then, as
     asked for, log gain, and those of ``NoiseFloor`` or ``Background``.
@@ -74,11 +74,12 @@ class SpectralModel:
     floor: bool = False
     known: Mapping[str, float] = field(default_factory=dict)
     background: bool = False
+    rhythms: int = 0
 
     @property
     def noise(self) -> ChannelNoise | None:
         """What the channels have besides the circuit."""
-        return Background() if self.background else NoiseFloor() if self.floor else None
+        return Background(self.rhythms) if self.background else NoiseFloor() if self.floor else None
 
     @cached_property
     def parameters(self) -> ParameterSpace:
@@ -236,7 +237,8 @@ class SpectralModel:
         """
         n, size = len(self.parameters), self.n_components
         at = torch.cat([u, torch.zeros(size), nuisances])
-        moved = n + size + self.gain + Background.size * self.background
+        background = self.noise if isinstance(self.noise, Background) else None
+        moved = n + size + self.gain + (background.size if background else 0)
         step = _STEP * torch.eye(len(at))[:moved]
         w = torch.cat([at[None], at + step, at - step])
         with torch.no_grad():
@@ -248,8 +250,8 @@ class SpectralModel:
         change = (change + change.mH) * samples.sqrt()[:, None, None]
         full = torch.einsum("ifrs,jfrs->ij", change, change.conj()).real
         full[n : n + size, n : n + size] += torch.eye(size)
-        if self.background:
-            full[-Background.size :, -Background.size :] += Background().precision()
+        if background:
+            full[-background.size :, -background.size :] += background.precision()
         if not components:
             asked = [i for i in range(moved) if not n <= i < n + size]
             full = full[asked][:, asked]
@@ -322,11 +324,13 @@ class SpectralModel:
         Where there are no such patterns, white noise of a hundredth of the power at the highest frequencies.
         """
         first: list[Any] = [self._typical_gain(observed)] if self.gain else []
-        if self.background:
+        if isinstance(self.noise, Background):
             power = observed.factors.abs().square().sum((-1, -2)).numpy() / observed.factors.shape[-1]
             used = np.flatnonzero(observed.samples.numpy())
-            near = used[np.abs(self.emulator.bands.centres[used] - _LEVEL_HZ).argsort()[:5]]
-            return torch.tensor(first + Background().first(float(_SHARE * power[near].mean())), dtype=torch.float32)
+            centres = self.emulator.bands.centres[used]
+            near = used[np.abs(centres - _LEVEL_HZ).argsort()[:5]]
+            peaks = highest_peaks(power[used], centres, self.rhythms)
+            return torch.tensor(first + self.noise.first(float(_SHARE * power[near].mean()), peaks)).float()
         if self.floor and observed.residual_channels:
             first += self._floor_of(observed)
         elif self.floor:
