@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -133,7 +134,7 @@ def show_rows(rows: list[dict[str, Any]]) -> None:
         misfit = f"{row['misfit_nats']:g} ({row['allowed_nats']:g})"
         table.add_row(
             row["recording"], row["channel"], row["verdict"], f"{row['most_probable']} {row['probability']:.0%}",
-            row["circuit"], misfit, f"{row['in_band_percent']:.0f}", told or row["no_parameters"],
+            row["circuit"], misfit, f"{row['in_band_percent']:.0f}", told or shorten(row["no_parameters"], 70),
         )  # fmt: skip
     show(console, table)
 
