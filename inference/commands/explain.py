@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from inference.commands.output import console, plain_errors, refuse_no_picture
+from inference.commands.pages import page_of, refuse_pages
 from simulators.files import refuse_unwritable
 
 _CODES = {"explained": 0, "doubtful": 3, "not explained": 4, "failed": 2}
@@ -21,6 +22,9 @@ def explain(
     figure: Annotated[
         Path | None, typer.Option(help="Picture of every circuit's band, of the last recording (.png, .pdf, .svg).")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Page to write (.html); or a folder, for a page each recording.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Table to write (.csv): a row a recording and circuit.")] = None,
 ) -> None:
     """Lay one channel, 10 to 200 Hz, of unknown gain and depth, before every shipped circuit and a background alone.
@@ -29,7 +33,9 @@ def explain(
     """
     status = "failed"
     with plain_errors():
-        from inference.reports.explained import ExplainedTable, explained_figure, show_explained
+        from inference.reports.explained import ExplainedTable, show_explained
+        from inference.reports.explained_figure import explained_figure
+        from inference.reports.explained_page import write_explained_page
         from inference.workflows.explain import explain_files
 
         if out is not None and out.suffix != ".csv":
@@ -39,6 +45,8 @@ def explain(
                 refuse_unwritable(path)
         if figure is not None:
             refuse_no_picture(figure)
+        if report is not None:
+            refuse_pages(report, len(recordings) > 1)
         pick = None if channel is None else [channel]
         rows, last = ExplainedTable(), None
         with console.status("reading ...") as bar:
@@ -50,11 +58,15 @@ def explain(
                 rows.add(one)
                 if out is not None:
                     rows.write(out)
+                if report is not None and not isinstance(one, tuple):
+                    page = page_of(report, recordings, Path(one.recording))
+                    write_explained_page(page, one)
+                    console.print(f"report: {page}")
                 last = last if isinstance(one, tuple) else one
         if out is not None:
             console.print(f"{out}: {len(rows)} rows")
         if figure is not None and last is not None:
-            explained_figure(last).savefig(figure, dpi=150)
+            explained_figure(last).savefig(figure)
             console.print(f"figure: {figure}")
     if _CODES[status]:
         raise typer.Exit(_CODES[status])

@@ -1,7 +1,6 @@
 """``circuitsbi infer``: parameters of measured recordings."""
 
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 
 from inference.commands.options import RangeOption, chosen_range, load_models, named_values
 from inference.commands.output import console, plain_errors
+from inference.commands.pages import page_of, refuse_pages
 from simulators.files import refuse_unwritable
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def infer(
                 if values and not many:
                     _show_known(window, learned, values)
                 if report is not None and window.estimates:
-                    page = _page_of(report, recordings, window, window_s is not None)
+                    start = "" if window_s is None else f"_{window.start_s:g}s"
+                    page = page_of(report, recordings, Path(window.recording), start)
                     write_page(page, f"circuitsbi: {Path(window.recording).name}", window)
                     console.print(f"report: {page}")
         if out is not None:
@@ -109,17 +110,10 @@ def _refuse_outputs(report: Path | None, out: Path | None, posteriors: Path | No
         raise ValueError(f"the table is written as .csv, not as '{out.suffix}'; rename {out}")
     if posteriors is not None and posteriors.suffix not in (".zarr", ".nc"):
         raise ValueError(f"posteriors are written as .zarr or .nc, not as '{posteriors.suffix}'; rename {posteriors}")
-    if report is not None and _is_page(report) and many:
-        raise ValueError(f"{report} is one page, and there are several recordings or windows: name a folder for them")
-    if report is not None and not _is_page(report):
-        report.mkdir(parents=True, exist_ok=True)
-    for path in (report, out):
-        if path is not None and not path.is_dir():
-            refuse_unwritable(path)
-
-
-def _is_page(report: Path) -> bool:
-    return report.suffix.lower() in (".html", ".htm")
+    if report is not None:
+        refuse_pages(report, many, "recordings or windows")
+    if out is not None and not out.is_dir():
+        refuse_unwritable(out)
 
 
 def _estimators(name: str, model: Path | None, noise: bool) -> "list[BaseEstimator]":
@@ -168,14 +162,3 @@ def _show_known(window: "AnsweredWindow", learned: "list[BaseEstimator]", known:
     pairs = [(e.estimate(measured), a.estimate) for e, a in zip(learned, window.answers, strict=True) if a.estimate]
     without, given = (list(column) for column in zip(*pairs, strict=True))
     show(console, *known_lines(without, given, known))
-
-
-def _page_of(report: Path, recordings: Sequence[Path], window: "AnsweredWindow", windowed: bool) -> Path:
-    """The page itself; or one in the folder, named by the recording, its place among namesakes, and the window."""
-    if _is_page(report):
-        return report
-    recording = Path(window.recording)
-    namesakes = [path for path in dict.fromkeys(recordings) if path.stem == recording.stem]
-    place = f"_{namesakes.index(recording) + 1}" if len(namesakes) > 1 else ""
-    start = f"_{window.start_s:g}s" if windowed else ""
-    return report / f"{recording.stem}{place}{start}.html"

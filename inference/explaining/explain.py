@@ -1,7 +1,7 @@
 """One recording before every circuit and before a background alone: a verdict in words, then numbers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,7 +25,8 @@ class Explained:
     """status: explained, doubtful or not explained; sentence: why, and advice: what to try next.
 
     best: the circuit that a sentence speaks of, None where it speaks of none; explanations: of every circuit, and of
-    the background alone; probabilities: of each given the others.
+    the background alone; probabilities: of each given the others; circuits: the circuit behind each, of which some are
+    ranges.
     """
 
     recording: str
@@ -37,6 +38,7 @@ class Explained:
     best: Explanation | None
     explanations: tuple[Explanation, ...]
     probabilities: dict[str, float]
+    circuits: dict[str, str] = field(default_factory=dict)
 
 
 def explain(
@@ -57,8 +59,18 @@ def explain(
     found.append(background_alone(BACKGROUND, next(iter(fits.values())), measured))
     probabilities = comparison.probabilities(whole)
     status, sentence, advice, best = _verdict(found, probabilities, comparison.circuit_of)
+    circuits = {each: comparison.circuit_of(each) for each in probabilities}
     return Explained(
-        name, recording.channels[channel], measured, status, sentence, advice, best, tuple(found), probabilities
+        name,
+        recording.channels[channel],
+        measured,
+        status,
+        sentence,
+        advice,
+        best,
+        tuple(found),
+        probabilities,
+        circuits,
     )
 
 
@@ -127,9 +139,12 @@ _MORE = "Other channels, and other stretches of the recording, may decide."
 
 def _where(explanation: Explanation) -> str:
     """At which frequencies it departs, and by how many decibels."""
-    if not explanation.check.departures:
+    check = explanation.check
+    if check.departures:
+        return "which it leaves " + " and ".join(in_decibels(d) for d in check.departures)
+    if explanation.misfit > explanation.worst:
         return f"{explanation.misfit - explanation.worst:.3g} nats too unlikely, spread over all frequencies"
-    return "which it leaves " + " and ".join(in_decibels(d) for d in explanation.check.departures)
+    return f"in whose band only {check.inside:.0%} of the spectrum lies ({check.expected:.0%} are expected)"
 
 
 def in_decibels(departure: Departure) -> str:

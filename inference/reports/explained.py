@@ -1,23 +1,18 @@
-"""Which circuit explains a recording: lines for the terminal, a figure, a table."""
+"""Which circuit explains a recording: lines for the terminal, and a table."""
 
 import csv
 from pathlib import Path
 
-import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from inference.explaining.explain import DOUBTFUL, EXPLAINED, PHASES, Explained, line_of
-from inference.explaining.spectra import FEATURES
 from inference.reports.answers import plain
+from inference.reports.explained_figure import ranked
 from inference.reports.tables import estimates_table, show
 
 _STYLE = {EXPLAINED: "green", DOUBTFUL: "bold yellow"}
-_BAND = 0.025, 0.975
-_TICKS_HZ = (10.0, 20.0, 50.0, 100.0, 200.0)
 
 
 def show_explained(console: Console, one: Explained | tuple[str, str]) -> str:
@@ -26,7 +21,7 @@ def show_explained(console: Console, one: Explained | tuple[str, str]) -> str:
         show(console, Text(f"{one[0]}: {one[1]}", "bold red"))
         return "failed"
     table = Table("circuit", "", "where, by how much", "probability,\nif one of these made it")
-    for explanation in sorted(one.explanations, key=lambda e: (not e.fits, -one.probabilities[e.name])):
+    for explanation in ranked(one):
         table.add_row(*line_of(explanation, one.probabilities[explanation.name]))
     show(console, Text(f"{one.recording}, {one.channel}: {one.sentence}", _STYLE.get(one.status, "bold red")))
     if one.advice:
@@ -67,29 +62,3 @@ class ExplainedTable:
         """As .csv."""
         with open(path, "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([list(self._COLUMNS), *self._rows])
-
-
-def explained_figure(one: Explained) -> Figure:
-    """The recording's spectrum in the predictive band of every circuit with its background."""
-    n = len(one.explanations)
-    columns = min(4, n)
-    figure = Figure(figsize=(3.2 * columns, 2.7 * -(-n // columns) + 0.5), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(-(-n // columns), columns, sharex=True, sharey=True)).ravel()
-    observed = FEATURES(one.measured)[0]
-    f = FEATURES.frequencies
-    for axis, e in zip(axes, one.explanations, strict=False):
-        low, middle, high = np.quantile(e.check.spectra[:, 0], [_BAND[0], 0.5, _BAND[1]], axis=0)
-        axis.fill_between(f, low, high, color="C0" if e.fits else "0.8", alpha=0.4, lw=0)
-        axis.plot(f, middle, color="C0" if e.fits else "0.6", lw=1)
-        axis.plot(f, observed, color="k", lw=1)
-        says = "explains it" if e.fits else "does not"
-        axis.set_title(f"{e.name}: {says} ({one.probabilities[e.name]:.0%})", fontsize=8, parse_math=False)
-        axis.set_xscale("log")
-        axis.set_xticks(_TICKS_HZ, [f"{hz:g}" for hz in _TICKS_HZ])
-        axis.xaxis.set_minor_formatter(NullFormatter())
-    for axis in axes[n:]:
-        axis.set_visible(False)
-    figure.supxlabel("frequency (Hz)", fontsize=9)
-    figure.supylabel("log10 of the share of power", fontsize=9)
-    figure.suptitle(f"{Path(one.recording).name}, {one.channel}: {one.status}", fontsize=10, parse_math=False)
-    return figure

@@ -41,13 +41,13 @@ def explain_files(
     fits, comparison = shipped_circuits(folder)
     for path in paths:
         try:
-            recording = _read(path, pick=None if pick is None else list(pick), **reading)
+            recording = read_of_any_unit(path, pick=None if pick is None else list(pick), **reading)
             yield explain(str(path), recording, fits, comparison, len(recording.channels) // 2, say)
         except Exception as error:  # whatever is wrong with a file, the others are answered
             yield str(path), str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
 
-def _read(path: Path, **reading: Any) -> Recording:
+def read_of_any_unit(path: Path, **reading: Any) -> Recording:
     """A recording whose unit nobody need know: the gain is unknown. Raises ValueError where it cannot be read."""
     try:
         return read_recording(path, **reading)
