@@ -28,6 +28,7 @@ from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
 from surrogates.threads import one_thread
 
 PRIOR_INFORMATION = 12.0  # about a parameter in the unit cube: one over the variance of a uniform distribution
+_TAILS = 4  # degrees of freedom of errors
 _PATIENCE = 5  # times the iterations of a descent, where fits are held against the truth
 _UNSEEN = 1e-6  # of the power; what a transform of finite length leaves of a simulation is a hundredth of it
 _BETTER = 3.0  # times less power unseen: another order of channels is the right one
@@ -107,10 +108,14 @@ class GradientFit(BaseEstimator):
         squared = torch.einsum("ni,nij,nj->n", error, information, error) / len(names)
 
         def loss(temperature: Tensor) -> Tensor:
-            return (temperature.log() + squared[:, None] / temperature)[:, 0]
+            # Of a t distribution: a few fits that ended in another valley shall not make all answers vague.
+            n = len(names)
+            far = torch.log1p(n * squared[:, None] / (_TAILS * temperature))
+            return (n * temperature.log() + (_TAILS + n) * far)[:, 0] / 2
 
-        self._temperature = fit_spread(truth, squared.mean()[None], loss, self.descent.seed)
-        self.about["temperature"] = float(squared.mean())
+        self._temperature = fit_spread(truth, squared.median()[None].clamp(min=0.1), loss, self.descent.seed)
+        with torch.no_grad():
+            self.about["temperature"] = float(self._temperature(truth).median())
         explained = [self.model.expected_loss(v[: len(names)], data) for v in variables]
         misfits = losses.numpy() - explained
         for percent in (95, 99):

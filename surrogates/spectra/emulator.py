@@ -40,6 +40,7 @@ _REMEDY = "train a new one"
 _MOST_COMPONENTS = 8
 _KEPT = 0.1  # of the simulations, which say how long the others teach
 _FEWEST_KEPT = 20  # but no more than a quarter
+_ENOUGH_KEPT = 200  # to learn how spectra that were not seen scatter
 _LOOK = 200  # iterations from one look at those that are kept to the next
 _PATIENCE = 2000  # iterations without a better look, or as many as half of those before
 _AVERAGED = 0.998  # of the averaged weights stays in an iteration
@@ -158,10 +159,13 @@ class SpectralEmulator:
         self._net = net.half().float().eval()  # as it will be in a file
         average = (samples[..., None, None] * (factors @ factors.mH)).sum(0) / samples.sum(0)[:, None, None]
         self._constant = cholesky(average)
-        self._learn_spread(u, factors, samples)
+        self._learn_spread(u, factors, samples, kept if len(kept) >= _ENOUGH_KEPT else torch.arange(len(u)))
 
-    def _learn_spread(self, u: Tensor, factors: Tensor, samples: Tensor) -> None:
-        """How training spectra scatter about the emulator's: dispersion, and what is left of it in few directions.
+    def _learn_spread(self, u: Tensor, factors: Tensor, samples: Tensor, kept: Tensor) -> None:
+        """How spectra scatter about the emulator's: dispersion, and what is left of it in few directions.
+
+        Dispersion is that of the rows ``kept`` apart, where there are enough: it holds what the emulator gets wrong of
+        spectra that it has not seen.
 
         Residuals are whitened and times the root of their samples: a Gaussian process gives each unit variance and none
         has to do with another. Components are those principal ones that exceed this, with eigenvalues corrected for
@@ -169,12 +173,13 @@ class SpectralEmulator:
         """
         with torch.no_grad():
             y = whitened(self._net(u)[0], factors)
-        loss = partial(wishart_loss, torch.eye(y.shape[-1], dtype=y.dtype).expand_as(y), y)
+        unseen, counted = y[kept], samples[kept]
+        loss = partial(wishart_loss, torch.eye(y.shape[-1], dtype=y.dtype).expand_as(unseen), unseen)
 
         def wishart(spread: Tensor) -> Tensor:
-            return loss(samples / self._bounded(spread, samples))
+            return loss(counted / self._bounded(spread, counted))
 
-        self._dispersion = fit_spread(u, torch.ones(1), wishart, self.seed)
+        self._dispersion = fit_spread(u[kept], torch.ones(1), wishart, self.seed)
         with torch.no_grad():
             kappa = self._bounded(self._dispersion(u), samples)
         flat = (residuals(y) * (samples / kappa).sqrt()[..., None]).flatten(1).double()
