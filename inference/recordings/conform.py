@@ -195,6 +195,11 @@ def _check_amplitude(recording: Recording, trained_sd: Float[np.ndarray, "2 chan
         )
 
 
-def transposed(values: Real[np.ndarray, "rows columns"]) -> str:
+def transposed(values: Real[np.ndarray, "*trials rows columns"]) -> str:
     """What to say of values that have the shape of samples x channels."""
+    if values.ndim == 3:
+        return (
+            f"shape {values.shape} looks like trials x samples x channels; transpose it to trials x channels x samples "
+            f"(np.transpose(values, (0, 2, 1)))"
+        )
     return f"shape {values.shape} looks like samples x channels; transpose it to channels x samples (values.T)"
