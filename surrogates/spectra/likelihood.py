@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Bool, Complex, Float
 from scipy.optimize import minimize
 from torch import Tensor
 
@@ -45,6 +45,18 @@ class ObservedSpectrum:
     residual_channels: int
 
     @staticmethod
+    def averaged(observed: "Sequence[ObservedSpectrum]") -> "ObservedSpectrum":
+        """Several recordings of one length, as trials are, as one of as many samples: means over them."""
+        first = observed[0]
+        spectra = torch.stack([o.factors @ o.factors.mH for o in observed]).mean(0)
+        return replace(
+            first,
+            factors=cholesky(spectra).nan_to_num(nan=0.0),
+            samples=len(observed) * first.samples,
+            residual=torch.stack([o.residual for o in observed]).mean(0),
+        )
+
+    @staticmethod
     def stacked(observed: "Sequence[ObservedSpectrum]") -> "ObservedSpectrum":
         """Several recordings of one length as one. Raises ValueError where lengths differ."""
         first = observed[0]
@@ -60,7 +72,7 @@ class SpectralModel:
 
     gain: the recording's amplitude is unknown, a factor to be fitted. floor: the channels have independent noise, white
     and with a 1/f spectrum, whose densities are fitted; background: noise of any exponent, with a knee, instead. known:
-    values of parameters that are not free.
+    values of parameters that are not free. band_hz: the bands within count alone; None for all.
 
     The likelihood has free variables beside theta: the emulator's components, which are unit normal, then, as
     asked for, log gain, and those of ``NoiseFloor`` or ``Background``.
@@ -72,6 +84,7 @@ class SpectralModel:
     floor: bool = False
     known: Mapping[str, float] = field(default_factory=dict)
     background: bool = False
+    band_hz: tuple[float, float] | None = None
 
     @property
     def noise(self) -> ChannelNoise | None:
@@ -97,6 +110,12 @@ class SpectralModel:
         return torch.stack(columns, -1)
 
     @property
+    def counting(self) -> Bool[np.ndarray, " bands"]:
+        """Which of the emulator's bands count."""
+        bands = self.emulator.bands
+        return np.ones(len(bands), dtype=bool) if self.band_hz is None else bands.within(*self.band_hz)
+
+    @property
     def n_components(self) -> int:
         """How many the emulator has."""
         return self.emulator.n_components
@@ -119,7 +138,7 @@ class SpectralModel:
                 f"the recording has {len(recording.channels)} channels in {recording.unit}; this model sees "
                 f"{len(channels)} in {unit} ({', '.join(channels)})"
             )
-        transform = band_transform(recording, self.emulator.bands)
+        transform = self._transform(recording)
         n = len(channels)
         if self.view is None:
             values, identity = transform.values, np.eye(n, dtype=complex)
@@ -142,12 +161,22 @@ class SpectralModel:
         """
         if self.view is None:
             return np.zeros(len(orders))
-        transform = band_transform(recording, self.emulator.bands)
+        transform = self._transform(recording)
         directions = _directions(self.view, transform.frequencies.tobytes(), self.noise is not None)
         seen = np.einsum("fcr,frd->fcd", directions.forward, directions.inverse)
         total = np.sum(np.abs(transform.values) ** 2)
         ordered = (transform.values[list(order)] for order in orders)
         return np.array([np.sum(np.abs(v - np.einsum("fcd,df->cf", seen, v)) ** 2) / total for v in ordered])
+
+    def _transform(self, recording: Recording) -> Transform:
+        """Of the bands that count; the others have no samples."""
+        whole = band_transform(recording, self.emulator.bands)
+        if self.band_hz is None:
+            return whole
+        kept = self.counting[whole.band]
+        return Transform(
+            whole.values[:, kept], whole.frequencies[kept], whole.band[kept], np.where(self.counting, whole.samples, 0)
+        )
 
     def _reduced(self, transform: Transform, values, mixing, noise, residual, rest) -> ObservedSpectrum:
         products = np.einsum("cf,df->fcd", values, values.conj())
