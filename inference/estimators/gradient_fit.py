@@ -168,7 +168,7 @@ class GradientFit(BaseEstimator):
         longer = float(data.samples[used].mean()) / self.about.get("misfit_samples", np.inf)
         worst = float(self.about.get(f"misfit_{percent}", np.inf))
         # Of fewer bands, chance makes less; what an emulator gets wrong falls faster, by an amount that is not known.
-        share = np.sqrt(float(used.sum()) / len(used))
+        share = float(used.float().mean().sqrt())
         return worst * max(1.0, longer) * share if worst > 0 else worst
 
     def _unexplained(self, misfit: float, data: ObservedSpectrum, share: float) -> tuple[str, ...]:

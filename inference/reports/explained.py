@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from inference.explaining.explain import DOUBTFUL, EXPLAINED, PHASES, Explained, line_of
-from inference.explaining.spectra import FEATURES
 from inference.reports.answers import plain
 from inference.reports.tables import estimates_table, show
 
@@ -25,10 +24,12 @@ def show_explained(console: Console, one: Explained | tuple[str, str]) -> str:
     if isinstance(one, tuple):
         show(console, Text(f"{one[0]}: {one[1]}", "bold red"))
         return "failed"
-    table = Table("circuit", "", "where, by how much", "probability,\nif one of these made it")
-    for explanation in sorted(one.explanations, key=lambda e: (not e.fits, -one.probabilities[e.name])):
-        table.add_row(*line_of(explanation, one.probabilities[explanation.name]))
+    told = one.probabilities
+    table = Table("circuit", "", "where, by how much", *["probability,\nif one of these made it"] * bool(told))
+    for explanation in sorted(one.explanations, key=lambda e: (not e.fits, -told.get(e.name, 0.0), e.misfit - e.worst)):
+        table.add_row(*line_of(explanation, told.get(explanation.name))[: 3 + bool(told)])
     show(console, Text(f"{one.recording}, {one.channel}: {one.sentence}", _STYLE.get(one.status, "bold red")))
+    show(console, *(Text(f"{remark}.") for remark in one.remarks))
     if one.advice:
         show(console, Text(one.advice))
     show(console, table)
@@ -43,7 +44,7 @@ class ExplainedTable:
     """A row a recording and circuit."""
 
     _COLUMNS = ("recording", "channel", "status", "verdict", "circuit", "explains", "probability", "misfit_nats",
-                "background_share", "departures")  # fmt: skip
+                "background_share", "departures", "low_hz", "high_hz", "remarks")  # fmt: skip
 
     def __init__(self) -> None:
         self._rows: list[list[str]] = []
@@ -54,13 +55,16 @@ class ExplainedTable:
     def add(self, one: Explained | tuple[str, str]) -> None:
         """All rows of a recording; of one without an answer a row that says why."""
         if isinstance(one, tuple):
-            self._rows.append([plain(one[0]), "", "failed", plain(one[1]), *[""] * 6])
+            self._rows.append([plain(one[0]), "", "failed", plain(one[1]), *[""] * 9])
             return
+        low, high = one.features.band
         for e in one.explanations:
+            told = f"{one.probabilities[e.name]:.4f}" if one.probabilities else ""
             _, _, where, _ = line_of(e, 0.0)
             self._rows.append(
                 [plain(one.recording), plain(one.channel), one.status, plain(one.sentence), plain(e.name), str(e.fits),
-                 f"{one.probabilities[e.name]:.4f}", f"{e.misfit:.2f}", f"{e.share:.3f}", where]
+                 told, f"{e.misfit:.2f}", f"{e.share:.3f}", where, f"{low:g}", f"{high:g}",
+                 plain("; ".join(one.remarks))]
             )  # fmt: skip
 
     def write(self, path: Path) -> None:
@@ -75,17 +79,18 @@ def explained_figure(one: Explained) -> Figure:
     columns = min(4, n)
     figure = Figure(figsize=(3.2 * columns, 2.7 * -(-n // columns) + 0.5), layout="constrained")
     axes = np.atleast_1d(figure.subplots(-(-n // columns), columns, sharex=True, sharey=True)).ravel()
-    observed = FEATURES(one.measured)[0]
-    f = FEATURES.frequencies
+    observed, f = one.spectrum[0], one.features.frequencies
     for axis, e in zip(axes, one.explanations, strict=False):
         low, middle, high = np.quantile(e.check.spectra[:, 0], [_BAND[0], 0.5, _BAND[1]], axis=0)
         axis.fill_between(f, low, high, color="C0" if e.fits else "0.8", alpha=0.4, lw=0)
         axis.plot(f, middle, color="C0" if e.fits else "0.6", lw=1)
         axis.plot(f, observed, color="k", lw=1)
         says = "explains it" if e.fits else "does not"
-        axis.set_title(f"{e.name}: {says} ({one.probabilities[e.name]:.0%})", fontsize=8, parse_math=False)
+        told = f" ({one.probabilities[e.name]:.0%})" if one.probabilities else ""
+        axis.set_title(f"{e.name}: {says}{told}", fontsize=8, parse_math=False)
         axis.set_xscale("log")
-        axis.set_xticks(_TICKS_HZ, [f"{hz:g}" for hz in _TICKS_HZ])
+        ticks = [hz for hz in _TICKS_HZ if one.features.band[0] <= hz <= one.features.band[1]]
+        axis.set_xticks(ticks, [f"{hz:g}" for hz in ticks])
         axis.xaxis.set_minor_formatter(NullFormatter())
     for axis in axes[n:]:
         axis.set_visible(False)
