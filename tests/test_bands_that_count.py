@@ -82,6 +82,20 @@ def test_answers_within_a_band_hold_the_truth_and_are_wider(rate, fit, networks)
         assert (widths[0] > widths[1]).all()
 
 
+@pytest.mark.parametrize("rate", [1000.0, 250.0])
+def test_noise_and_sources_that_channels_mix_are_fitted_within_a_band(rate, fit, networks, rng):
+    """Bands that do not count must not spoil the slopes of those that do."""
+    theta, recordings = networks
+    noisy = [r.with_values(r.values + 1e-3 * rng.standard_normal(r.values.shape)) for r in recordings[:3]]
+    noisy = [resampled(r, rate) for r in noisy]
+    asked = fit.with_nuisances(floor=True).within(0.0, 100.0)
+    for estimate, truth in zip(asked.estimate_each(noisy), theta, strict=False):
+        assert np.isfinite(estimate.point).all()
+        assert estimate.trusted
+        low, high = estimate.interval(0.999).T
+        assert ((low <= truth) & (truth <= high)).all()
+
+
 def test_a_fit_that_suits_is_left_as_it_is(fit, networks):
     _, (first, *_) = networks
     assert fit.suited(first) is fit

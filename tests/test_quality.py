@@ -187,3 +187,5 @@ def test_a_band_leaves_out_lines_beyond_it(rng):
     recording = with_line(noise(rng), 50.0, 0.5)
     assert quality_warnings(recording)
     assert not quality_warnings(recording, (1.0, 45.0))
+    (said,) = quality_warnings(with_line(recording, 100.0, 0.5), (60.0, 200.0))
+    assert "was sampled at" not in said

@@ -243,7 +243,10 @@ class GradientFit(BaseEstimator):
         rate = recording.sampling_rate
         if rate >= self.features.sampling_rate * (1 - SAME_RATE) or self.features.band[1] <= EDGE * rate:
             return self
-        other = self.within(0.0, EDGE * rate)
+        try:
+            other = self.within(0.0, EDGE * rate)
+        except ValueError as error:
+            raise ValueError(f"the recording is sampled at {rate:g} Hz; {error}, or record faster") from error
         other.caution = (
             f"the recording is sampled at {rate:g} Hz: {other.counted} alone count, and parameters that higher "
             f"frequencies tell of are less certain"

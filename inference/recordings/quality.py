@@ -55,9 +55,10 @@ def _line_noise(recording: Recording, band_hz: tuple[float, float]) -> list[str]
     power, frequencies = _periodogram(recording)
     found = []
     for line in _LINES_HZ:
-        harmonics = [h for h in np.arange(line, frequencies[-1], line) if band_hz[0] <= h <= band_hz[1]]
+        harmonics = np.arange(line, frequencies[-1], line)
         each = {h: r for h in harmonics if (r := _above_neighbours(power, frequencies, h)) is not None}
-        if each and (worst := np.max(list(each.values()), axis=0)).max() > 0:
+        counting = [ratios for h, ratios in each.items() if band_hz[0] <= h <= band_hz[1]]
+        if counting and (worst := np.max(counting, axis=0)).max() > 0:
             names = [c for c, ratio in zip(recording.channels, worst, strict=True) if ratio > 0]
             lowest = min(h for h, ratios in each.items() if ratios.max() > 0)
             found.append(

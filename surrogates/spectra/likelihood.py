@@ -138,7 +138,7 @@ class SpectralModel:
                 f"the recording has {len(recording.channels)} channels in {recording.unit}; this model sees "
                 f"{len(channels)} in {unit} ({', '.join(channels)})"
             )
-        transform = self._transform(recording)
+        transform = band_transform(recording, self.emulator.bands)
         n = len(channels)
         if self.view is None:
             values, identity = transform.values, np.eye(n, dtype=complex)
@@ -161,28 +161,20 @@ class SpectralModel:
         """
         if self.view is None:
             return np.zeros(len(orders))
-        transform = self._transform(recording)
-        directions = _directions(self.view, transform.frequencies.tobytes(), self.noise is not None)
+        transform = band_transform(recording, self.emulator.bands)
+        kept = self.counting[transform.band]
+        values, frequencies = transform.values[:, kept], transform.frequencies[kept]
+        directions = _directions(self.view, frequencies.tobytes(), self.noise is not None)
         seen = np.einsum("fcr,frd->fcd", directions.forward, directions.inverse)
-        total = np.sum(np.abs(transform.values) ** 2)
-        ordered = (transform.values[list(order)] for order in orders)
+        total = np.sum(np.abs(values) ** 2)
+        ordered = (values[list(order)] for order in orders)
         return np.array([np.sum(np.abs(v - np.einsum("fcd,df->cf", seen, v)) ** 2) / total for v in ordered])
-
-    def _transform(self, recording: Recording) -> Transform:
-        """Of the bands that count; the others have no samples."""
-        whole = band_transform(recording, self.emulator.bands)
-        if self.band_hz is None:
-            return whole
-        kept = self.counting[whole.band]
-        return Transform(
-            whole.values[:, kept], whole.frequencies[kept], whole.band[kept], np.where(self.counting, whole.samples, 0)
-        )
 
     def _reduced(self, transform: Transform, values, mixing, noise, residual, rest) -> ObservedSpectrum:
         products = np.einsum("cf,df->fcd", values, values.conj())
         return ObservedSpectrum(
             factor_of(CrossSpectrum(transform.averaged(products), transform.samples)),
-            torch.as_tensor(transform.samples).float(),
+            torch.as_tensor(np.where(self.counting, transform.samples, 0)).float(),
             None if mixing is None else torch.as_tensor(mixing).to(torch.complex64),
             torch.as_tensor(noise).to(torch.complex64),
             torch.as_tensor(residual).float(),
