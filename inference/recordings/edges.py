@@ -15,7 +15,7 @@ _NARROW = 1.35  # high_hz over low_hz of an edge
 _STEEP_DB = 30.0  # of networks' LFP, which ends steeply too, at most 28 dB; noise of f^-4 falls by 16 dB
 _BEGUN_DB = 20.0  # of a fall that is steep: where it has come so far, the edge is
 _RISING_DB = 3.0  # towards the fall: of a rhythm, which ends steeply without any filter
-_LOWEST_HZ, _STEPS = 8.0, 60
+_LOWEST_HZ, _STEPS = 8.0, 40
 _FEWEST = 4  # frequencies to judge a level by
 _SEGMENT_S = 2.0
 
@@ -45,10 +45,12 @@ def low_pass(recording: Recording) -> LowPass | None:
         return None
     edges = np.geomspace(_LOWEST_HZ, 0.9 * nyquist / _NARROW, _STEPS)
     falls = np.array([_fall(level, frequencies, edge, nyquist) for edge in edges])
-    if falls.max() < _STEEP_DB:
+    steepest = first = int(falls.argmax())
+    if not falls[steepest] >= _STEEP_DB:  # nor of absurd values, which are no numbers here
         return None
-    low = float(edges[np.flatnonzero(falls >= _BEGUN_DB)[0]])
-    return LowPass(low, _NARROW * low, float(falls.max()))
+    while first and falls[first - 1] >= _BEGUN_DB:
+        first -= 1
+    return LowPass(float(edges[first]), float(_NARROW * edges[steepest]), float(falls[steepest]))
 
 
 def _fall(
