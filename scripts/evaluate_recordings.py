@@ -34,9 +34,9 @@ from inference.evaluation.constraint import LITTLE, range_left
 from inference.explaining.comparison import BACKGROUND
 from inference.explaining.explain import Explained, in_decibels
 from inference.explaining.fits import Explanation
-from inference.recordings.files import READERS
+from inference.recordings.files import READERS, read_trials
 from inference.reports.tables import show
-from inference.workflows.explain import explain_files, read_of_any_unit
+from inference.workflows.explain import explain_files
 
 FAILED = "failed"
 ALL, MIDDLE = "all", "middle"
@@ -60,7 +60,7 @@ def jobs_of(paths: list[Path], channels: str, **reading: Any) -> Iterator[Job]:
         names: tuple[str | None, ...] = (None,)
         if channels == ALL:
             try:
-                names = read_of_any_unit(path, **reading).channels
+                names = read_trials(path, any_unit=True, **reading)[0].channels
             except Exception:  # its row says why
                 names = (None,)
         yield from ((path, name) for name in names)
@@ -74,14 +74,14 @@ def row_of(job: Job, **reading: Any) -> dict[str, Any]:
     if isinstance(one, tuple):
         return {"recording": path.name, "channel": channel, "verdict": FAILED, "sentence": one[1]}
     meant = one.best or nearest(one)
-    likeliest, (told, why_not) = next(iter(one.probabilities)), parameters_of(one)
+    likeliest, (told, why_not) = next(iter(one.probabilities), None), parameters_of(one)
     return {
         "recording": path.name,
         "channel": one.channel,
         "verdict": one.status,
         "sentence": one.sentence,
         "most_probable": likeliest,
-        "probability": round(one.probabilities[likeliest], 3),
+        "probability": None if likeliest is None else round(one.probabilities[likeliest], 3),
         "circuit": meant.name,
         "misfit_nats": round(meant.misfit, 1),
         "allowed_nats": round(meant.worst, 1),
@@ -106,7 +106,7 @@ def nearest(one: Explained) -> Explanation:
     """Of what fits the most probable; where nothing does, the circuit least beyond what its own recordings may have."""
     fitting = [e for e in one.explanations if e.fits]
     if fitting:
-        return max(fitting, key=lambda e: one.probabilities[e.name])
+        return max(fitting, key=lambda e: (one.probabilities.get(e.name, 0.0), e.worst - e.misfit))
     return min((e for e in one.explanations if e.name != BACKGROUND), key=lambda e: e.misfit - e.worst)
 
 
@@ -133,7 +133,8 @@ def show_rows(rows: list[dict[str, Any]]) -> None:
         told = ", ".join(f"{name} {v:g} [{low:g}, {high:g}]" for name, (v, low, high) in values)
         misfit = f"{row['misfit_nats']:g} ({row['allowed_nats']:g})"
         table.add_row(
-            row["recording"], row["channel"], row["verdict"], f"{row['most_probable']} {row['probability']:.0%}",
+            row["recording"], row["channel"], row["verdict"],
+            f"{row['most_probable']} {row['probability']:.0%}" if row["most_probable"] else "not told",
             row["circuit"], misfit, f"{row['in_band_percent']:.0f}", told or shorten(row["no_parameters"], 70),
         )  # fmt: skip
     show(console, table)

@@ -1,10 +1,17 @@
 """The command line from simulation to estimate on small networks, and its answers to bad input."""
 
+import csv
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.io import savemat
 from typer.testing import CliRunner
 
 from inference.cli import app
+from inference.estimators.gradient_fit import GradientFit
+from inference.estimators.load import load_estimator
+from inference.recordings.conform import resampled
 from inference.recordings.files import read_recording, write_recording
 from inference.workflows.shipped import SHIPPED, reference_campaign
 from inference.workflows.study import study_of
@@ -114,6 +121,13 @@ def test_bad_campaigns_end_with_one_message(arguments, words, tmp_path, monkeypa
         ("infer lfp.npz --known K=0.2", "there is no parameter 'K'; parameters are J, g, eta"),
         ("infer lfp.npz --known J=much", "'J=much' is not NAME=NUMBER, such as tau_m=20"),
         ("infer lfp.npz --known J", "'J' is not NAME=VALUE"),
+        ("infer lfp.npz --band 5", "--band '5' is not LOW,HIGH in Hz, such as 2,45"),
+        ("infer lfp.npz --band low,high", "--band 'low,high' is not LOW,HIGH in Hz"),
+        ("infer lfp.npz --band 45,2", "--band 45,2 holds no frequency"),
+        ("infer lfp.npz --band nan,2", "holds no frequency"),
+        ("infer lfp.npz --band 600,900", "600 to 900 Hz hold 0 of the bands that the fit compares"),
+        ("infer lfp.npz --band 10,20", "10 to 20 Hz hold 1 of the bands"),
+        ("explain lfp.npz --band 45,2", "--band 45,2 holds no frequency"),
         ("compare --n 5 --figure picture.foo", "does not end in a kind of picture"),
         ("diagnose --out no/diagnosis.html", "there is no folder no"),
         ("observe counts.npz --simulator brunel --at J=half,g=5", "give numbers for J, g"),
@@ -162,6 +176,7 @@ def test_a_probe_is_read():
     [
         (lfp(channels=1), "1 channel; this estimator was trained for 6"),
         (lfp(rate=50.0), "sampled at 50 Hz"),
+        (lfp(rate=25.0), "hold 1 of the bands that the fit compares"),
         (lfp(samples=10), "samples"),
         (lfp(unit="uV", scale=3e-8), "10^"),
         (lfp().with_values(np.where(np.arange(3000) == 7, np.nan, lfp().values)), "not finite"),
@@ -185,6 +200,96 @@ def test_a_known_value_is_used_and_what_it_changes_is_said(tmp_path):
         assert result.exit_code == 0, result.output
         assert f"with J = {value:.4g}" in flat(result)
         assert ("without knowing it, J would be" in flat(result)) == contradicted
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Parameters and LFP of a network that nothing was learned from."""
+    campaign = reference_campaign()
+    theta, (recording,) = study_of(campaign).recordings(campaign, campaign.usable[-1:])
+    return theta[0], recording
+
+
+@shipped
+def test_a_band_leaves_out_what_lies_beyond_it_and_estimators_that_cannot(network, tmp_path):
+    """A hum at 300 Hz that no network makes; below it the network is found."""
+    _, recording = network
+    hum = 0.1 * np.sin(2 * np.pi * 310 * recording.times_ms / 1e3) * np.cos(2 * np.pi * 7 * recording.times_ms / 1e3)
+    write_recording(recording.with_values(recording.values + hum), tmp_path / "lfp.npz")
+    assert "Do not trust" in flat(run(app, ["infer", str(tmp_path / "lfp.npz")]))
+    within = run(app, ["infer", str(tmp_path / "lfp.npz"), "--band", "2,200"])
+    assert within.exit_code == 0, within.output
+    assert "2.5 to 197.5 Hz count alone; the other estimators, which have learned a band of their own" in flat(within)
+    assert "Do not trust" not in flat(within)
+    assert "CNN" not in within.output
+    cnn = str(SHIPPED / "brunel_ai_cnn.safetensors")
+    refused = run(app, ["infer", str(tmp_path / "lfp.npz"), "--band", "2,200", "--model", cnn])
+    assert refused.exit_code == 2
+    assert "--band is for the gradient fit" in flat(refused)
+
+
+@shipped
+def test_a_slow_recording_is_answered_below_its_edge_by_the_gradient_fit(network, tmp_path):
+    write_recording(resampled(network[1], 256.0), tmp_path / "lfp.npz")
+    answered = run(app, ["infer", str(tmp_path / "lfp.npz"), "--report", str(tmp_path / "page.html")])
+    assert answered.exit_code == 0, answered.output
+    assert "the recording is sampled at 256 Hz: 2.5 to 102.5 Hz alone count" in flat(answered) or (
+        "the recording is sampled at 256 Hz: 2.5 to 97.5 Hz alone count" in flat(answered)
+    )
+    assert "Do not trust" not in flat(answered)
+    assert "a method could not answer: the recording is sampled at 256 Hz" in flat(answered)
+    assert (tmp_path / "page.html").stat().st_size > 10_000
+
+
+@shipped
+def test_drift_is_told_and_subtracted_on_demand(network, tmp_path):
+    recording = network[1]
+    slope = np.linspace(0, 5, recording.values.shape[1])
+    write_recording(recording.with_values(recording.values + slope), tmp_path / "lfp.npz")
+    assert "subtract the line (--detrend)" in flat(run(app, ["infer", str(tmp_path / "lfp.npz")]))
+    level = flat(run(app, ["infer", str(tmp_path / "lfp.npz"), "--detrend"]))
+    assert "drift" not in level
+    assert "Do not trust" not in level
+
+
+@shipped
+def test_trials_are_windows_a_row_each(network, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recording = network[1]
+    half = recording.steady.shape[1] // 2
+    trials = np.stack([recording.steady[:, :half], recording.steady[:, half : 2 * half]])
+    np.savez("trials.npz", values=trials, fs=1000.0, unit="mV")
+    model = str(SHIPPED / "brunel_ai_gradient.safetensors")
+    one_page = run(app, ["infer", "trials.npz", "--report", "page.html"])
+    assert one_page.exit_code == 2
+    assert "page.html is one page, and there are several" in flat(one_page)
+    answered = run(app, ["infer", "trials.npz", "--model", model, "--report", "pages"])
+    assert answered.exit_code == 0, answered.output
+    with open("estimates.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["window"], float(row["start_s"])) for row in rows] == [("0", 0.0), ("1", half / 1e3)]
+    assert len(list(tmp_path.glob("pages/*.html"))) == 2
+
+
+@shipped
+def test_no_unit_is_asked_for_where_the_gain_is_unknown(network, tmp_path):
+    """Estimators of relative features; others do ask."""
+    fit = load_estimator(SHIPPED / "brunel_ai_gradient.safetensors").with_nuisances(gain=True)
+    replace_features(fit).save(tmp_path / "relative.safetensors")
+    np.save(tmp_path / "lfp.npy", network[1].steady)
+    np.savetxt(tmp_path / "lfp.csv", network[1].steady.T, delimiter=",")
+    savemat(tmp_path / "lfp.mat", {"lfp": network[1].steady})
+    for name in ("lfp.npy", "lfp.csv", "lfp.mat"):
+        order = ["infer", str(tmp_path / name), "--sampling-rate", "1000"]
+        assert "does not say its unit" in flat(run(app, order))
+        answered = run(app, [*order, "--model", str(tmp_path / "relative.safetensors")])
+        assert answered.exit_code == 0, answered.output
+        assert "Do not trust" not in flat(answered)
+
+
+def replace_features(fit: GradientFit) -> GradientFit:
+    fit.features = replace(fit.features, relative=True)
+    return fit
 
 
 @shipped

@@ -5,15 +5,35 @@ import csv
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
+from scipy.signal import butter, sosfiltfilt
 from typer.testing import CliRunner
 
 from inference.cli import app
 from inference.evaluation.departures import Departure, PredictiveCheck
 from inference.explaining.comparison import BACKGROUND, CircuitComparison
-from inference.explaining.explain import DOUBTFUL, EXPLAINED, NOT_EXPLAINED, _verdict, explain, in_decibels
+from inference.explaining.explain import (
+    DOUBTFUL,
+    EXPLAINED,
+    NOT_EXPLAINED,
+    _verdict,
+    _verdict_of_fits,
+    explain,
+    in_decibels,
+)
 from inference.explaining.fits import Explanation, background_alone
-from inference.explaining.spectra import FEATURES, RATE_HZ, one_channel
+from inference.explaining.spectra import (
+    FEATURES,
+    RATE_HZ,
+    channel_of,
+    compared,
+    one_channel,
+    pieces,
+    spectrum,
+)
+from inference.recordings.conform import resampled
 from inference.recordings.files import write_recording
+from inference.reports.explained import ExplainedTable, explained_figure, show_explained
 from inference.workflows.explain import CIRCUITS, shipped_circuits
 from inference.workflows.shipped import reference_campaign
 from inference.workflows.study import study_of
@@ -33,6 +53,10 @@ def signal(values: np.ndarray, rate: float = RATE_HZ) -> Recording:
 
 def noise(seed: int = 0, samples: int = N) -> Recording:
     return signal(np.random.default_rng(seed).standard_normal(samples))
+
+
+def noise_at(rate: float, seconds: float = 8.0) -> Recording:
+    return signal(np.random.default_rng(4).standard_normal(int(rate * seconds)), rate)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +137,7 @@ def test_a_channel_is_taken_without_slope_and_at_the_common_rate():
 @pytest.mark.parametrize(
     ("recording", "said"),
     [
-        (signal(np.random.default_rng(0).standard_normal(1400), 450.0), "has 450 Hz"),
+        (signal(np.random.default_rng(0).standard_normal(1400), 150.0), "has 150 Hz.*200 Hz for a part of them"),
         (noise(samples=300), "lasts 0.6 s; give 2.8 s or more"),
         (signal(np.full(N, 0.1)), "signal never changes"),
         (signal(np.arange(N) * 0.3), "only as a line"),
@@ -123,6 +147,61 @@ def test_a_channel_is_taken_without_slope_and_at_the_common_rate():
 def test_what_cannot_be_compared_says_so(recording, said):
     with pytest.raises(ValueError, match=said):
         one_channel(recording)
+
+
+@pytest.mark.parametrize(
+    ("rate", "highest"), [(200.0, 80.0), (250.0, 100.0), (256.0, 102.4), (400.0, 160.0), (500.0, None), (1000.0, None)]
+)
+def test_a_slow_recording_is_compared_below_its_edge(rate, highest):
+    slow = noise_at(rate)
+    band, why = compared(slow)
+    assert band == (10.0, highest or 200.0)
+    assert why == () if highest is None else f"compared only up to {highest:.3g} Hz: it is sampled at" in why[0]
+    assert one_channel(slow).sampling_rate == RATE_HZ
+
+
+def test_interpolation_leaves_the_spectrum_below_the_edge_as_it_was():
+    fast = one_channel(noise_at(1000.0))
+    slow = one_channel(resampled(noise_at(1000.0), 250.0))
+    below = FEATURES.frequencies < 100
+    differ = (FEATURES(slow) - FEATURES(fast))[0, below]
+    assert np.ptp(differ) < 0.05  # log10; the gain is unknown
+
+
+def test_a_band_within_what_is_compared_can_be_given():
+    assert compared(noise(), (20.0, 90.0)) == ((20.0, 90.0), ())
+    assert compared(noise(), (1.0, 300.0)) == ((10.0, 200.0), ())
+    with pytest.raises(ValueError, match=r"--band 300,400 lies outside of 10 to 200 Hz"):
+        compared(noise(), (300.0, 400.0))
+    with pytest.raises(ValueError, match=r"nothing is left to compare from 120 Hz on: it is sampled at 250 Hz"):
+        compared(noise_at(250.0), (120.0, 180.0))
+
+
+def test_a_low_passed_recording_is_compared_below_the_filter():
+    filtered = noise_at(1000.0)
+    low = sosfiltfilt(butter(4, 70.0, fs=1000.0, output="sos"), filtered.values)
+    (band, why) = compared(filtered.with_values(low + 1e-3 * filtered.values))
+    assert 50 < band[1] < 80
+    assert "as after a low-pass filter" in why[0]
+
+
+def test_trials_are_put_together_by_their_power():
+    """Independent of where one trial ends, unlike a recording that is pasted together."""
+    rng = np.random.default_rng(0)
+    trials = [signal(20 * np.linspace(0, 1, 500) + rng.standard_normal(500)) for k in range(7)]
+    each = channel_of(trials)
+    assert [len(group) for group in pieces(each)] == [3, 3]
+    assert [len(group) for group in pieces([one_channel(noise(samples=4000))])] == [1, 1]
+    together = spectrum(FEATURES, each)
+    power = np.mean([FEATURES.power(one) for one in each], axis=0)
+    np.testing.assert_allclose(together, np.log10(power / power.sum()))
+    pasted = FEATURES(one_channel(signal(np.concatenate([t.values[0] for t in trials]))))
+    # White noise has the same power everywhere, steps between trials have not.
+    assert np.ptp(together) < 0.7 * np.ptp(pasted)
+    with pytest.raises(ValueError, match=r"its trials last 0\.5 s each; give trials of 1 s or more"):
+        channel_of([noise(k, 250) for k in range(9)])
+    with pytest.raises(ValueError, match=r"lasts 2 s; give 2\.8 s or more"):
+        channel_of([noise(k, 500) for k in range(2)])
 
 
 # --- the comparison ---
@@ -212,6 +291,29 @@ def test_verdicts_say_what_the_fits_and_probabilities_mean(fitting, probabilitie
     assert (best is None) == (status == NOT_EXPLAINED or "nothing is told" in sentence)
 
 
+@pytest.mark.parametrize(
+    ("fitting", "status", "said"),
+    [
+        (
+            {"brunel-full", "brunel-asynchronous"},
+            EXPLAINED,
+            "brunel explains 11 to 79 Hz of this recording, and no other",
+        ),
+        ({"a", "b"}, DOUBTFUL, "More than one circuit explains 11 to 79 Hz of this recording: a, b."),
+        ({"a", BACKGROUND}, DOUBTFUL, "A background alone explains 11 to 79 Hz of this recording, as a would"),
+        ({BACKGROUND}, NOT_EXPLAINED, "a background alone does"),
+        (set(), NOT_EXPLAINED, "with a background or without; nearest is a,"),
+    ],
+)
+def test_without_probabilities_a_circuit_is_named_if_it_alone_fits(fitting, status, said):
+    names = ("a", "b", "brunel-full", "brunel-asynchronous", BACKGROUND)
+    found = [explanation(name, name in fitting) for name in names]
+    got, sentence, _, best = _verdict_of_fits(found, lambda name: name.partition("-")[0], "11 to 79 Hz")
+    assert got == status
+    assert said in sentence
+    assert (best is None) == (status == NOT_EXPLAINED or "nothing is told" in sentence)
+
+
 def test_decibels_have_a_sign():
     assert in_decibels(Departure(50.0, 50.0, ("signal",), 0.1, True)) == "at 50 Hz by -10.0 dB"
 
@@ -263,6 +365,51 @@ def test_the_command_says_first_whether_and_ends_with_it(tmp_path):
     assert {r["status"] for r in rows[1:]} == {NOT_EXPLAINED}
     assert len(rows) == 1 + 1 + len(shipped_circuits()[0])
     assert (tmp_path / "bands.png").stat().st_size > 10_000
+
+
+@shipped
+@pytest.mark.parametrize(("rate", "band"), [(250.0, None), (500.0, (20.0, 90.0))])
+def test_a_part_of_the_band_gives_fits_and_no_probabilities(circuits, brunel, rate, band):
+    fits, comparison = circuits
+    few = {name: fits[name] for name in ("brunel-asynchronous", "ring")}
+    one = explain("lfp", resampled(brunel, rate), few, comparison, 1, band_hz=band)
+    assert one.probabilities == {}
+    assert next(e for e in one.explanations if e.name == "brunel-asynchronous").fits
+    low, high = one.features.band
+    assert (low, high) == ((11.0, 99.0) if band is None else (21.0, 89.0))
+    assert one.spectrum.shape == (1, len(one.features.frequencies))
+    assert "probabilities are not given" in " ".join(one.remarks)
+    assert ("sampled at 250 Hz" in " ".join(one.remarks)) == (band is None)
+    table, console = ExplainedTable(), Console(width=200, record=True)
+    table.add(one)
+    show_explained(console, one)
+    assert "probability," not in console.export_text()
+    assert explained_figure(one).axes
+
+
+@shipped
+def test_trials_of_a_network_are_explained_by_it(circuits, brunel):
+    """Two stretches of it, in another order."""
+    fits, comparison = circuits
+    half = brunel.steady.shape[1] // 2
+    stretches = (brunel.steady[:, half : 2 * half], brunel.steady[:, :half])
+    trials = [Recording(x, brunel.sampling_rate, brunel.unit, brunel.channels) for x in stretches]
+    few = {"brunel-asynchronous": fits["brunel-asynchronous"]}
+    one = explain("lfp", trials, few, comparison, 1)
+    assert one.explanations[0].fits
+    assert one.probabilities["brunel-asynchronous"] + one.probabilities["brunel-full"] > 0.9
+
+
+@shipped
+def test_a_recording_without_unit_and_with_bad_bands_is_told(tmp_path):
+    np.save(tmp_path / "lfp.npy", noise().values)
+    there = ["explain", str(tmp_path / "lfp.npy"), "--sampling-rate", "500"]
+    for band, said in (("9,5", "holds no frequency"), ("x", "is not LOW,HIGH"), ("20,25", "hold 2 of the bands"),
+                       ("300,400", "lies outside of 10 to 200 Hz")):  # fmt: skip
+        answered = run(app, [*there, "--band", band])
+        assert answered.exit_code == 2, answered.output
+        assert said in " ".join(answered.output.split())
+        assert "Traceback" not in answered.output
 
 
 @pytest.mark.parametrize(

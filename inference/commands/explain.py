@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from inference.commands.options import BandOption, chosen_band
 from inference.commands.output import console, plain_errors, refuse_no_picture
 from inference.commands.pages import page_of, refuse_pages
 from simulators.files import refuse_unwritable
@@ -19,6 +20,7 @@ def explain(
         str | None, typer.Option(help="Which of the variables of a .npz, .mat or .nwb file is the recording.")
     ] = None,
     channel: Annotated[str | None, typer.Option(help="Channel to look at; the middle one by default.")] = None,
+    band: BandOption = None,
     figure: Annotated[
         Path | None, typer.Option(help="Picture of every circuit's band, of the last recording (.png, .pdf, .svg).")
     ] = None,
@@ -28,6 +30,8 @@ def explain(
     out: Annotated[Path | None, typer.Option(help="Table to write (.csv): a row a recording and circuit.")] = None,
 ) -> None:
     """Lay one channel, 10 to 200 Hz, of unknown gain and depth, before every shipped circuit and a background alone.
+
+    Of a slower or low-passed recording, or with --band, a part of these frequencies. Trials count as one recording.
 
     Ends with 0 if one circuit explains the last recording, 3 if that is doubtful, 4 if none does, 2 on an error.
     """
@@ -47,13 +51,15 @@ def explain(
             refuse_no_picture(figure)
         if report is not None:
             refuse_pages(report, len(recordings) > 1)
+        band_hz = chosen_band(band)
         pick = None if channel is None else [channel]
         rows, last = ExplainedTable(), None
         with console.status("reading ...") as bar:
-            for one in explain_files(
-                recordings, pick=pick, say=lambda name: bar.update(f"{name} ..."), sampling_rate=sampling_rate,
-                variable=variable,
-            ):  # fmt: skip
+            answers = explain_files(
+                recordings, pick=pick, say=lambda name: bar.update(f"{name} ..."), band_hz=band_hz,
+                sampling_rate=sampling_rate, variable=variable,
+            )  # fmt: skip
+            for one in answers:
                 status = show_explained(console, one)
                 rows.add(one)
                 if out is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inference.commands.options import RangeOption, chosen_range, load_models, named_values
+from inference.commands.options import BandOption, RangeOption, chosen_band, chosen_range, load_models, named_values
 from inference.commands.output import console, plain_errors
 from inference.commands.pages import page_of, refuse_pages
 from simulators.files import refuse_unwritable
@@ -40,6 +40,10 @@ def infer(
     posteriors: Annotated[Path | None, typer.Option(help="All samples to write (.zarr, .nc).")] = None,
     window_s: Annotated[float | None, typer.Option("--window", help="Cut recordings into windows (s).")] = None,
     notch: Annotated[float | None, typer.Option(help="Filter out line noise of so many Hz, and its multiples.")] = None,
+    detrend: Annotated[
+        bool, typer.Option("--detrend", help="Subtract a straight line from each channel and window.")
+    ] = False,
+    band: BandOption = None,
     known: Annotated[
         str | None,
         typer.Option(help="Values that are known, as 'tau_m=20,t_ref=2': what they change of the others is said."),
@@ -55,8 +59,12 @@ def infer(
     The table's column "status" says ok, doubtful, refused (unlike the simulated circuit) or failed (no answer).
     """
     with plain_errors():
-        many = len(recordings) > 1 or window_s is not None
+        from inference.recordings.files import trial_count
+
+        several = {path for path in recordings if window_s is not None or trial_count(path, variable) > 1}
+        many = len(recordings) > 1 or bool(several)
         out = Path("estimates.csv") if out is None and many else out
+        band_hz = chosen_band(band)
         _refuse_outputs(report, out, posteriors, many)
         from inference.reports.answers import AnswerTable, write_posteriors
         from inference.workflows.infer import answered_windows, write_page
@@ -64,6 +72,8 @@ def infer(
 
         name = chosen_range(range_name)
         learned = _estimators(name, model, noise)
+        if band_hz is not None:
+            learned = _within(learned, *band_hz)
         values = _values(known)
         estimators = [estimator.given(values) for estimator in learned] if values else learned
         pick = None if channels is None else [channel.strip() for channel in channels.split(",")]
@@ -73,7 +83,8 @@ def infer(
             window_s,
             notch,
             progress=False,  # a line for each window says how far it is
-            elsewhere=partial(other_ranges, name, noise) if model is None else None,
+            elsewhere=partial(other_ranges, name, noise) if model is None and band_hz is None else None,
+            detrend=detrend,
             sampling_rate=sampling_rate,
             unit=unit,
             pick=pick,
@@ -131,6 +142,22 @@ def _estimators(name: str, model: Path | None, noise: bool) -> "list[BaseEstimat
     return noisy
 
 
+def _within(estimators: "list[BaseEstimator]", low_hz: float, high_hz: float) -> "list[BaseEstimator]":
+    """Those that can let some frequencies count alone. Raises ValueError where none can, or too few bands are left."""
+    from inference.estimators.gradient_fit import GradientFit
+
+    fits = [e.within(low_hz, high_hz) for e in estimators if isinstance(e, GradientFit)]
+    if not fits:
+        raise ValueError(
+            "--band is for the gradient fit; the others have learned a band of their own: train them on yours "
+            "('circuitsbi train --band ...')"
+        )
+    left_out = "; the other estimators, which have learned a band of their own, are left out"
+    console.print(f"{fits[0].counted} count alone{left_out if len(fits) < len(estimators) else ''}")
+    kept: list[BaseEstimator] = [*fits]
+    return kept
+
+
 def _show(window: "AnsweredWindow", brief: bool) -> None:
     """Of one recording the verdict, the table, and the details; of each of many a line."""
     from inference.reports.tables import detail_lines, estimates_table, show, verdict_lines
@@ -159,6 +186,10 @@ def _show_known(window: "AnsweredWindow", learned: "list[BaseEstimator]", known:
     measured = window.measured
     if measured is None or not window.estimates:
         return
-    pairs = [(e.estimate(measured), a.estimate) for e, a in zip(learned, window.answers, strict=True) if a.estimate]
+    pairs = [
+        (e.suited(measured).estimate(measured), a.estimate)
+        for e, a in zip(learned, window.answers, strict=True)
+        if a.estimate
+    ]
     without, given = (list(column) for column in zip(*pairs, strict=True))
     show(console, *known_lines(without, given, known))

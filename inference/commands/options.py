@@ -41,6 +41,23 @@ TestedOption = Annotated[
     Path | None, typer.Option("--campaign", help="Simulations to test on; by default shipped ones.")
 ]
 
+BandOption = Annotated[
+    str | None, typer.Option("--band", help="Frequencies that count alone: 'LOW,HIGH' in Hz, such as 2,45.")
+]
+
+
+def chosen_band(text: str | None) -> tuple[float, float] | None:
+    """Lowest and highest frequency (Hz) of --band; None where it is not given. Raises ValueError for no band."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"--band '{text}' is not LOW,HIGH in Hz, such as 2,45") from None
+    if not 0 <= low < high < float("inf"):
+        raise ValueError(f"--band {text} holds no frequency; give LOW,HIGH in Hz with 0 <= LOW < HIGH, such as 2,45")
+    return low, high
+
 
 def chosen_range(name: str) -> str:
     """The name of a shipped range; a former name is said once on the terminal."""

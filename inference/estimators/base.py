@@ -51,6 +51,10 @@ class BaseEstimator(ABC):
             recording, self.features, self.channels, self.unit, trained_sd=None if sd is None else np.array(sd)
         )
 
+    def suited(self, recording: Recording) -> "BaseEstimator":
+        """The estimator that answers for a recording: itself, unless it can leave out frequencies that are missing."""
+        return self
+
     def given(self, known: Mapping[str, float]) -> Self:
         """The same estimator where some parameters have known values: it answers for the others; nothing is learned.
 

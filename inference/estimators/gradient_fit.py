@@ -16,10 +16,12 @@ from inference.estimators.base import BaseEstimator, refuse_known
 from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from inference.fitting.descent import CLOSE, Descent, Modes
+from inference.recordings.conform import interpolated
+from inference.recordings.edges import EDGE
 from simulators.fields.following import FollowingView
 from simulators.fields.linear import LinearView
 from simulators.interface import ParameterSpace
-from simulators.recording import Recording
+from simulators.recording import SAME_RATE, Recording
 from surrogates.headers import flag, integer, number, shaped, text, texts
 from surrogates.spectra.background import coloured
 from surrogates.spectra.cholesky import SpreadNetwork, fit_spread, with_weights
@@ -36,6 +38,7 @@ _DRAWN_AT_ONCE = 8  # recordings; of a minute each and a few channels they take 
 _MOSTLY = 0.5  # of a band's power
 _MOST_NOISY = 0.33  # of the bands: none of one contact without noise, .33-.39 of one with 1 %, whose errors double
 _MOST_RHYTHMS = 20
+_FEWEST_BANDS = 5
 _MOST_SWAPPED = 16  # channels; of more, not every pair is tried
 
 
@@ -56,6 +59,7 @@ class GradientFit(BaseEstimator):
     about: dict[str, Any] = field(default_factory=dict, init=False)
     channels: tuple[str, ...] = field(default=(), init=False)
     unit: str = field(default="", init=False)
+    caution: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
         self._temperature: SpreadNetwork | None = None
@@ -159,7 +163,8 @@ class GradientFit(BaseEstimator):
         swapped = self._swapped(recording, share)
         unexplained = (*self._unexplained(misfit, data, share), *self._taken_for_noise(nuisances, data), *swapped)
         doubts = unexplained if swapped else (*unexplained, *self._own_noise(share))
-        return replace(estimate, warnings=(*doubts, *estimate.warnings), trusted=not unexplained)
+        cautions = (self.caution,) if self.caution else ()
+        return replace(estimate, warnings=(*doubts, *cautions, *estimate.warnings), trusted=not unexplained)
 
     def misfit(self, data: ObservedSpectrum, modes: Modes) -> float:
         """Nats by which a recording is less likely at the best fit than those that the model makes there."""
@@ -169,9 +174,12 @@ class GradientFit(BaseEstimator):
     def worst_misfit(self, data: ObservedSpectrum, percent: int = 99) -> float:
         """Nats by which 99 % (or 95) of simulations as long are at most less likely than the model's own recordings."""
         # What the emulator gets wrong adds up over a longer recording, as does what a wrong model gets wrong.
-        longer = float(data.samples.mean()) / self.about.get("misfit_samples", np.inf)
+        used = data.samples > 0
+        longer = float(data.samples[used].mean()) / self.about.get("misfit_samples", np.inf)
         worst = float(self.about.get(f"misfit_{percent}", np.inf))
-        return worst * max(1.0, longer) if worst > 0 else worst
+        # Of fewer bands, chance makes less; what an emulator gets wrong falls faster, by an amount that is not known.
+        share = float(used.float().mean().sqrt())
+        return worst * max(1.0, longer) * share if worst > 0 else worst
 
     def _unexplained(self, misfit: float, data: ObservedSpectrum, share: float) -> tuple[str, ...]:
         """Warnings of spectra that the model hardly makes. share: of the power, in patterns that no source makes."""
@@ -230,6 +238,55 @@ class GradientFit(BaseEstimator):
             f"noise along with 'circuitsbi infer --noise', or with_nuisances(floor=True)",
         )
 
+    def ready(self, recording: Recording) -> Recording:
+        """As of every estimator; a slower recording is interpolated where its own band reaches beyond the fit's."""
+        rate = self.features.sampling_rate
+        if recording.sampling_rate < rate and self.features.band[1] <= EDGE * recording.sampling_rate:
+            recording = interpolated(recording, rate)
+        return super().ready(recording)
+
+    def suited(self, recording: Recording) -> "GradientFit":
+        """For a slower recording than those of training the fit ``within`` what it holds, which its answers then say.
+
+        Raises ValueError where that is too little.
+        """
+        rate = recording.sampling_rate
+        if rate >= self.features.sampling_rate * (1 - SAME_RATE) or self.features.band[1] <= EDGE * rate:
+            return self
+        try:
+            other = self.within(0.0, EDGE * rate)
+        except ValueError as error:
+            raise ValueError(f"the recording is sampled at {rate:g} Hz; {error}, or record faster") from error
+        other.caution = (
+            f"the recording is sampled at {rate:g} Hz: {other.counted} alone count, and parameters that higher "
+            f"frequencies tell of are less certain"
+        )
+        return other
+
+    def within(self, low_hz: float, high_hz: float) -> "GradientFit":
+        """The same fit by the bands between two frequencies (Hz) alone; nothing is trained again.
+
+        It cannot be saved. Raises ValueError for frequencies in a wrong order, and where fewer than five bands remain.
+        """
+        own = self.model.band_hz or (0.0, np.inf)
+        model = replace(self.model, band_hz=(max(low_hz, own[0]), min(high_hz, own[1])))
+        if not low_hz < high_hz or model.counting.sum() < _FEWEST_BANDS:
+            bands = self.model.emulator.bands
+            raise ValueError(
+                f"{low_hz:g} to {high_hz:g} Hz hold {model.counting.sum()} of the bands that the fit compares, each "
+                f"{bands.width_hz:g} Hz wide or wider, in {bands.edges[0]:g} to {bands.edges[-1]:g} Hz; give a band "
+                f"with {_FEWEST_BANDS} of them or more"
+            )
+        edges = bands_of(model)
+        low, high = self.features.band
+        return self._changed(model, replace(self.features, band_hz=(max(low, edges[0]), min(high, edges[1]))))
+
+    @property
+    def counted(self) -> str:
+        """The frequencies that count, in words."""
+        low, high = bands_of(self.model)
+        return f"{low:g} to {high:g} Hz"
+
     def best_fit(self, recording: Recording) -> Float[np.ndarray, " n_parameters"]:
         """Theta of the highest posterior density, in physical units."""
         recording = self.ready(recording)
@@ -282,6 +339,8 @@ class GradientFit(BaseEstimator):
 
     def _state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         refuse_known(self.model.known)
+        if self.model.band_hz is not None:
+            raise ValueError("a fit within a band only estimates; save the one that it was made of")
         settings, tensors = self.model.emulator.state()
         if self._temperature:
             tensors |= {f"temperature.{k}": v.half() for k, v in self._temperature.state_dict().items()}
@@ -330,9 +389,7 @@ class GradientFit(BaseEstimator):
 
     def given(self, known: Mapping[str, float]) -> "GradientFit":
         self.model.emulator.parameters.without(known)
-        other = replace(self, model=replace(self.model, known=dict(known)))
-        other.about, other._temperature = dict(self.about), self._temperature
-        return other
+        return self._changed(replace(self.model, known=dict(known)), self.features)
 
     def with_nuisances(
         self,
@@ -351,9 +408,19 @@ class GradientFit(BaseEstimator):
         model = replace(self.model, **changed)
         if model.rhythms and not model.background:
             raise ValueError("rhythms that come from elsewhere are part of a background; ask for background=True too")
-        other = replace(self, model=model)
-        other.about, other._temperature = dict(self.about), self._temperature
+        return self._changed(model, self.features)
+
+    def _changed(self, model: SpectralModel, features: SpectralFeatures) -> "GradientFit":
+        """What was learned, with another model around it."""
+        other = replace(self, model=model, features=features)
+        other.about, other._temperature, other.caution = dict(self.about), self._temperature, self.caution
         return other
+
+
+def bands_of(model: SpectralModel) -> tuple[float, float]:
+    """Lowest and highest frequency (Hz) of the bands that count."""
+    edges, counting = model.emulator.bands.edges, np.flatnonzero(model.counting)
+    return float(edges[counting[0]]), float(edges[counting[-1] + 1])
 
 
 def _view(fields: dict[str, Any], tensors: dict[str, Tensor], parameters: ParameterSpace) -> LinearView | FollowingView:

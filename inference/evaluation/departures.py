@@ -103,11 +103,21 @@ def predictive_check(
     emulated: bool = False,
 ) -> PredictiveCheck:
     """Raises ValueError where the spectra have another shape than the recording's features."""
-    observed = features(recording)
+    return checked_features(features(recording), features, recording.channels, spectra, emulated)
+
+
+def checked_features(
+    observed: Float[np.ndarray, "channels frequencies"],
+    features: Features,
+    channels: Sequence[str],
+    spectra: Float[np.ndarray, "draws channels frequencies"],
+    emulated: bool = False,
+) -> PredictiveCheck:
+    """The same of features that were computed before."""
     inside, expected = share_inside(observed, spectra)
     found: tuple[Departure, ...] = ()
     if isinstance(features, SpectralFeatures):
-        found = departures(observed, spectra, features.frequencies, recording.channels)
+        found = departures(observed, spectra, features.frequencies, channels)
     return PredictiveCheck(spectra, emulated, inside, expected, found)
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from inference.estimators.spectral_networks import Standardise
-from inference.explaining.spectra import FEATURES
+from inference.explaining.spectra import FEATURES, pieces, spectrum
 from simulators.provenance import versions
 from simulators.recording import Recording
 from surrogates.headers import number, texts
@@ -117,10 +117,12 @@ class CircuitComparison:
 
     def probabilities(self, recording: Recording) -> dict[str, float]:
         """Of each class, most probable first; of a longer recording the mean over pieces of the length learned from."""
-        samples = round(self.seconds * recording.sampling_rate)
-        n = max(1, recording.steady.shape[1] // samples)
-        pieces = [recording.with_values(v) for v in np.array_split(recording.steady, n, axis=1)]
-        x = np.stack([FEATURES(Recording(p.values, p.sampling_rate, p.unit, p.channels)) for p in pieces])
+        return self.probabilities_of([recording])
+
+    def probabilities_of(self, trials: Sequence[Recording]) -> dict[str, float]:
+        """As ``probabilities``, of trials, which are put together to such pieces."""
+        steady = [Recording(t.steady, t.sampling_rate, t.unit, t.channels) for t in trials]
+        x = np.stack([spectrum(FEATURES, piece) for piece in pieces(steady, self.seconds)])
         # Ranges of one circuit share what one circuit has before.
         ranges = torch.tensor([self.circuits.count(circuit) for circuit in self.circuits])
         with one_thread():

@@ -1,5 +1,6 @@
 """One channel laid before a circuit, or before a background alone: what each makes of its spectrum."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,8 +11,8 @@ from torch import Tensor
 
 from inference.estimate import Estimate
 from inference.estimators.gradient_fit import GradientFit
-from inference.evaluation.departures import PredictiveCheck, predictive_check
-from inference.explaining.spectra import BANDS, FEATURES
+from inference.evaluation.departures import PredictiveCheck, checked_features
+from inference.explaining.spectra import BANDS, as_trials, spectrum
 from inference.fitting.descent import FAR_FROM_NORMAL
 from simulators.recording import Recording
 from surrogates.spectra.background import Background, coloured
@@ -29,8 +30,8 @@ class Explanation:
     """What a circuit, or a background alone, makes of a recording.
 
     misfit: nats by which the recording, and the background that it takes, are less likely than the fit's own; worst:
-    what 95 % of a circuit's own recordings stay below; share: of the power, 10 to 200 Hz, that the fit puts down to the
-    background; estimate: of the circuit's parameters.
+    what 95 % of a circuit's own recordings stay below; share: of the power that is compared, that the fit puts down to
+    the background; estimate: of the circuit's parameters.
     """
 
     name: str
@@ -46,33 +47,38 @@ class Explanation:
         return self.misfit <= self.worst and not self.check.poor
 
 
-def explained_by(name: str, fit: GradientFit, recording: Recording, seed: int = 0) -> Explanation:
-    """The circuit of a trained fit, with a background of its own and unknown gain."""
+def explained_by(name: str, fit: GradientFit, recording: Recording | Sequence[Recording], seed: int = 0) -> Explanation:
+    """The circuit of a trained fit, with a background of its own and unknown gain; trials count as one recording."""
     free = fit.with_nuisances(gain=True, background=True)
     model = free.model
-    ready = free.ready(recording)
+    ready = [free.ready(trial) for trial in as_trials(recording)]
     with one_thread():
-        data = model.observe(ready)
+        data = _observed(free, ready)
         modes = free.descent.modes(model, data)
-        estimate = free.answer(ready, data, modes)
+        estimate = free.answer(ready[0], data, modes)
         u, misfit = modes.variables[0, : len(free.parameters)], free.misfit(data, modes)
         nuisances = modes.variables[0, len(free.parameters) + model.n_components :]
         share = background_share(model.noise_density(nuisances), data)
     if any(warning.startswith(FAR_FROM_NORMAL) for warning in estimate.warnings):
         estimate = replace(estimate, trusted=False)
-    spectra = _predicted(free, u, nuisances, ready, seed)
-    check = predictive_check(ready, FEATURES, spectra, emulated=True)
+    spectra = _predicted(free, u, nuisances, sum(r.duration_ms for r in ready), seed)
+    check = checked_features(spectrum(free.features, ready), free.features, ready[0].channels, spectra, emulated=True)
     return Explanation(name, misfit, free.worst_misfit(data, 95), share, check, estimate)
 
 
+def _observed(fit: GradientFit, ready: Sequence[Recording]) -> ObservedSpectrum:
+    each = [fit.model.observe(one) for one in ready]
+    return each[0] if len(each) == 1 else ObservedSpectrum.averaged(each)
+
+
 def _predicted(
-    fit: GradientFit, u: Tensor, nuisances: Tensor, recording: Recording, seed: int
+    fit: GradientFit, u: Tensor, nuisances: Tensor, duration_ms: float, seed: int
 ) -> Float[np.ndarray, "draws 1 frequencies"]:
     """Spectra of recordings that the best fit makes, with its gain and its background."""
     rng = np.random.default_rng(seed)
     theta = np.tile(fit.parameters.from_unit(u.numpy().astype(float)), (_DRAWS, 1))
-    drawn = fit.draw(np.clip(theta, fit.parameters.low, fit.parameters.high), recording.duration_ms, nuisances, rng)
-    return np.stack([FEATURES(one) for one in drawn])
+    drawn = fit.draw(np.clip(theta, fit.parameters.low, fit.parameters.high), duration_ms, nuisances, rng)
+    return np.stack([fit.features(one) for one in drawn])
 
 
 def background_share(density: Float[Tensor, " bands"], data: ObservedSpectrum) -> float:
@@ -82,10 +88,12 @@ def background_share(density: Float[Tensor, " bands"], data: ObservedSpectrum) -
     return float((density[used].sum() / power[used].sum()).clamp(max=1))
 
 
-def background_alone(name: str, fit: GradientFit, recording: Recording, seed: int = 0) -> Explanation:
+def background_alone(
+    name: str, fit: GradientFit, recording: Recording | Sequence[Recording], seed: int = 0
+) -> Explanation:
     """White noise and a power of the frequency with a knee, and nothing else; fit: of any circuit, for its bands."""
-    ready, background = fit.ready(recording), Background()
-    data = fit.model.observe(ready)
+    ready, background = [fit.ready(trial) for trial in as_trials(recording)], Background()
+    data = _observed(fit, ready)
     centres = torch.as_tensor(BANDS.centres).float()
     power = data.factors.abs().square()[:, 0, 0]
     level = float(power[data.samples > 0][:5].mean())
@@ -106,9 +114,10 @@ def background_alone(name: str, fit: GradientFit, recording: Recording, seed: in
     # Of n samples a band the misfit has a variance of n^2 (trigamma(n)) - n; about a half each.
     worst = _LIKELY * float(np.sqrt(0.5 * len(used)))
     rng, variables = np.random.default_rng(seed), torch.as_tensor(best.x).float()
-    n = ready.values.shape[1]
-    frequencies = np.fft.rfftfreq(n, 1 / ready.sampling_rate).clip(min=1.0)
+    first, n = ready[0], sum(one.values.shape[1] for one in ready)
+    frequencies = np.fft.rfftfreq(n, 1 / first.sampling_rate).clip(min=1.0)
     density = background.density(variables, torch.as_tensor(frequencies).float()).numpy()
-    drawn = [ready.with_values(coloured(density, ready.values.shape, ready.sampling_rate, rng)) for _ in range(_DRAWS)]
-    spectra = np.stack([FEATURES(one) for one in drawn])
-    return Explanation(name, misfit, worst, 1.0, predictive_check(ready, FEATURES, spectra, True))
+    drawn = [replace(first, values=coloured(density, (1, n), first.sampling_rate, rng)) for _ in range(_DRAWS)]
+    spectra = np.stack([fit.features(one) for one in drawn])
+    check = checked_features(spectrum(fit.features, ready), fit.features, first.channels, spectra, emulated=True)
+    return Explanation(name, misfit, worst, 1.0, check)

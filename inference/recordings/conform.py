@@ -86,6 +86,27 @@ def notched(recording: Recording, hertz: float) -> Recording:
     return recording.with_values(values)
 
 
+def detrended(recording: Recording) -> Recording:
+    """The same recording without mean and slope of each channel. Raises ValueError for values that are not finite."""
+    _check_gaps(recording)
+    time = np.arange(recording.values.shape[1]) - recording.transient
+    slope, level = np.polyfit(time[recording.transient :], recording.steady.astype(float).T, 1)
+    return recording.with_values(recording.values - (level[:, None] + slope[:, None] * time))
+
+
+def interpolated(recording: Recording, sampling_rate: float) -> Recording:
+    """The same recording at a higher sampling rate (Hz), without anything above its own Nyquist frequency.
+
+    Raises ValueError for a rate that is not possible.
+    """
+    check_rate(recording.sampling_rate)
+    ratio = Fraction(sampling_rate / recording.sampling_rate).limit_denominator(1000)
+    up, down = ratio.numerator, ratio.denominator
+    values = resample_poly(recording.values.astype(float), up, down, axis=1, padtype="line")
+    transient = math.ceil(recording.transient * up / down)
+    return Recording(values, sampling_rate, recording.unit, recording.channels, transient)
+
+
 def matched(
     recording: Recording,
     features: Features,
@@ -195,6 +216,11 @@ def _check_amplitude(recording: Recording, trained_sd: Float[np.ndarray, "2 chan
         )
 
 
-def transposed(values: Real[np.ndarray, "rows columns"]) -> str:
+def transposed(values: Real[np.ndarray, "*trials rows columns"]) -> str:
     """What to say of values that have the shape of samples x channels."""
+    if values.ndim == 3:
+        return (
+            f"shape {values.shape} looks like trials x samples x channels; transpose it to trials x channels x samples "
+            f"(np.transpose(values, (0, 2, 1)))"
+        )
     return f"shape {values.shape} looks like samples x channels; transpose it to channels x samples (values.T)"

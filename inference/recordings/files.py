@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Real
 
 from inference.recordings.conform import check_rate, transposed
 from inference.recordings.contents import Contents, number, numbers
@@ -36,31 +35,62 @@ def read_recording(
     .npz: array ``values`` (channels, samples), or the only one but for its companions: ``sampling_rate`` or ``fs``
     (Hz), times ``t`` or ``time`` (s), ``unit``, ``channels`` (names), ``transient`` (samples). .mat: the same, but for
     names. .npy: (channels, samples), or (samples,) for one channel. .csv: a row a sample, a column a channel; an
-    optional header names them; a first column ``time_ms``, ``time_s``, ``time`` or ``t`` (in s) gives the sampling
-    rate; an empty cell is a gap (NaN). .nwb, and what MNE (FIF, EDF, BrainVision, ...) and Neo (Plexon, Spike2, ...)
-    read, where these libraries are installed: voltages in V.
+    optional header names them; a column ``time_ms``, ``time_s``, ``time`` or ``t`` (in s) gives the sampling rate; an
+    empty cell is a gap (NaN). .nwb, and what MNE (FIF, EDF, BrainVision, ...) and Neo (Plexon, Spike2, ...) read,
+    where these libraries are installed: voltages in V.
 
     sampling_rate in Hz. unit has no default: a voltage off by 1,000 would go unnoticed. channels replace the file's
     names; pick: those to take, in this order, None for all. variable: which of several in an .npz, .mat or .nwb file.
     Control characters in names are written as \\x1b.
 
-    Raises ValueError naming the file for one that cannot be read, lacks a sampling rate or a unit, or says another
-    one; ImportError where the library is missing that reads it.
+    Raises ValueError naming the file for one that cannot be read, holds several trials, lacks a sampling rate or a
+    unit, or says another one; ImportError where the library is missing that reads it.
+    """
+    trials = read_trials(
+        path, sampling_rate=sampling_rate, unit=unit, channels=channels, pick=pick, variable=variable
+    )  # fmt: skip
+    if len(trials) > 1:
+        raise ValueError(
+            f"cannot read {path}: it holds {len(trials)} trials (trials x channels x samples) and one recording is "
+            f"asked for; give one of them alone, or take read_trials in Python"
+        )
+    return trials[0]
+
+
+def read_trials(
+    path: str | Path,
+    *,
+    sampling_rate: float | None = None,
+    unit: str | None = None,
+    channels: Sequence[str] | None = None,
+    pick: Sequence[str] | None = None,
+    variable: str | None = None,
+    any_unit: bool = False,
+) -> list[Recording]:
+    """As ``read_recording``, of an .npz, .npy or .mat file of trials x channels x samples as well: a recording a trial.
+
+    any_unit: of an unknown gain; the unit is "1" where neither the file nor ``unit`` says one.
     """
     path = Path(path)
     with _reading(path):
         found = _contents(path, variable)
-        names = tuple(channels) if channels is not None else found.channels or _numbered(found.values)
-        if len(names) != found.values.shape[0] and len(names) == found.values.shape[1]:
+        rows, columns = found.values.shape[-2:]
+        names = tuple(channels) if channels is not None else found.channels or _numbered(rows)
+        if len(names) != rows and len(names) == columns:
             raise ValueError(f"{transposed(found.values)}, as its {len(names)} channel names show")
-        recording = Recording(
-            found.values,
-            _agreed_rate(found.sampling_rate, sampling_rate),
-            printable(_agreed_unit(found.unit, unit)),
-            tuple(map(printable, names)),
-            found.transient,
-        )
-        return recording if pick is None else picked(recording, pick)
+        rate = _agreed_rate(found, sampling_rate)
+        agreed = printable(_agreed_unit(found.unit, unit, any_unit))
+        names = tuple(map(printable, names))
+        trials = [Recording(values, rate, agreed, names, found.transient) for values in found.trials]
+        return trials if pick is None else [picked(trial, pick) for trial in trials]
+
+
+def trial_count(path: str | Path, variable: str | None = None) -> int:
+    """How many trials a file holds; 1 for one that cannot be read, which whoever reads it will say."""
+    try:
+        return len(_contents(Path(path), variable).trials) if Path(path).suffix.lower() in _WITH_TRIALS else 1
+    except Exception:  # as many kinds as a stranger's bytes can set off
+        return 1
 
 
 def _contents(path: Path, variable: str | None) -> Contents:
@@ -150,20 +180,23 @@ def _reading(path: Path) -> Iterator[None]:
         raise ValueError(f"cannot read {path}: {reason} (truncated, or not what its suffix says?)") from error
 
 
-def _agreed_rate(found: float | None, given: float | None) -> float:
+def _agreed_rate(contents: Contents, given: float | None) -> float:
+    found = contents.sampling_rate
     if found is not None and given is not None and not abs(given - found) <= SAME_RATE * abs(found):
         raise ValueError(f"it says {found:g} Hz, you say {given:g} Hz; correct one of them")
     rate = given if found is None else found
     if rate is None:
-        raise ValueError("it does not say its sampling rate; give sampling_rate in Hz (--sampling-rate)")
+        raise ValueError(
+            contents.doubt or "it does not say its sampling rate; give sampling_rate in Hz (--sampling-rate)"
+        )
     check_rate(rate)
     return float(rate)
 
 
-def _agreed_unit(found: str | None, given: str | None) -> str:
+def _agreed_unit(found: str | None, given: str | None, any_unit: bool) -> str:
     if found and given and not _same_unit(found, given):
         raise ValueError(f"it says its unit is '{found}', you say '{given}'; correct one of them")
-    if unit := found or given:
+    if unit := found or given or ("1" if any_unit else None):
         return unit
     raise ValueError("it does not say its unit; give unit='mV', 'uV', 'V' or 'nAm' (--unit)")
 
@@ -176,10 +209,11 @@ def _same_unit(a: str, b: str) -> bool:
         return False
 
 
-def _numbered(values: Real[np.ndarray, "channels samples"]) -> tuple[str, ...]:
-    return tuple(f"channel {i + 1}" for i in range(values.shape[0]))
+def _numbered(n: int) -> tuple[str, ...]:
+    return tuple(f"channel {i + 1}" for i in range(n))
 
 
+_WITH_TRIALS = (".npz", ".npy", ".mat")
 _WITH_VARIABLES = {".npz": read_npz, ".mat": read_matlab, ".nwb": read_nwb}
 
 READERS: dict[str, Callable[[Path], Contents]] = {

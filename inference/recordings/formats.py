@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from inference.recordings.contents import Contents, check_size, chosen, numbers, rate_beside
+from inference.recordings.contents import Contents, check_size, chosen, rate_beside, recorded
 
 MNE_SUFFIXES = (".fif", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".cnt", ".mff")
 NEO_SUFFIXES = (".abf", ".axgd", ".axgx", ".ncs", ".nex", ".plx", ".pl2", ".rhd", ".rhs", ".smr", ".smrx")
@@ -92,19 +92,21 @@ def read_nwb(path: Path, variable: str | None = None) -> Contents:
 
 
 def read_matlab(path: Path, variable: str | None = None) -> Contents:
-    """The variable of a .mat file that ``contents.chosen`` takes, channels x samples; rate and unit where it has them.
+    """The variable of a .mat file that ``contents.chosen`` takes, channels x samples or trials x channels x samples.
 
     sampling rate: a number such as fs or srate (Hz), or times such as t (s); unit: a text named unit. A column is one
     channel: MATLAB has no vectors.
     """
     arrays = _matlab_arrays(path)
     name = chosen({k: v.shape for k, v in arrays.items() if v.dtype.kind in "iuf"}, variable)
-    values = numbers(arrays[name], name)
-    values = values.T if values.shape[1] == 1 else values
+    values = recorded(arrays[name], name)
+    values = values.T if values.ndim == 2 and values.shape[1] == 1 else values
     unit = arrays.get("unit")
+    rate, doubt = rate_beside({k: v for k, v in arrays.items() if k != name}, values)
     return Contents(
         values=np.asarray(values, float),
-        sampling_rate=rate_beside({k: v for k, v in arrays.items() if k != name}, values),
+        sampling_rate=rate,
+        doubt=doubt,
         unit=str(unit.item()) if unit is not None and unit.size == 1 and unit.dtype.kind == "U" else None,
     )
 

@@ -11,15 +11,15 @@ from typing import IO
 import numpy as np
 
 from inference.recordings.contents import (
-    COMPANIONS,
-    TIMES_MS,
     Contents,
     check_size,
     chosen,
+    is_companion,
     number,
-    numbers,
     rate_beside,
     rate_of,
+    recorded,
+    time_step_ms,
 )
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -27,22 +27,25 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 def read_npz(path: Path, variable: str | None = None) -> Contents:
     """The array that ``contents.chosen`` takes, and what stands beside it under the names of companions."""
-    name = chosen(_npz_shapes(path), variable)
-    arrays = npz_arrays(path, {*COMPANIONS, name})
-    values = numbers(arrays[name], name)
+    shapes = _npz_shapes(path)
+    name = chosen(shapes, variable)
+    arrays = npz_arrays(path, {name, *filter(is_companion, shapes)})
+    values = recorded(arrays[name], name)
+    rate, doubt = rate_beside({k: v for k, v in arrays.items() if k != name}, values)
     return Contents(
         values,
-        rate_beside({k: v for k, v in arrays.items() if k != name}, values),
+        rate,
         _text(arrays["unit"], "unit")[0] if "unit" in arrays else None,
         _text(arrays["channels"], "channels") if "channels" in arrays else None,
         transient(arrays),
+        doubt,
     )
 
 
 def read_npy(path: Path) -> Contents:
-    """The array as channels x samples, or one channel's samples."""
+    """The array as channels x samples, trials x channels x samples, or one channel's samples."""
     with path.open("rb") as file:
-        return Contents(numbers(_array(file, path.stat().st_size), "the array"))
+        return Contents(recorded(_array(file, path.stat().st_size), "the array"))
 
 
 def read_csv(path: Path) -> Contents:
@@ -70,10 +73,13 @@ def read_csv(path: Path) -> Contents:
         raise ValueError("it holds no numbers")
     if header and len(header) != rows.shape[1]:
         raise ValueError(f"its header names {len(header)} columns, its rows have {rows.shape[1]}")
-    if header and header[0] in TIMES_MS:
+    times = [i for i, name in enumerate(header) if time_step_ms(name) is not None]
+    if times:
         if rows.shape[1] == 1:
             raise ValueError("it holds no channel, only a column of times")
-        return Contents(rows[:, 1:].T.copy(), rate_of(rows[:, 0], header[0]), channels=header[1:])
+        rate, doubt = rate_of(rows[:, times[0]], header[times[0]])
+        names = tuple(name for i, name in enumerate(header) if i != times[0])
+        return Contents(np.delete(rows, times[0], axis=1).T.copy(), rate, channels=names, doubt=doubt)
     return Contents(rows.T.copy(), channels=header or None)
 
 

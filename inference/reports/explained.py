@@ -20,10 +20,12 @@ def show_explained(console: Console, one: Explained | tuple[str, str]) -> str:
     if isinstance(one, tuple):
         show(console, Text(f"{one[0]}: {one[1]}", "bold red"))
         return "failed"
-    table = Table("circuit", "", "where, by how much", "probability,\nif one of these made it")
+    told = one.probabilities
+    table = Table("circuit", "", "where, by how much", *["probability,\nif one of these made it"] * bool(told))
     for explanation in ranked(one):
-        table.add_row(*line_of(explanation, one.probabilities[explanation.name]))
+        table.add_row(*line_of(explanation, told.get(explanation.name))[: 3 + bool(told)])
     show(console, Text(f"{one.recording}, {one.channel}: {one.sentence}", _STYLE.get(one.status, "bold red")))
+    show(console, *(Text(f"{remark}.") for remark in one.remarks))
     if one.advice:
         show(console, Text(one.advice))
     show(console, table)
@@ -38,7 +40,7 @@ class ExplainedTable:
     """A row a recording and circuit."""
 
     _COLUMNS = ("recording", "channel", "status", "verdict", "circuit", "explains", "probability", "misfit_nats",
-                "background_share", "departures")  # fmt: skip
+                "background_share", "departures", "low_hz", "high_hz", "remarks")  # fmt: skip
 
     def __init__(self) -> None:
         self._rows: list[list[str]] = []
@@ -49,13 +51,16 @@ class ExplainedTable:
     def add(self, one: Explained | tuple[str, str]) -> None:
         """All rows of a recording; of one without an answer a row that says why."""
         if isinstance(one, tuple):
-            self._rows.append([plain(one[0]), "", "failed", plain(one[1]), *[""] * 6])
+            self._rows.append([plain(one[0]), "", "failed", plain(one[1]), *[""] * 9])
             return
+        low, high = one.features.band
         for e in one.explanations:
+            told = f"{one.probabilities[e.name]:.4f}" if one.probabilities else ""
             _, _, where, _ = line_of(e, 0.0)
             self._rows.append(
                 [plain(one.recording), plain(one.channel), one.status, plain(one.sentence), plain(e.name), str(e.fits),
-                 f"{one.probabilities[e.name]:.4f}", f"{e.misfit:.2f}", f"{e.share:.3f}", where]
+                 told, f"{e.misfit:.2f}", f"{e.share:.3f}", where, f"{low:g}", f"{high:g}",
+                 plain("; ".join(one.remarks))]
             )  # fmt: skip
 
     def write(self, path: Path) -> None:

@@ -12,7 +12,6 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from inference.evaluation.predictive import BAND
 from inference.explaining.explain import Explained
 from inference.explaining.fits import Explanation
-from inference.explaining.spectra import FEATURES
 from inference.reports.style import BAND_COLOUR, INK, MUTED, legend, plain, short
 
 _TICKS_HZ = (10.0, 20.0, 50.0, 100.0, 200.0)
@@ -46,21 +45,23 @@ def explained_figure(one: Explained, titled: bool = True) -> Figure:
 
 
 def ranked(one: Explained) -> list[Explanation]:
-    """Those that fit first, and of these the most probable."""
-    return sorted(one.explanations, key=lambda e: (not e.fits, -one.probabilities[e.name]))
+    """Those that fit first, of these the most probable, and of those that do not the nearest to it."""
+    told = one.probabilities
+    return sorted(one.explanations, key=lambda e: (not e.fits, -told.get(e.name, 0.0), e.misfit - e.worst))
 
 
 def _draw(ax: Axes, one: Explained, explanation: Explanation) -> None:
-    f = FEATURES.frequencies
+    f = one.features.frequencies
     low, middle, high = 10 ** np.quantile(explanation.check.spectra[:, 0], [BAND[0], 0.5, BAND[1]], axis=0)
     half = (f[1] - f[0]) / 2
     for departure in explanation.check.departures:
         ax.axvspan(departure.low_hz - half, departure.high_hz + half, color=_DEPARTS, lw=0)
     ax.fill_between(f, low, high, color=BAND_COLOUR if explanation.fits else _REFUSED, lw=0)
     ax.loglog(f, middle, color="white", lw=0.8)
-    ax.loglog(f, 10 ** FEATURES(one.measured)[0], color=INK, lw=1.2)
+    ax.loglog(f, 10 ** one.spectrum[0], color=INK, lw=1.2)
     ax.set_xlim(f[0], f[-1])
-    ax.set_xticks(_TICKS_HZ, [f"{hz:g}" for hz in _TICKS_HZ])
+    ticks = [hz for hz in _TICKS_HZ if f[0] <= hz <= f[-1]]
+    ax.set_xticks(ticks, [f"{hz:g}" for hz in ticks])
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.yaxis.set_major_locator(LogLocator(numticks=6))
     ax.yaxis.set_minor_formatter(NullFormatter())

@@ -112,11 +112,11 @@ def lines_of(one: Explained) -> list[Line]:
     """A line a circuit, those that fit first."""
     found = []
     for explanation in ranked(one):
-        share = one.probabilities[explanation.name]
+        share = one.probabilities.get(explanation.name)  # none where a part of the frequencies is not compared
         is_ = standing(one, explanation)
-        probability = f"{share:.0%}" if explanation.fits else f"({share:.0%})"
+        probability = "not told" if share is None else f"{share:.0%}" if explanation.fits else f"({share:.0%})"
         where = tuple(in_decibels(d) for d in explanation.check.departures)
-        if explanation.fits and is_ == DOUBTFUL and share <= _SPOKEN_OF:
+        if explanation.fits and is_ == DOUBTFUL and share is not None and share <= _SPOKEN_OF:
             where = ("others are more probable", *where)
         elif not explanation.fits and not where:
             where = ("at all frequencies a little",)
@@ -132,14 +132,16 @@ def told_of(one: Explained) -> list[Told]:
         return []
     spoken = [one.best]
     if one.status == DOUBTFUL:
-        spoken += [e for e in ranked(one) if e is not one.best and e.fits and one.probabilities[e.name] > _SPOKEN_OF]
-    return [_told(e, one.probabilities[e.name]) for e in spoken if e.estimate is not None]
+        spoken += [
+            e for e in ranked(one) if e is not one.best and e.fits and one.probabilities.get(e.name, 1.0) > _SPOKEN_OF
+        ]
+    return [_told(e, one.probabilities.get(e.name)) for e in spoken if e.estimate is not None]
 
 
-def _told(explanation: Explanation, probability: float) -> Told:
+def _told(explanation: Explanation, probability: float | None) -> Told:
     estimate = explanation.estimate
     assert estimate is not None
-    warnings, chance = estimate.warnings, f"{probability:.0%}"
+    warnings, chance = estimate.warnings, "" if probability is None else f"{probability:.0%}"
     if not estimate.trusted or not estimate.has_interval:
         why = warnings[0] if warnings else "its posterior could not be drawn"
         return Told(explanation.name, chance, (), (), why, warnings[1:])

@@ -12,7 +12,8 @@ OK, DOUBTFUL, REFUSED, FAILED = "ok", "doubtful", "refused", "failed"
 _LABELS = {OK: "no objection", DOUBTFUL: "with care", REFUSED: "not to be trusted", FAILED: "no answer"}
 LOOK_AGAIN = (
     "Check unit, sampling rate, order of channels and filters. If only some frequencies are unlike the circuit's, "
-    "train on the others ('circuitsbi train --band 2,150'). Else the simulated circuit does not make such recordings"
+    "let the others alone count (--band 2,150), or train on them ('circuitsbi train --band 2,150'). Else the simulated "
+    "circuit does not make such recordings"
 )
 _AT_THE_EDGE = 0.02  # of the range: an interval that ends closer to its edge is cut off by it
 

@@ -1,7 +1,6 @@
 """From files to which circuit: what ships for 'circuitsbi explain'."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,8 @@ from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.load import load_estimator
 from inference.explaining.comparison import BACKGROUND, CircuitComparison
 from inference.explaining.explain import Explained, explain
-from inference.recordings.files import read_recording
+from inference.recordings.files import read_trials
 from inference.workflows.shipped import SHIPPED
-from simulators.recording import Recording
 
 CIRCUITS = SHIPPED / "circuits"
 
@@ -35,23 +33,17 @@ def explain_files(
     folder: Path = CIRCUITS,
     pick: Sequence[str] | None = None,
     say: Callable[[str], object] | None = None,
+    band_hz: tuple[float, float] | None = None,
     **reading: Any,
 ) -> Iterator[Explained | tuple[str, str]]:
-    """Of every file the middle channel, or the one picked; or the file and why there is no answer."""
+    """Of every file the middle channel, or the one picked; or the file and why there is no answer.
+
+    Trials count as one recording. band_hz: frequencies that count (Hz). The gain is unknown, so that no unit is needed.
+    """
     fits, comparison = shipped_circuits(folder)
     for path in paths:
         try:
-            recording = read_of_any_unit(path, pick=None if pick is None else list(pick), **reading)
-            yield explain(str(path), recording, fits, comparison, len(recording.channels) // 2, say)
+            trials = read_trials(path, pick=None if pick is None else list(pick), any_unit=True, **reading)
+            yield explain(str(path), trials, fits, comparison, len(trials[0].channels) // 2, say, band_hz)
         except Exception as error:  # whatever is wrong with a file, the others are answered
             yield str(path), str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-
-
-def read_of_any_unit(path: Path, **reading: Any) -> Recording:
-    """A recording whose unit nobody need know: the gain is unknown. Raises ValueError where it cannot be read."""
-    try:
-        return read_recording(path, **reading)
-    except ValueError as error:
-        with suppress(ValueError):
-            return read_recording(path, unit="1", **reading)
-        raise error from None

@@ -1,5 +1,6 @@
 """From files to answers: one file is a batch of one. What fails is an answer that says why."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +16,9 @@ from inference.estimators.gradient_fit import GradientFit
 from inference.evaluation.departures import PredictiveCheck, predictive_check
 from inference.evaluation.predictive import emulated_spectra, predictive_spectra
 from inference.features.interface import shown
-from inference.recordings.conform import notched
-from inference.recordings.files import read_recording
+from inference.features.spectra import SpectralFeatures
+from inference.recordings.conform import detrended, notched
+from inference.recordings.files import read_trials
 from inference.recordings.quality import quality_warnings
 from inference.reports.answers import Answer
 from inference.reports.recording_page import write_report
@@ -57,7 +59,9 @@ def infer(
     progress: bool = True,
     **reading: Any,
 ) -> Iterator[Answer]:
-    """Answers of every estimator for every window of every file; ``reading`` goes to ``read_recording``.
+    """Answers of every estimator for every window of every file; ``reading`` goes to ``read_trials``.
+
+    Trials are windows of one recording, each answered by itself; their starts count as if they followed each other.
 
     window_s: length of windows that follow each other; None takes a recording as one. notch: line noise to filter out
     before (Hz). Raises ValueError for a window that is not positive, or estimators of different parameters; whatever
@@ -74,9 +78,13 @@ def answered_windows(
     notch: float | None = None,
     progress: bool = True,
     elsewhere: Callable[[Recording], str] | None = None,
+    detrend: bool = False,
     **reading: Any,
 ) -> Iterator[AnsweredWindow]:
-    """As ``infer``, a window at a time. elsewhere: what to say of other ranges, asked where an estimator refuses."""
+    """As ``infer``, a window at a time. elsewhere: what to say of other ranges, asked where an estimator refuses.
+
+    detrend: whether a straight line is subtracted from each channel of a window.
+    """
     if window_s is not None and not window_s > 0:
         raise ValueError(f"windows of {window_s:g} s hold nothing; give a positive length")
     if len({e.parameters.names for e in estimators}) > 1:
@@ -84,8 +92,13 @@ def answered_windows(
         raise ValueError(f"the estimators are of different parameters ({kinds}); take those of one 'circuitsbi train'")
     for path in track(paths, "recordings", disable=not progress, transient=True):
         try:
-            recording = read_recording(path, **reading)
-            pieces = list(windows(recording if notch is None else notched(recording, notch), window_s))
+            trials = read_trials(path, any_unit=any(e.features.scale_free for e in estimators), **reading)
+            trials = trials if notch is None else [notched(trial, notch) for trial in trials]
+            pieces = [
+                (number * trial.duration_ms / 1e3 + start_s, detrended(piece) if detrend else piece)
+                for number, trial in enumerate(trials)
+                for start_s, piece in windows(trial, window_s)
+            ]
         except Exception as error:
             reason = _reason(error)
             failed = verdict([], reasons=[reason])
@@ -111,23 +124,31 @@ def answered(
     simulator: runs at so many draws from the first posterior, to hold the window against what it makes; without one the
     gradient fit's emulator draws that.
     """
-    about = quality_warnings(measured)
+    about = quality_warnings(measured, _band_of(estimators))
     answers, check, seen_by = [], None, None
-    for estimator in estimators:
+    for learned in estimators:
         estimate, reason = None, ""
         try:
+            estimator = learned.suited(measured)
             estimate = estimator.estimate(measured)
             if check is None:
                 seen_by, check = estimator, _checked(estimator, estimate, measured, simulator, draws)
         except Exception as error:  # a fault of ours too: one recording never ends a batch
             reason = _reason(error)
-        answers.append(Answer(name, number, start_s, estimator.kind, estimate, reason, about))
+        answers.append(Answer(name, number, start_s, learned.kind, estimate, reason, about))
     estimates = [a.estimate for a in answers if a.estimate is not None]
     refused = any(not e.trusted for e in estimates)
     hint = elsewhere(measured) if refused and elsewhere is not None else ""
     together = verdict(estimates, about, check, [a.reason for a in answers if a.reason], hint)
     answers = [replace(a, verdict=together) for a in answers]
     return AnsweredWindow(name, start_s, measured, tuple(answers), together, seen_by, check)
+
+
+def _band_of(estimators: Sequence[BaseEstimator]) -> tuple[float, float]:
+    """Lowest and highest frequency (Hz) that any of them looks at."""
+    seen = [e.features for e in estimators]
+    bands = [f.band if isinstance(f, SpectralFeatures) else (0.0, math.inf) for f in seen]
+    return min((low for low, _ in bands), default=0.0), max((high for _, high in bands), default=math.inf)
 
 
 def _checked(

@@ -61,7 +61,7 @@ def other_ranges(asked: str, noise: bool, recording: Recording) -> str:
         for fit in shipped_estimators(name):
             if isinstance(fit, GradientFit):
                 with suppress(ValueError):
-                    if fit.with_nuisances(floor=noise or None).estimate(recording).trusted:
+                    if fit.with_nuisances(floor=noise or None).suited(recording).estimate(recording).trusted:
                         return f"Try '--range {name}': the gradient fit over that range explains this recording."
     if not others:
         return ""

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Complex, Float, Integer, Shaped
+from jaxtyping import Bool, Complex, Float, Integer, Shaped
 from scipy.optimize import brentq
 from scipy.signal.windows import tukey
 
@@ -70,6 +70,11 @@ class Bands:
     def centres(self) -> Float[np.ndarray, " bands"]:
         """Hz."""
         return self.edges[:-1] + self.widths / 2
+
+    def within(self, low_hz: float, high_hz: float) -> Bool[np.ndarray, " bands"]:
+        """Which bands lie between two frequencies, edges and all."""
+        rounding = _ON_THE_EDGE * self.high_hz
+        return (self.edges[:-1] >= low_hz - rounding) & (self.edges[1:] <= high_hz + rounding)
 
     def to_json(self) -> dict[str, Any]:
         """As a plain dictionary, for JSON."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Bool, Complex, Float
 from scipy.optimize import minimize
 from torch import Tensor
 
@@ -47,6 +47,18 @@ class ObservedSpectrum:
     residual_channels: int
 
     @staticmethod
+    def averaged(observed: "Sequence[ObservedSpectrum]") -> "ObservedSpectrum":
+        """Several recordings of one length, as trials are, as one of as many samples: means over them."""
+        first = observed[0]
+        spectra = torch.stack([o.factors @ o.factors.mH for o in observed]).mean(0)
+        return replace(
+            first,
+            factors=cholesky(spectra).nan_to_num(nan=0.0),
+            samples=len(observed) * first.samples,
+            residual=torch.stack([o.residual for o in observed]).mean(0),
+        )
+
+    @staticmethod
     def stacked(observed: "Sequence[ObservedSpectrum]") -> "ObservedSpectrum":
         """Several recordings of one length as one. Raises ValueError where lengths differ."""
         first = observed[0]
@@ -62,7 +74,8 @@ class SpectralModel:
 
     gain: the recording's amplitude is unknown, a factor to be fitted. floor: the channels have independent noise, white
     and with a 1/f spectrum, whose densities are fitted; background: noise of any exponent, with a knee, instead, and so
-    many ``rhythms`` that come from elsewhere. known: values of parameters that are not free.
+    many ``rhythms`` that come from elsewhere. known: values of parameters that are not free. band_hz: the bands within
+    count alone; None for all.
 
     The likelihood has free variables beside theta: the emulator's components, which are unit normal, then, as
     asked for, log gain, and those of ``NoiseFloor`` or ``Background``.
@@ -75,6 +88,7 @@ class SpectralModel:
     known: Mapping[str, float] = field(default_factory=dict)
     background: bool = False
     rhythms: int = 0
+    band_hz: tuple[float, float] | None = None
 
     @property
     def noise(self) -> ChannelNoise | None:
@@ -105,6 +119,12 @@ class SpectralModel:
         if not isinstance(self.view, FollowingView):
             return None
         return FollowingTransfer(self.view, self.emulator.parameters, tuple(self.emulator.bands.centres.tolist()))
+
+    @property
+    def counting(self) -> Bool[np.ndarray, " bands"]:
+        """Which of the emulator's bands count."""
+        bands = self.emulator.bands
+        return np.ones(len(bands), dtype=bool) if self.band_hz is None else bands.within(*self.band_hz)
 
     @property
     def n_components(self) -> int:
@@ -156,17 +176,19 @@ class SpectralModel:
         if not isinstance(self.view, LinearView):
             return np.zeros(len(orders))
         transform = band_transform(recording, self.emulator.bands)
-        directions = _directions(self.view, transform.frequencies.tobytes(), self.noise is not None)
+        kept = self.counting[transform.band]
+        values, frequencies = transform.values[:, kept], transform.frequencies[kept]
+        directions = _directions(self.view, frequencies.tobytes(), self.noise is not None)
         seen = np.einsum("fcr,frd->fcd", directions.forward, directions.inverse)
-        total = np.sum(np.abs(transform.values) ** 2)
-        ordered = (transform.values[list(order)] for order in orders)
+        total = np.sum(np.abs(values) ** 2)
+        ordered = (values[list(order)] for order in orders)
         return np.array([np.sum(np.abs(v - np.einsum("fcd,df->cf", seen, v)) ** 2) / total for v in ordered])
 
     def _reduced(self, transform: Transform, values, mixing, noise, residual, rest) -> ObservedSpectrum:
         products = np.einsum("cf,df->fcd", values, values.conj())
         return ObservedSpectrum(
             factor_of(CrossSpectrum(transform.averaged(products), transform.samples)),
-            torch.as_tensor(transform.samples).float(),
+            torch.as_tensor(np.where(self.counting, transform.samples, 0)).float(),
             None if mixing is None else torch.as_tensor(mixing).to(torch.complex64),
             torch.as_tensor(noise).to(torch.complex64),
             torch.as_tensor(residual).float(),
