@@ -41,9 +41,10 @@ def explained(status=EXPLAINED, best="ab", fitting=("ab", "ac"), made=None, depa
         for n in ("ab", "ac", "d", BACKGROUND)
     )
     chosen = next((e for e in found if e.name == best), None)
-    measured = Recording(RNG.standard_normal((1, N)), RATE_HZ, "1", ("signal",))
+    seen = FEATURES(Recording(RNG.standard_normal((1, N)), RATE_HZ, "1", ("signal",)))
     probabilities = {"ab": 0.6, "ac": 0.36, "d": 0.03, BACKGROUND: 0.01}
     circuits = {"ab": "a", "ac": "a", "d": "d", BACKGROUND: BACKGROUND}
     return Explained(
-        name, "Cz", measured, status, "A sentence that says it.", "Try this.", chosen, found, probabilities, circuits
-    )
+        name, "Cz", seen, FEATURES, status, "A sentence that says it.", "Try this.", chosen, found, probabilities,
+        circuits=circuits,
+    )  # fmt: skip

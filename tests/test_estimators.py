@@ -47,7 +47,7 @@ ESTIMATORS = {
 
 
 def emulator():
-    return SpectralEmulator(SPACE, Bands(2.5, 497.5, 45.0), width=32, iterations=600)
+    return SpectralEmulator(SPACE, Bands(2.5, 497.5, 45.0), width=32, iterations=3000)
 
 
 def white_noise(theta, rng, samples=SAMPLES):

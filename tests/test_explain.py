@@ -33,7 +33,8 @@ from inference.explaining.spectra import (
 )
 from inference.recordings.conform import resampled
 from inference.recordings.files import write_recording
-from inference.reports.explained import ExplainedTable, explained_figure, show_explained
+from inference.reports.explained import ExplainedTable, show_explained
+from inference.reports.explained_figure import explained_figure
 from inference.workflows.explain import CIRCUITS, shipped_circuits
 from inference.workflows.shipped import reference_campaign
 from inference.workflows.study import study_of

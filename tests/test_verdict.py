@@ -49,7 +49,7 @@ def estimators():
     rng = np.random.default_rng(1)
     theta = SPACE.sample(400, rng)
     recordings = [white_noise(t, rng) for t in theta]
-    emulator = SpectralEmulator(SPACE, Bands(2.5, 497.5, 45.0), width=32, iterations=600)
+    emulator = SpectralEmulator(SPACE, Bands(2.5, 497.5, 45.0), width=32, iterations=3000)
     fit = GradientFit(SpectralModel(emulator), FEATURES, Descent(starts=4, draws=500))
     return [e.fit(theta, recordings) for e in (CNNRegressor(SPACE, FEATURES, members=1, epochs=10), fit)]
 

@@ -30,7 +30,7 @@ class Explained:
     best: the circuit that a sentence speaks of, None where it speaks of none; explanations: of every circuit, and of
     the background alone; probabilities: of each given the others, none where a part of 10 to 200 Hz is not compared.
     spectrum: of the recording, by ``features``; remarks: what was left out, and why; circuits: the circuit behind each,
-    of which some are ranges.
+    of which some are ranges; seconds: that fits have seen.
     """
 
     recording: str
@@ -45,6 +45,7 @@ class Explained:
     probabilities: dict[str, float]
     remarks: tuple[str, ...] = ()
     circuits: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 def explain(
@@ -87,7 +88,7 @@ def explain(
     circuits = {each: comparison.circuit_of(each) for each in (*fits, BACKGROUND)}
     return Explained(
         name, alone.channels[0], seen, first.features, status, sentence, advice, best, tuple(found),
-        probabilities, remarks, circuits,
+        probabilities, remarks, circuits, sum(one.duration_ms for one in measured) / 1e3,
     )  # fmt: skip
 
 
