@@ -24,15 +24,12 @@ from surrogates.spectra.likelihood import SpectralModel
 
 console = Console()
 RANGES_OF = {"brunel-asynchronous": "brunel", "brunel-full": "brunel"}
-ITERATIONS = 1500  # of the emulator: with more, kept spectra of the network of ten parameters are emulated worse
 
 
 def fitted(simulations: Simulations) -> GradientFit:
     """A gradient fit of one channel of unknown gain, by all simulations but those that are kept apart."""
     learned = slice(0, len(simulations.theta) - simulations.tested)
-    emulator = SpectralEmulator(
-        simulations.parameters, BANDS, iterations=ITERATIONS, duration_ms=1e3 * SECONDS, transient_ms=0.0
-    )
+    emulator = SpectralEmulator(simulations.parameters, BANDS, duration_ms=1e3 * SECONDS, transient_ms=0.0)
     fit = GradientFit(SpectralModel(emulator, gain=True), FEATURES, Descent(screened=256))
     return fit.fit(simulations.theta[learned], simulations.recordings[learned])
 
@@ -52,7 +49,7 @@ def main() -> None:
         simulations = make()
         if not arguments.only_comparison:
             fitted(simulations).save(arguments.out / f"{name}.safetensors")
-        learned[name] = simulations.recordings[: -simulations.tested]
+        learned[name] = simulations.recordings[: -simulations.tested][: arguments.n]  # as many of each
         seconds[name] = round(time.perf_counter() - start)
         console.print(f"{name}: {len(simulations.theta)} simulations, {seconds[name]} s")
     comparison = CircuitComparison.learned(learned, RANGES_OF)

@@ -1,6 +1,6 @@
 """Make the estimators that answer for one channel of unknown gain and depth, of any length from 2.8 s on.
 
-    python scripts/make_one_channel.py --campaign FOLDER --out inference/shipped/one-channel      an hour on two cores
+    python scripts/make_one_channel.py --campaign FOLDER --out inference/shipped/one-channel      (half an hour)
 
 FOLDER is the campaign of 'circuitsbi simulate --simulator brunel --range full --seed 2 --n 10000'; by default the
 shipped part of it. Half of what they learn from are its simulations, half recordings of 2.8 to 120 s that the shipped
@@ -77,7 +77,7 @@ def taught(campaign: Campaign, drawn: int) -> Taught:
     emulator, views, rng = copy(fit.model.emulator), contacts(), np.random.default_rng(SEED)
     tested = range(REFERENCE_SIMULATIONS - reference_tests(RANGE), REFERENCE_SIMULATIONS)
     rows = np.setdiff1d(campaign.usable, tested)
-    names, additions = campaign.parameters.names, Additions(band_hz=FEATURES.band)
+    names, places, additions = campaign.parameters.names, campaign.theta, Additions(band_hz=FEATURES.band)
     theta, clean, added = [], [], []
 
     def take(place: np.ndarray, source: Recording) -> None:
@@ -89,7 +89,7 @@ def taught(campaign: Campaign, drawn: int) -> Taught:
     for some in track(np.array_split(rows, max(1, len(rows) // 250)), "simulations"):
         for row, source in zip(some, campaign.recordings(some), strict=True):
             for _ in range(max(1, drawn // (2 * len(rows)))):
-                take(campaign.theta[row], source)
+                take(places[row], source)
     for place in track(campaign.parameters.sample(drawn, rng), "drawn recordings"):
         low, high = np.log(FEATURES_OF_ANY_LENGTH.lengths_s)
         emulator.duration_ms = 1e3 * float(np.exp(rng.uniform(low, high))) + emulator.transient_ms + 1.0
@@ -110,7 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--campaign", type=Path)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--drawn", type=int, default=15_000, help="recordings of other lengths")
+    parser.add_argument("--drawn", type=int, default=30_000, help="recordings of other lengths")
     parser.add_argument("--features", type=Path, help="write what they learn from here, and end")
     parser.add_argument("--from", type=Path, dest="file", help="what --features wrote")
     parser.add_argument("--kinds", default="cnn,npe")

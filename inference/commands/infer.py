@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 def infer(
     recordings: Annotated[list[Path], typer.Argument(help=".npz, .npy, .csv, .mat, .nwb, .fif, .edf, .vhdr, ...")],
     model: Annotated[
-        Path | None, typer.Option(help="Estimator file, or a folder of them; shipped ones by default.")
+        Path | None,
+        typer.Option(
+            help="Estimator file, a folder of them, or a set that ships: one-channel (unknown gain and depth, any "
+            "length), ten-parameters; those of --range by default."
+        ),
     ] = None,
     range_name: RangeOption = "asynchronous",
     sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
@@ -51,6 +55,13 @@ def infer(
     noise: Annotated[
         bool, typer.Option("--noise", help="The channels have noise of their own: the gradient fit fits it along.")
     ] = False,
+    background: Annotated[
+        bool,
+        typer.Option("--background", help="The same for a 1/f background of any exponent with a knee and white noise."),
+    ] = False,
+    rhythms: Annotated[
+        int, typer.Option(min=0, max=20, help="With --background: so many rhythms from elsewhere are fitted along.")
+    ] = 0,
 ) -> None:
     """Estimate a circuit's parameters from recordings: a verdict on each first, then the numbers.
 
@@ -71,7 +82,7 @@ def infer(
         from inference.workflows.shipped import other_ranges
 
         name = chosen_range(range_name)
-        learned = _estimators(name, model, noise)
+        learned = _estimators(name, model, noise, background, rhythms)
         if band_hz is not None:
             learned = _within(learned, *band_hz)
         values = _values(known)
@@ -127,19 +138,29 @@ def _refuse_outputs(report: Path | None, out: Path | None, posteriors: Path | No
         refuse_unwritable(out)
 
 
-def _estimators(name: str, model: Path | None, noise: bool) -> "list[BaseEstimator]":
-    """Those that are asked. Raises ValueError where the channels' noise is to be fitted and none of them can."""
+def _estimators(name: str, model: Path | None, noise: bool, background: bool, rhythms: int) -> "list[BaseEstimator]":
+    """Those that are asked. Raises ValueError where something is to be fitted along and none of them can."""
     from inference.estimators.gradient_fit import GradientFit
     from inference.workflows.shipped import shipped_estimators
 
+    if rhythms and not background:
+        raise ValueError("--rhythms come on top of a background; give --background too")
+    if noise and background:
+        raise ValueError("--noise is white and 1/f, --background of any exponent; give one of them")
     estimators = shipped_estimators(name) if model is None else load_models(model)
-    if not noise:
+    if not (noise or background):
         return estimators
-    noisy: list[BaseEstimator] = [e.with_nuisances(floor=True) for e in estimators if isinstance(e, GradientFit)]
-    if not noisy:
-        raise ValueError("only the gradient fit knows noise; train one with 'circuitsbi train'")
-    console.print("noise is fitted along; the other estimators, which learned without, are left out")
-    return noisy
+    what = "noise" if noise else "a background"
+    free: list[BaseEstimator] = [
+        e.with_nuisances(floor=noise or None, background=background or None, rhythms=rhythms or None)
+        for e in estimators
+        if isinstance(e, GradientFit)
+    ]
+    if not free:
+        raise ValueError(f"only the gradient fit can fit {what} along; train one with 'circuitsbi train'")
+    others = "; the other estimators, which learned without, are left out" if len(free) < len(estimators) else ""
+    console.print(f"{what} is fitted along{others}")
+    return free
 
 
 def _within(estimators: "list[BaseEstimator]", low_hz: float, high_hz: float) -> "list[BaseEstimator]":

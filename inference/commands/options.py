@@ -116,9 +116,15 @@ def opened_campaign(path: Path | None) -> "Campaign | None":
 
 
 def load_models(path: Path) -> "list[BaseEstimator]":
-    """Estimators from a file or a folder of files. Raises ValueError where there is none, or of different circuits."""
-    from inference.estimators.load import load_estimator
+    """Estimators from a file, a folder of files, or a set that ships under this name.
 
+    Raises ValueError where there is none, or of different circuits.
+    """
+    from inference.estimators.load import load_estimator
+    from inference.workflows.shipped import shipped_sets
+
+    if not path.exists():
+        path = shipped_sets().get(str(path), path)
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if not files:
         raise ValueError(f"{path} holds no estimator (*.safetensors); train some with 'circuitsbi train --out {path}'")

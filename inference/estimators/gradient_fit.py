@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
-from itertools import combinations
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from inference.estimate import Estimate
 from inference.estimators.base import BaseEstimator, refuse_known
+from inference.estimators.doubts import Doubts
 from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from inference.fitting.descent import CLOSE, Descent, Modes
@@ -32,14 +32,9 @@ from surrogates.threads import one_thread
 PRIOR_INFORMATION = 12.0  # about a parameter in the unit cube: one over the variance of a uniform distribution
 _TAILS = 4  # degrees of freedom of errors
 _PATIENCE = 5  # times the iterations of a descent, where fits are held against the truth
-_UNSEEN = 1e-6  # of the power; what a transform of finite length leaves of a simulation is a hundredth of it
-_BETTER = 3.0  # times less power unseen: another order of channels is the right one
 _DRAWN_AT_ONCE = 8  # recordings; of a minute each and a few channels they take some 100 MB
-_MOSTLY = 0.5  # of a band's power
-_MOST_NOISY = 0.33  # of the bands: none of one contact without noise, .33-.39 of one with 1 %, whose errors double
 _MOST_RHYTHMS = 20
 _FEWEST_BANDS = 5
-_MOST_SWAPPED = 16  # channels; of more, not every pair is tried
 
 
 @dataclass(eq=False)
@@ -160,11 +155,16 @@ class GradientFit(BaseEstimator):
             misfit = self.misfit(data, modes)
             share = float(self.model.unseen(recording, [range(len(self.channels))])[0])
         nuisances = modes.variables[0, len(self.parameters) + self.model.n_components :]
-        swapped = self._swapped(recording, share)
-        unexplained = (*self._unexplained(misfit, data, share), *self._taken_for_noise(nuisances, data), *swapped)
-        doubts = unexplained if swapped else (*unexplained, *self._own_noise(share))
+        doubts = Doubts(self.model, data, share)
+        swapped = doubts.swapped(recording)
+        unexplained = (
+            *doubts.unexplained(misfit, self.worst_misfit(data)), *doubts.taken_for_noise(nuisances), *swapped
+        )  # fmt: skip
+        lesser = () if swapped else (*doubts.own_noise(), *doubts.mostly_background(nuisances))
         cautions = (self.caution,) if self.caution else ()
-        return replace(estimate, warnings=(*doubts, *cautions, *estimate.warnings), trusted=not unexplained)
+        return replace(
+            estimate, warnings=(*unexplained, *lesser, *cautions, *estimate.warnings), trusted=not unexplained
+        )
 
     def misfit(self, data: ObservedSpectrum, modes: Modes) -> float:
         """Nats by which a recording is less likely at the best fit than those that the model makes there."""
@@ -180,63 +180,6 @@ class GradientFit(BaseEstimator):
         # Of fewer bands, chance makes less; what an emulator gets wrong falls faster, by an amount that is not known.
         share = float(used.float().mean().sqrt())
         return worst * max(1.0, longer) * share if worst > 0 else worst
-
-    def _unexplained(self, misfit: float, data: ObservedSpectrum, share: float) -> tuple[str, ...]:
-        """Warnings of spectra that the model hardly makes. share: of the power, in patterns that no source makes."""
-        worst = self.worst_misfit(data)
-        if misfit <= worst:
-            return ()
-        if self.model.noise and data.residual_channels and share < _UNSEEN:
-            return (
-                f"the channels have hardly any noise of their own ({share:.1g} of the power), too little for its "
-                f"spectrum to be fitted: estimate without it (leave --noise out)",
-            )
-        return (
-            f"no parameters in the range explain this recording: at the best fit its spectra are {misfit:.3g} nats "
-            f"less likely than the model's own, those of 99 % of simulations as long at most {worst:.3g}; do not trust "
-            f"the estimate",
-        )
-
-    def _taken_for_noise(self, nuisances: Float[Tensor, " nuisances"], data: ObservedSpectrum) -> tuple[str, ...]:
-        """A warning of noise that nothing but the spectrum itself tells from the network's activity.
-
-        It explains whatever the network does not, so that no misfit is left to warn of. Several channels see noise as
-        patterns that no source makes.
-        """
-        if not self.model.floor or data.residual_channels:
-            return ()
-        noisy = self.model.noise_share(nuisances, data) > _MOSTLY
-        if noisy.mean() <= _MOST_NOISY:
-            return ()
-        bands = self.model.emulator.bands.centres[data.samples.numpy() > 0][noisy]
-        return (
-            f"the fit puts most of the power in {100 * noisy.mean():.0f} % of the spectrum down to noise "
-            f"({bands.min():.3g}-{bands.max():.3g} Hz), and with {len(self.channels)} channel(s) nothing but the "
-            f"spectrum tells noise from activity: do not trust the estimate",
-        )
-
-    def _swapped(self, recording: Recording, share: float) -> tuple[str, ...]:
-        """A warning where another order of the channels leaves much less power that no source makes."""
-        orders = _other_orders(len(self.channels))
-        if share < _UNSEEN or not orders:
-            return ()
-        shares = self.model.unseen(recording, orders)
-        if shares.min() >= share / _BETTER:
-            return ()
-        names = ", ".join(recording.channels[i] for i in orders[int(shares.argmin())])
-        return (
-            f"{_no_source_makes(share)}, in the order {names} only {shares.min():.2g}: channels seem to be swapped; "
-            f"reorder them, and do not trust the estimate before",
-        )
-
-    def _own_noise(self, share: float) -> tuple[str, ...]:
-        """A warning of noise that is not reckoned with. share: of the power, in patterns that no source makes."""
-        if share < _UNSEEN or self.model.noise:
-            return ()
-        return (
-            f"{_no_source_makes(share)}: they have noise of their own, or lie elsewhere than the probe's; fit the "
-            f"noise along with 'circuitsbi infer --noise', or with_nuisances(floor=True)",
-        )
 
     def ready(self, recording: Recording) -> Recording:
         """As of every estimator; a slower recording is interpolated where its own band reaches beyond the fit's."""
@@ -439,14 +382,3 @@ def _view(fields: dict[str, Any], tensors: dict[str, Tensor], parameters: Parame
         return view
     number(fields, "sampling_rate", 1e-3, 1e6)
     return LinearView.from_json(fields, shaped(tensors, "kernels", (None, None, None)).numpy())
-
-
-def _no_source_makes(share: float) -> str:
-    return f"{share:.2g} of the recording's power lies in patterns over its channels that no network makes"
-
-
-def _other_orders(n: int) -> list[list[int]]:
-    """The reverse, and, of few channels, any two swapped."""
-    pairs = combinations(range(n if n <= _MOST_SWAPPED else 0), 2)
-    swaps = ([b if i == a else a if i == b else i for i in range(n)] for a, b in pairs)
-    return [list(range(n))[::-1], *swaps] if n > 1 else []

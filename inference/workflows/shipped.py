@@ -46,6 +46,11 @@ def reference_tests(name: str = DEFAULT_RANGE) -> int:
     return int(shipped_ranges()[range_name(name)]["test"])
 
 
+def shipped_sets() -> dict[str, Path]:
+    """Folders of estimators that ship beside those over a range, by name."""
+    return {path.parent.name: path.parent for path in sorted(SHIPPED.glob("*/npe.safetensors"))}
+
+
 def shipped_estimators(name: str = DEFAULT_RANGE) -> list[BaseEstimator]:
     """The shipped CNN, neural posterior and gradient fit over a range."""
     return [load_estimator(SHIPPED / file) for file in shipped_ranges()[range_name(name)]["estimators"]]
