@@ -2,6 +2,7 @@
 
     python scripts/evaluate_ten_parameters.py --campaign FOLDER      train on all but the last 1,000 rows, test on them
     python scripts/evaluate_ten_parameters.py --campaign FOLDER --rows 2000 --test 300
+    python scripts/evaluate_ten_parameters.py --campaign FOLDER --peer 3000        only: the emulator beside another
 
 The campaign is that of 'circuitsbi simulate --simulator brunel-alpha --n 11000'. lfp: two contacts, 100 and 400 um
 below the surface, of known gain; spikes: counts of both populations. Errors are mean absolute ones, in % of the range;
@@ -22,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gaussian_process import held_out_loss
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -128,6 +130,16 @@ def known_errors(estimator: BaseEstimator, truth: np.ndarray, recordings: list[R
     return dict(zip(given.parameters.names, np.round(100 * np.mean(errors, 0), 2).tolist(), strict=True))
 
 
+def beside_gaussian_processes(campaign: Campaign, rows: int, test: int) -> dict[str, float]:
+    """Held-out loss (nats a recording) of the emulator of spiking and of Gaussian processes, from the same rows."""
+    study = Study(CompiledAlphaBrunel())
+    usable = np.concatenate([campaign.usable[:-test][:rows], campaign.usable[-test:]])
+    theta, recordings = study.recordings(campaign, usable)
+    emulator = untrained_emulator(study, recordings[:30], 0, True).fit(theta[:-test], recordings[:-test])
+    process = held_out_loss(study.parameters.to_unit(theta), recordings, emulator.bands, len(theta) - test)
+    return emulator.score(theta[-test:], recordings[-test:]) | {"gaussian_process": process, "rows": len(theta) - test}
+
+
 def show(signal: str, result: dict[str, Any]) -> None:
     names = list(result["limit_percent"])
     table = Table("", *names, title=f"{signal}: errors in % of the range (limit), coverage of 50 and 90 %")
@@ -153,11 +165,15 @@ def main() -> None:
     parser.add_argument("--signals", default=",".join(SIGNALS))
     parser.add_argument("--kinds", default="cnn,npe,gradient", help="of cnn, npe, gradient; the last gives the limit")
     parser.add_argument("--save", type=Path, help="folder for the estimators")
+    parser.add_argument("--peer", type=int, default=0, help="only: the emulator beside Gaussian processes, of so many")
     arguments = parser.parse_args()
     signals = arguments.signals.split(",")
     if unknown := set(signals) - set(SIGNALS):
         parser.error(f"there is no signal {', '.join(unknown)}; signals are {', '.join(SIGNALS)}")
     campaign = Campaign(arguments.campaign)
+    if arguments.peer:
+        print(json.dumps({"emulator": beside_gaussian_processes(campaign, arguments.peer, arguments.test)}))
+        return
     result, emulator = {}, None
     for signal in signals:
         result[signal], emulator = evaluate(

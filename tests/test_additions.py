@@ -9,6 +9,7 @@ from inference.cli import app
 from inference.estimators.gradient_fit import GradientFit
 from inference.features.spectra import SpectralFeatures
 from inference.fitting.descent import Descent
+from inference.recordings.files import write_recording
 from inference.workflows.train import ComputedRecordings, added
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
@@ -94,7 +95,38 @@ def test_rhythms_need_a_background(tmp_path, fit):
     assert "--background" in " ".join(done.output.split())
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--rhythms", "2"], "give --background too"), (["--noise", "--background"], "give one of them")],
+)
+def test_what_infer_cannot_fit_along_is_said(options, said, tmp_path, fit):
+    path = tmp_path / "lfp.npz"
+    write_recording(low_passed(50.0, np.random.default_rng(0)), path)
+    fit.save(tmp_path / "fit.safetensors")
+    done = CliRunner().invoke(app, ["infer", str(path), "--model", str(tmp_path / "fit.safetensors"), *options])
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
+
+
 # --- fitting ---
+
+
+def test_infer_fits_a_background_and_rhythms_along(tmp_path, fit):
+    path = tmp_path / "lfp.npz"
+    write_recording(low_passed(50.0, np.random.default_rng(0)), path)
+    fit.save(tmp_path / "fit.safetensors")
+    command = ["infer", str(path), "--model", str(tmp_path / "fit.safetensors"), "--background", "--rhythms", "1"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "a background is fitted along" in " ".join(done.output.split())
+
+
+def test_a_background_that_makes_most_of_the_power_is_told(fit):
+    clean = low_passed(50.0, np.random.default_rng(0))
+    free = fit.with_nuisances(background=True)
+    noise = Additions(band_hz=(4.0, 200.0)).added(clean, 0.97, np.random.default_rng(5))
+    told = [any("down to the background" in w for w in free.estimate(r).warnings) for r in (noise, clean)]
+    assert told == [True, False]
 
 
 def test_peaks_are_found_where_they_stand_out():

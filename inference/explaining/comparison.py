@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
+from inference.estimators.familiarity import Familiarity
 from inference.estimators.spectral_networks import Standardise
 from inference.explaining.spectra import FEATURES, pieces, spectrum
 from simulators.provenance import versions
@@ -32,7 +33,8 @@ _COPIES = 4  # of each simulation, with other backgrounds
 _HELD = 0.15
 _PASSES, _BATCH, _RATE = 40, 256, 2e-3
 _MEMBERS, _WIDTH = 3, 128
-_FORMAT = 1
+_FORMAT = 2
+_CLASS = "class."
 _NAME = re.compile("[A-Za-z0-9_-]{1,60}")
 _REMEDY = "make it again with scripts/make_explain.py"
 
@@ -64,6 +66,7 @@ class CircuitComparison:
     circuits: tuple[str, ...]
     seconds: float
     about: dict[str, Any] = field(default_factory=dict)
+    _familiar: list[Familiarity] = field(default_factory=list, init=False)
 
     @classmethod
     def learned(
@@ -82,6 +85,8 @@ class CircuitComparison:
         made.about = {"simulations": {name: len(r) for name, r in recordings.items()}, "versions": versions()}
         with one_thread():
             made._learn(torch.as_tensor(x).float(), torch.as_tensor(y), torch.as_tensor(held), seed)
+            seen = torch.as_tensor(x).float()
+            made._familiar = [Familiarity.of_simulations(seen[y == k], seed, alike=False) for k in range(len(classes))]
         return made
 
     def _learn(self, x: Tensor, y: Tensor, held: Tensor, seed: int) -> None:
@@ -121,15 +126,24 @@ class CircuitComparison:
 
     def probabilities_of(self, trials: Sequence[Recording]) -> dict[str, float]:
         """As ``probabilities``, of trials, which are put together to such pieces."""
-        steady = [Recording(t.steady, t.sampling_rate, t.unit, t.channels) for t in trials]
-        x = np.stack([spectrum(FEATURES, piece) for piece in pieces(steady, self.seconds)])
+        x = self._pieces(trials)
         # Ranges of one circuit share what one circuit has before.
         ranges = torch.tensor([self.circuits.count(circuit) for circuit in self.circuits])
         with one_thread():
-            logits = self._logits(torch.as_tensor(x).float()) - ranges.log()
+            logits = self._logits(x) - ranges.log()
             found = torch.softmax(logits, -1).mean(0).numpy()
         order = np.argsort(-found)
         return {self.classes[k]: float(found[k]) for k in order}
+
+    def _pieces(self, trials: Sequence[Recording]) -> Float[Tensor, "pieces 1 frequencies"]:
+        steady = [Recording(t.steady, t.sampling_rate, t.unit, t.channels) for t in trials]
+        return torch.as_tensor(np.stack([spectrum(FEATURES, one) for one in pieces(steady, self.seconds)])).float()
+
+    def strangeness(self, trials: Sequence[Recording], name: str) -> float:
+        """How far spectra lie from those of a class's simulations, with backgrounds; 1 is the limit of its own."""
+        with one_thread():
+            known = self._familiar[self.classes.index(name)]
+            return float(np.median([known.strangeness(piece[None]).distance for piece in self._pieces(trials)]))
 
     def circuit_of(self, name: str) -> str:
         """The circuit behind a class."""
@@ -140,6 +154,8 @@ class CircuitComparison:
         tensors = {f"{i}.{k}": v for i, net in enumerate(self._nets) for k, v in net.state_dict().items()}
         header = {"thing": "comparison", "format": _FORMAT, "classes": list(self.classes)}
         header |= {"circuits": list(self.circuits), "seconds": self.seconds}
+        for k, known in enumerate(self._familiar):
+            tensors |= {f"{_CLASS}{k}.{name}": v for name, v in known.tensors().items()}
         write_weights(path, header | {"about": self.about}, tensors | {"temperature": self._temperature})
 
     @classmethod
@@ -163,11 +179,21 @@ class CircuitComparison:
                 nets = [_Classifier(len(FEATURES.axis.values), len(made.classes)) for _ in range(_MEMBERS)]
             made._nets = [with_weights(net, f"{i}.", tensors).eval() for i, net in enumerate(nets)]
             made._temperature = tensors["temperature"].reshape(())
+            made._familiar = [_familiarity(tensors, f"{_CLASS}{k}.") for k in range(len(made.classes))]
             if not (made._temperature > 0 and all((net.standardise.scale > 0).all() for net in made._nets)):
                 raise ValueError("temperature and scales must be above 0")
         except (LookupError, TypeError, RuntimeError, ValueError) as error:
             raise ValueError(f"{Path(path)} does not fit together ({error}); {_REMEDY}") from error
         return made
+
+
+def _familiarity(tensors: Mapping[str, Tensor], prefix: str) -> Familiarity:
+    """Of one class. Raises ValueError where there is none."""
+    own = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+    found = Familiarity.restored(own, 1, len(FEATURES.axis.values))
+    if found is None:
+        raise ValueError("it does not say what its simulations look like")
+    return found
 
 
 def _examples(

@@ -16,6 +16,10 @@ from inference.recordings.quality import wrong_rate
 from simulators.recording import Recording
 
 EXPLAINED, DOUBTFUL, NOT_EXPLAINED = "explained", "doubtful", "not explained"
+_STRANGE_ADVICE = (
+    "Another circuit, a rhythm from elsewhere or an artefact may have made it; look at the figure, and try other "
+    "channels and stretches."
+)
 _SURE = 0.95  # of the probability: a circuit that has less is not said to be the one
 _BEYOND_DOUBT = 0.05  # of the background alone: with more, it may be all there is
 PHASES = (
@@ -83,6 +87,12 @@ def explain(
         remarks = (*remarks, f"{first.counted} are compared; {_NO_PROBABILITIES}")
     else:
         status, sentence, advice, best = _verdict(found, probabilities, comparison.circuit_of)
+        if status == EXPLAINED and best is not None and comparison.strangeness(whole, best.name) > 1:
+            status, advice = DOUBTFUL, _STRANGE_ADVICE
+            sentence = (
+                f"{best.name} can be fitted to this recording, yet none of its simulations, with a background or "
+                f"without, has a spectrum like that."
+            )
     remarks = (*remarks, *wrong_rate(alone))
     seen = spectrum(first.features, [first.ready(one) for one in measured])
     circuits = {each: comparison.circuit_of(each) for each in (*fits, BACKGROUND)}

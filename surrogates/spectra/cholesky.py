@@ -73,9 +73,7 @@ class CholeskyNetwork(nn.Module):
         self, factors: Complex[Tensor, "rows bands channels channels"], means: Float[Tensor, "rows channels"]
     ) -> None:
         """Take the statistics of the Cholesky factors of training spectra, and of the channels' means."""
-        diagonal = factors.diagonal(dim1=-2, dim2=-1).real
-        below = (factors / diagonal[..., None])[..., self.below[0], self.below[1]]
-        flat = torch.cat([torch.cat([diagonal.log(), below.real, below.imag], -1).flatten(1), means], 1).float()
+        flat = self.flat(factors, means)
         self.mean.copy_(flat.mean(0))
         self.scale.copy_(flat.std(0).clamp(min=1e-6))
         if isinstance(self.basis, nn.Linear):
@@ -85,6 +83,14 @@ class CholeskyNetwork(nn.Module):
                 self.basis.weight.zero_()
                 self.basis.bias.zero_()
                 self.basis.weight[:, : len(sizes)] = (directions * sizes[:, None] / len(flat) ** 0.5)[:rank].T
+
+    def flat(
+        self, factors: Complex[Tensor, "rows bands channels channels"], means: Float[Tensor, "rows channels"]
+    ) -> Float[Tensor, "rows outputs"]:
+        """What the network would have to say: log diagonals and relative entries below them of factors, and means."""
+        diagonal = factors.diagonal(dim1=-2, dim2=-1).real
+        below = (factors / diagonal[..., None])[..., self.below[0], self.below[1]]
+        return torch.cat([torch.cat([diagonal.log(), below.real, below.imag], -1).flatten(1), means], 1).float()
 
     def forward(
         self, u: Float[Tensor, "batch n_parameters"]
