@@ -34,7 +34,9 @@ def held_out_loss(
     net = CholeskyNetwork(u.shape[1], len(bands), factors.shape[-1], 1, rank)
     net.learn_scale(factors[:n], means[:n])
     flat = net.flat(factors, means)
-    axes = net.basis.weight.detach().double().numpy()
+    basis = net.basis
+    assert isinstance(basis, torch.nn.Linear)
+    axes = basis.weight.detach().double().numpy()
     scores = ((flat - net.mean) / net.scale).double().numpy() @ axes / (axes**2).sum(0)
     found = np.stack([_predicted(u[:n], scores[:n, k], u[n:]) for k in track(range(rank), "Gaussian processes")], 1)
     with torch.no_grad():

@@ -122,7 +122,7 @@ SIZES += ["segment_ms", "starts", "iterations", "width", "duration_ms"]
 
 def test_sizes_out_of_all_proportion_are_named_before_memory_is_taken(stored, tmp_path):
     header, tensors = stored
-    tried = [place for place in places(header) if place[-1] in SIZES and place[0] != "about"]
+    tried = [place for place in places(header) if place[-1] in SIZES and "about" not in place]
     assert len(tried) >= 3
     for place in tried:
         said = refused(changed(header, place, 10**10), tensors, tmp_path / "estimator.safetensors")

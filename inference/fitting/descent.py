@@ -10,7 +10,7 @@ from scipy.stats import qmc
 from torch import Tensor
 
 from inference.estimate import Estimate
-from inference.fitting.sampling import Drawn, from_cube, importance_samples, nuts_samples
+from inference.fitting.sampling import Drawn, importance_samples, nuts_samples
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 from surrogates.headers import LARGEST_SEED, integer, number
@@ -23,6 +23,7 @@ MOST_DRAWS = 100_000
 CLOSE = 0.01  # of the unit cube: a fit nearer to an edge than this is said to lie on it
 FAR_FROM_NORMAL = "the posterior is far from normal"
 """How the caution begins that few of the draws of a posterior count."""
+_INSIDE = 1e-6  # of the unit cube: nearer to an edge, probits are not told apart in single precision
 _LOW_SAMPLES = 100  # effective ones
 _SCREENING = 20  # iterations of every place that is screened
 _APART = 0.05  # of the unit cube: optima nearer to each other are one
@@ -193,19 +194,20 @@ class Descent:
         data: Any,
     ) -> tuple[Float[Tensor, "starts variables"], Float[Tensor, " starts"]]:
         """Where Adam ends from each start (u, components and nuisances), and the loss there."""
-        # A parameter of which the recording says nothing stays in the middle: the prior is a unit normal of probits.
-        probits = from_cube(u, u.shape[1]).requires_grad_()
+        logits = torch.logit(u).requires_grad_()
         components = torch.zeros(len(u), model.n_components).requires_grad_()
         nuisances = nuisances.clone().requires_grad_()
-        optimiser = torch.optim.Adam([probits, components, nuisances], self.learning_rate)
+        optimiser = torch.optim.Adam([logits, components, nuisances], self.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.iterations, self.learning_rate / 50)
         for _ in range(self.iterations):
             optimiser.zero_grad()
-            loss = model.loss(torch.special.ndtr(probits), components, nuisances, data)
-            (loss + probits.square().sum(1) / 2).sum().backward()
+            u = torch.sigmoid(logits)
+            # What the recording does not tell stays in the middle: the prior is a unit normal of probits.
+            probits = torch.special.ndtri(u.clamp(_INSIDE, 1 - _INSIDE))
+            (model.loss(u, components, nuisances, data) + probits.square().sum(1) / 2).sum().backward()
             optimiser.step()
             schedule.step()
         with torch.no_grad():
-            u = torch.special.ndtr(probits)
+            u = torch.sigmoid(logits)
             losses = model.loss(u, components, nuisances, data)
             return torch.cat([u, components, nuisances], 1), losses
