@@ -41,12 +41,11 @@ def at_a_depth(campaign: Campaign, model: ForwardModel, rows: np.ndarray, tested
     """Each simulation at one contact, drawn at random."""
     space = ParameterSpace((*campaign.parameters, DEPTH))
     places = np.random.default_rng(7).integers(len(DEPTHS_UM), size=len(campaign))
-    theta, recordings = [], []
+    theta, recordings, drawn = [], [], campaign.theta
     for some in np.array_split(rows, max(1, len(rows) // _AT_ONCE)):
         for row, source in zip(some, campaign.recordings(some), strict=True):
-            lfp = model.observe(source, campaign.theta[row])
-            recordings.append(seen(lfp, places[row]))
-            theta.append([*campaign.theta[row], DEPTHS_UM[places[row]]])
+            recordings.append(seen(model.observe(source, drawn[row]), places[row]))
+            theta.append([*drawn[row], DEPTHS_UM[places[row]]])
     return Simulations(space, np.array(theta), recordings, tested)
 
 
