@@ -7,6 +7,7 @@ from scipy.stats import kstest, multivariate_t
 from scipy.stats import t as student
 
 from inference.fitting.sampling import (
+    _moved,
     _Proposal,
     _worth,
     curvature,
@@ -126,3 +127,33 @@ def test_cube_and_probits_are_inverse_also_at_the_edges():
     w = torch.tensor([[0.0, 1e-4, 0.5, 1.0, 7.0]])
     np.testing.assert_allclose(to_cube(from_cube(w, 4), 4), w, atol=1e-6)
     assert from_cube(w, 4).abs().max() <= 7
+
+
+def bent(w):
+    """A unit normal, and three variables within .3 of its square."""
+    return w[:, 0].square() / 2 + ((w[:, 1:] - w[:, :1].square()) / 0.3).square().sum(1) / 2
+
+
+def test_of_a_bent_density_chains_reach_more_than_proposals(monkeypatch):
+    """The deviation of the first variable is 1; proposals are too narrow, and chains on the way."""
+    spread = []
+    for few in (0.0, float("inf")):
+        monkeypatch.setattr("inference.fitting.sampling._FEW", few)
+        drawn = importance_samples(bent, torch.zeros(1, 4), 0, 2000, 0).samples
+        assert drawn.shape == (2000, 4)
+        spread.append(float(drawn[:, 0].std()))
+    proposed, moved = spread
+    assert proposed + 0.04 < moved < 1.1
+    assert moved > 0.85
+
+
+def test_chains_draw_a_normal_and_say_when_they_have_not_moved(monkeypatch):
+    monkeypatch.setattr("inference.fitting.sampling._FEW", float("inf"))
+    drawn = importance_samples(normal, MEAN[None], 2, 1000, 0)
+    covariance = (ROOT @ ROOT.T).numpy()
+    np.testing.assert_allclose(np.cov(drawn.samples.T), covariance, rtol=0.3, atol=0.003)
+    assert drawn.effective > 200
+    start = torch.randn(64, 3)
+    stuck, share = _moved(lambda w: torch.full((len(w),), torch.nan), start, 2, torch.Generator())
+    assert share < 1e-3
+    assert torch.equal(stuck[:64], start)

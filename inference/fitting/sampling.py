@@ -19,6 +19,8 @@ FURTHEST = 5.0  # probit of what lies as near to an edge as single precision tel
 _STEP = 0.01  # of a variable, for the curvature
 _ROUNDS = 2, 6  # of adaptation: at least, at most
 _ENOUGH = 400  # effective draws
+_FEW = 100.0  # effective draws: of fewer, chains go on
+_CHAINS, _MOVES = 256, 200
 _WIDER = 1.2  # the proposal, than what it approximates
 _TAILS = 8  # degrees of freedom of the proposal
 
@@ -118,7 +120,7 @@ def importance_samples(
 
     A mixture of multivariate t distributions with the modes' curvatures proposes; their means and covariances are then
     taken from the weighted draws until these are worth enough (Cappe et al. 2008). The first ``bounded`` variables are
-    those of the unit cube.
+    those of the unit cube. Where the draws are worth too few in the end, Markov chains go on from them.
     """
     generator = torch.Generator().manual_seed(seed)
     free_loss, centres = in_probits(loss, bounded), from_cube(modes, bounded)
@@ -135,10 +137,53 @@ def importance_samples(
             break
         shares = _tempered(log_weights, 20 * modes.shape[1]) * torch.softmax(densities, 0)
         proposals = [_adapted(p, free, share) for p, share in zip(proposals, shares, strict=True)]
-    # Evenly spaced positions in the cumulative weights: less noise than independent draws.
-    places = (torch.arange(draws) + torch.rand(1, generator=generator).double()) / draws
-    chosen = torch.searchsorted(weights.cumsum(0), places).clamp(max=len(free) - 1)
-    return Drawn(to_cube(free[chosen], bounded), effective)
+    if effective >= _FEW:
+        return Drawn(to_cube(_resampled(free, weights, draws, generator), bounded), effective)
+    start = _resampled(free, _tempered(log_weights, _CHAINS // 2), _CHAINS, generator)
+    moved, forgotten = _moved(free_loss, start, -(-draws // _CHAINS), generator)
+    return Drawn(to_cube(moved[:draws], bounded), max(effective, forgotten * _CHAINS))
+
+
+def _resampled(
+    w: Float[Tensor, "draws variables"], weights: Float[Tensor, " draws"], n: int, generator: torch.Generator
+) -> Float[Tensor, "n variables"]:
+    """Evenly spaced positions in the cumulative weights: less noise than independent draws."""
+    places = (torch.arange(n) + torch.rand(1, generator=generator).double()) / n
+    return w[torch.searchsorted(weights.cumsum(0), places).clamp(max=len(w) - 1)]
+
+
+def _moved(
+    loss: Loss, w: Float[Tensor, "chains variables"], kept: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "kept_chains variables"], float]:
+    """Chains of a Markov chain that steps along differences between chains (ter Braak 2006), for bent densities.
+
+    Of each chain ``kept`` places are returned, evenly over the second half. The share says how far the chains have
+    forgotten where they were half-way: 1 less the largest squared correlation of any variable.
+    """
+    chains, size = w.shape
+    half = chains // 2
+    w = w.clone()
+    with torch.no_grad():
+        current, places, middle = loss(w).nan_to_num(torch.inf), [], w
+        for step in range(_MOVES):
+            # Now and then a whole difference, which leads from one valley into another.
+            scale = 1.0 if step % 10 == 9 else 2.38 / (2 * size) ** 0.5
+            for mine, others in ((slice(0, half), slice(half, chains)), (slice(half, chains), slice(0, half))):
+                pool = w[others]
+                a, b = (torch.randint(len(pool), (len(w[mine]),), generator=generator) for _ in range(2))
+                jitter = 1e-4 * torch.randn(len(a), size, generator=generator)
+                proposed = w[mine] + scale * (pool[a] - pool[b]) + jitter
+                losses = loss(proposed).nan_to_num(torch.inf)
+                accepted = torch.rand(len(a), generator=generator).log() < current[mine] - losses
+                w[mine] = torch.where(accepted[:, None], proposed, w[mine])
+                current[mine] = torch.where(accepted, losses, current[mine])
+            if step == _MOVES // 2:
+                middle = w.clone()
+            if step >= _MOVES // 2 and (_MOVES - 1 - step) % max(1, _MOVES // 2 // kept) == 0:
+                places.append(w.clone())
+    apart = [torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(middle.T, w.T, strict=True)]
+    share = 1 - float(torch.stack(apart).nan_to_num(1.0).square().max())
+    return torch.cat(places[-kept:]), share
 
 
 def nuts_samples(loss: Loss, modes: Float[Tensor, "modes variables"], bounded: int, draws: int, seed: int) -> Drawn:
