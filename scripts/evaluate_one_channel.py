@@ -102,7 +102,7 @@ def main() -> None:
     if arguments.long:
         conditions["long"] = long_ones(arguments.long, rng)
         conditions["long, background"] = conditions["long"][0], with_backgrounds(conditions["long"][1], rng)
-    amortised = {kind: load_estimator(arguments.models / f"{kind}.safetensors") for kind in ("cnn", "npe")}
+    amortised = {file.stem: load_estimator(file) for file in sorted(arguments.models.glob("*.safetensors"))}
     fit = load_estimator(SHIPPED / "circuits" / "brunel-full.safetensors")
     assert isinstance(fit, GradientFit)
     result: dict[str, Any] = {}
@@ -112,7 +112,7 @@ def main() -> None:
         n = min(arguments.fits, len(some))
         result[name]["gradient"] = scored(free, truth[:n], some[:n])
     if arguments.without is not None:
-        without = {k: load_estimator(arguments.without / f"{k}.safetensors") for k in ("cnn", "npe")}
+        without = {file.stem: load_estimator(file) for file in sorted(arguments.without.glob("*.safetensors"))}
         result["clean"] |= {f"{kind} that knows none": scored(e, theta, clean) for kind, e in without.items()}
         means = {k: np.mean(list(found["error_percent"].values())) for k, found in result["clean"].items()}
         result["loss_without_background_percent"] = {

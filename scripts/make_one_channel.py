@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--drawn", type=int, default=30_000, help="recordings of other lengths")
     parser.add_argument("--features", type=Path, help="write what they learn from here, and end")
     parser.add_argument("--from", type=Path, dest="file", help="what --features wrote")
-    parser.add_argument("--kinds", default="cnn,npe")
+    parser.add_argument("--kinds", default="npe", help="of cnn, npe; the posterior ships")
     parser.add_argument("--clean", action="store_true", help="learn without additions, to compare with")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

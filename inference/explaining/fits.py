@@ -31,7 +31,7 @@ class Explanation:
 
     misfit: nats by which the recording, and the background that it takes, are less likely than the fit's own; worst:
     what 95 % of a circuit's own recordings stay below; share: of the power that is compared, that the fit puts down to
-    the background; estimate: of the circuit's parameters.
+    the background; estimate: of the circuit's parameters, where it fits.
     """
 
     name: str
@@ -55,15 +55,18 @@ def explained_by(name: str, fit: GradientFit, recording: Recording | Sequence[Re
     with one_thread():
         data = _observed(free, ready)
         modes = free.descent.modes(model, data)
-        estimate = free.answer(ready[0], data, modes)
         u, misfit = modes.variables[0, : len(free.parameters)], free.misfit(data, modes)
         nuisances = modes.variables[0, len(free.parameters) + model.n_components :]
         share = background_share(model.noise_density(nuisances), data)
-    if any(warning.startswith(FAR_FROM_NORMAL) for warning in estimate.warnings):
-        estimate = replace(estimate, trusted=False)
     spectra = _predicted(free, u, nuisances, sum(r.duration_ms for r in ready), seed)
     check = checked_features(spectrum(free.features, ready), free.features, ready[0].channels, spectra, emulated=True)
-    return Explanation(name, misfit, free.worst_misfit(data, 95), share, check, estimate)
+    found = Explanation(name, misfit, free.worst_misfit(data, 95), share, check)
+    if not found.fits:  # nobody asks for parameters, and the posterior takes longer than the fit
+        return found
+    estimate = free.answer(ready[0], data, modes)
+    if any(warning.startswith(FAR_FROM_NORMAL) for warning in estimate.warnings):
+        estimate = replace(estimate, trusted=False)
+    return replace(found, estimate=estimate)
 
 
 def _observed(fit: GradientFit, ready: Sequence[Recording]) -> ObservedSpectrum:
