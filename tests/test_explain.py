@@ -244,7 +244,7 @@ def test_a_damaged_comparison_is_refused(tmp_path):
      {"classes": ["../../a", BACKGROUND]}, {"temperature": -1.0}, {"temperature": 0.0}],
 )  # fmt: skip
 def test_a_strangers_comparison_is_refused(change, tmp_path):
-    header, tensors = read_weights(CIRCUITS / "comparison.safetensors", "comparison", 1, "")
+    header, tensors = read_weights(CIRCUITS / "comparison.safetensors", "comparison", 2, "")
     if "temperature" in change:
         tensors["temperature"] = torch.tensor(change["temperature"])
     write_weights(tmp_path / "c.safetensors", header | change, tensors)

@@ -112,7 +112,7 @@ def infer(
                 if values and not many:
                     _show_known(window, learned, values)
                 if report is not None and window.estimates:
-                    start = "" if window_s is None else f"_{window.start_s:g}s"
+                    start = f"_{window.start_s:g}s" if Path(window.recording) in several else ""
                     page = page_of(report, recordings, Path(window.recording), start)
                     write_page(page, f"circuitsbi: {Path(window.recording).name}", window)
                     console.print(f"report: {page}")

@@ -110,7 +110,7 @@ def checked_features(
     observed: Float[np.ndarray, "channels frequencies"],
     features: Features,
     channels: Sequence[str],
-    spectra: Float[np.ndarray, "draws channels frequencies"],
+    spectra: Float[np.ndarray, "draws _ _"],
     emulated: bool = False,
 ) -> PredictiveCheck:
     """The same of features that were computed before."""
