@@ -11,7 +11,7 @@ from inference.workflows.shipped import SHIPPED, reference_campaign
 from inference.workflows.study import study_of
 from simulators.recording import Recording
 from surrogates.spectra.cross_spectrum import Bands
-from surrogates.spectra.likelihood import ObservedSpectrum
+from surrogates.spectra.observed import ObservedSpectrum
 
 pytestmark = pytest.mark.skipif(not (SHIPPED / "brunel_ai.zarr").exists(), reason="no reference campaign is shipped")
 FEW = 12

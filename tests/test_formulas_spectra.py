@@ -14,7 +14,8 @@ from simulators.recording import Recording
 from surrogates.spectra.cholesky import cholesky, whitened, wishart_loss
 from surrogates.spectra.cross_spectrum import Bands, band_transform, cross_spectrum
 from surrogates.spectra.emulator import SpectralEmulator, residuals
-from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
+from surrogates.spectra.likelihood import SpectralModel
+from surrogates.spectra.observed import ObservedSpectrum
 
 SPACE = ParameterSpace((Parameter("first", "1", -1.0, 1.0), Parameter("second", "mV", 0.0, 100.0)))
 BANDS = Bands(5.0, 485.0, 20.0)

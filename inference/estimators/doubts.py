@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from simulators.recording import Recording
-from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
+from surrogates.spectra.likelihood import SpectralModel
+from surrogates.spectra.observed import ObservedSpectrum
 
 _UNSEEN = 1e-6  # of the power; what a transform of finite length leaves of a simulation is a hundredth of it
 _BETTER = 3.0  # times less power unseen: another order of channels is the right one
@@ -50,32 +51,32 @@ class Doubts:
         It explains whatever the network does not, so that no misfit is left to warn of. Several channels see noise as
         patterns that no source makes.
         """
-        if not self.model.floor or self.data.residual_channels:
+        where = "" if self.data.residual_channels or not self.model.floor else self._mostly_noise(nuisances)
+        if not where:
             return ()
-        noisy = self.model.noise_share(nuisances, self.data) > _MOSTLY
-        if noisy.mean() <= _MOST_NOISY:
-            return ()
-        bands = self.model.emulator.bands.centres[self.data.samples.numpy() > 0][noisy]
         return (
-            f"the fit puts most of the power in {100 * noisy.mean():.0f} % of the spectrum down to noise "
-            f"({bands.min():.3g}-{bands.max():.3g} Hz), and with {self.channels} channel(s) nothing but the "
+            f"the fit puts {where} down to noise, and with {self.channels} channel(s) nothing but the "
             f"spectrum tells noise from activity: do not trust the estimate",
         )
 
     def mostly_background(self, nuisances: Float[Tensor, " nuisances"]) -> tuple[str, ...]:
         """A warning of a background that makes most of the power: what the circuit does is told by the rest."""
-        if not self.model.background:
+        where = self._mostly_noise(nuisances) if self.model.background else ""
+        if not where:
             return ()
-        shares = self.model.noise_share(nuisances, self.data)
-        whole, mostly = float(shares.mean()), shares > _MOSTLY
-        if mostly.mean() <= _MOST_NOISY:
-            return ()
-        bands = self.model.emulator.bands.centres[self.data.samples.numpy() > 0][mostly]
         return (
-            f"the best fit puts most of the power in {100 * mostly.mean():.0f} % of the spectrum "
-            f"({bands.min():.3g}-{bands.max():.3g} Hz; {100 * whole:.0f} % on average) down to the background: the "
-            f"parameters rest on what is left, and their intervals are as wide as that",
+            f"the best fit puts {where} down to the background: the parameters rest on what is left, and their "
+            f"intervals are as wide as that",
         )
+
+    def _mostly_noise(self, nuisances: Float[Tensor, " nuisances"]) -> str:
+        """In how much of the spectrum what the channels have besides makes most of the power; empty if in little."""
+        mostly = self.model.noise_share(nuisances, self.data) > _MOSTLY
+        if mostly.mean() <= _MOST_NOISY:
+            return ""
+        bands = self.model.emulator.bands.centres[self.data.samples.numpy() > 0][mostly]
+        share = f"{100 * mostly.mean():.0f} %"
+        return f"most of the power in {share} of the spectrum ({bands.min():.3g}-{bands.max():.3g} Hz)"
 
     def swapped(self, recording: Recording) -> tuple[str, ...]:
         """A warning where another order of the channels leaves much less power that no source makes."""

@@ -26,7 +26,8 @@ from surrogates.headers import flag, integer, number, shaped, text, texts
 from surrogates.spectra.background import coloured
 from surrogates.spectra.cholesky import SpreadNetwork, fit_spread, with_weights
 from surrogates.spectra.emulator import SpectralEmulator
-from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
+from surrogates.spectra.likelihood import SpectralModel
+from surrogates.spectra.observed import ObservedSpectrum
 from surrogates.threads import one_thread
 
 PRIOR_INFORMATION = 12.0  # about a parameter in the unit cube: one over the variance of a uniform distribution

@@ -17,7 +17,7 @@ from inference.fitting.descent import FAR_FROM_NORMAL
 from simulators.recording import Recording
 from surrogates.spectra.background import Background, coloured
 from surrogates.spectra.cholesky import expected_wishart_loss, wishart_loss
-from surrogates.spectra.likelihood import ObservedSpectrum
+from surrogates.spectra.observed import ObservedSpectrum
 from surrogates.threads import one_thread
 
 _DRAWS = 64

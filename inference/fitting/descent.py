@@ -14,7 +14,8 @@ from inference.fitting.sampling import Drawn, importance_samples, nuts_samples
 from simulators.interface import ParameterSpace
 from simulators.recording import Recording
 from surrogates.headers import LARGEST_SEED, integer, number
-from surrogates.spectra.likelihood import ObservedSpectrum, SpectralModel
+from surrogates.spectra.likelihood import SpectralModel
+from surrogates.spectra.observed import ObservedSpectrum
 from surrogates.threads import one_thread
 
 MOST_DRAWS = 100_000

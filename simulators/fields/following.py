@@ -73,8 +73,8 @@ class FollowingView:
         shares = [lagrange(values, np.log(theta[name])) for name, values in self.nodes]
         fine = np.einsum("i,j,ijpcs->pcs", *shares, self.kernels, optimize=True)
         n = round(_TRANSFORM_MS / self.step_ms)
-        course = self.course(2j * np.pi * np.fft.rfftfreq(n, self.step_ms), theta[SYNAPSE])
-        shifted = course * np.exp(-2j * np.pi * np.fft.rfftfreq(n, self.step_ms) * theta[DELAY])
+        omega = 2j * np.pi * np.fft.rfftfreq(n, self.step_ms)
+        shifted = self.course(omega, theta[SYNAPSE]) * np.exp(-omega * theta[DELAY])
         filtered = np.fft.irfft(np.fft.rfft(fine, n) * shifted, n)
         values = bin_average(filtered, self.steps_per_bin)
         values *= np.array([weight.of(theta) for weight in self.weights])[:, None, None]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,52 +20,12 @@ from surrogates.spectra.cholesky import cholesky, cholesky_of_square, expected_w
 from surrogates.spectra.cross_spectrum import CrossSpectrum, Transform, band_transform
 from surrogates.spectra.emulator import SpectralEmulator, factor_of
 from surrogates.spectra.following import FollowingTransfer
+from surrogates.spectra.observed import ObservedSpectrum, directions_of
 
-_SINGULAR = 1e-7  # a direction in which the channels see less than this, of what they see best, is not seen
 _TYPICAL = 32  # thetas
 _TINY = 1e-30  # of the channels' squared unit
 _LEVEL_HZ, _SHARE = 10.0, 0.2  # where a fit of a background starts: with this share of the power there
 _STEP = 0.01  # of a variable, for the slopes of spectra
-
-
-@dataclass(frozen=True, eq=False)
-class ObservedSpectrum:
-    """A recording reduced to what the channels tell of the sources, in bands; ``rank`` is the number of directions.
-
-    factors: Cholesky factors of the cross-spectra along these directions (with a leading axis for several recordings of
-    one length); samples: independent ones a band;
-    mixing: (bands, rank, rank, sources, sources), from the sources' cross-spectra to these; None where it is the
-    identity. noise: (bands, rank, rank), cross-spectra that white noise of unit density in every channel makes along
-    them. residual: (bands,), mean power of the ``residual_channels`` dimensions in which no source is seen.
-    """
-
-    factors: Complex[Tensor, "*recordings bands rank rank"]
-    samples: Float[Tensor, " bands"]
-    mixing: Complex[Tensor, "bands rank rank sources sources"] | None
-    noise: Complex[Tensor, "bands rank rank"]
-    residual: Float[Tensor, "*recordings bands"]
-    residual_channels: int
-
-    @staticmethod
-    def averaged(observed: "Sequence[ObservedSpectrum]") -> "ObservedSpectrum":
-        """Several recordings of one length, as trials are, as one of as many samples: means over them."""
-        first = observed[0]
-        spectra = torch.stack([o.factors @ o.factors.mH for o in observed]).mean(0)
-        return replace(
-            first,
-            factors=cholesky(spectra).nan_to_num(nan=0.0),
-            samples=len(observed) * first.samples,
-            residual=torch.stack([o.residual for o in observed]).mean(0),
-        )
-
-    @staticmethod
-    def stacked(observed: "Sequence[ObservedSpectrum]") -> "ObservedSpectrum":
-        """Several recordings of one length as one. Raises ValueError where lengths differ."""
-        first = observed[0]
-        if any(not torch.equal(o.samples, first.samples) for o in observed):
-            raise ValueError("recordings differ in length; give recordings of one length")
-        factors, residual = (torch.stack([getattr(o, name) for o in observed]) for name in ("factors", "residual"))
-        return replace(first, factors=factors, residual=residual)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +117,7 @@ class SpectralModel:
                 values = np.einsum("fcr,cf->rf", self.following.basis.numpy()[transform.band].conj(), values)
             noise = np.tile(np.eye(len(values), dtype=complex), (len(transform.samples), 1, 1))
             return self._reduced(transform, values, None, noise, np.zeros(len(transform.samples)), 0)
-        directions = _directions(self.view, transform.frequencies.tobytes(), self.noise is not None)
+        directions = directions_of(self.view, transform.frequencies.tobytes(), self.noise is not None)
         values = np.einsum("frc,cf->rf", directions.inverse, transform.values)
         seen = np.einsum("fcr,rf->cf", directions.forward, values)
         rest = n - directions.inverse.shape[1]
@@ -178,7 +138,7 @@ class SpectralModel:
         transform = band_transform(recording, self.emulator.bands)
         kept = self.counting[transform.band]
         values, frequencies = transform.values[:, kept], transform.frequencies[kept]
-        directions = _directions(self.view, frequencies.tobytes(), self.noise is not None)
+        directions = directions_of(self.view, frequencies.tobytes(), self.noise is not None)
         seen = np.einsum("fcr,frd->fcd", directions.forward, directions.inverse)
         total = np.sum(np.abs(values) ** 2)
         ordered = (values[list(order)] for order in orders)
@@ -386,33 +346,3 @@ class SpectralModel:
         found = min((minimize(loss, [0.0, corner]) for corner in (0.0, 3.0, 6.0)), key=lambda one: one.fun)
         white = found.x[0] + np.log(scale)
         return [float(white), float(white + found.x[1])]
-
-
-@dataclass(frozen=True, eq=False)
-class _Directions:
-    """At each frequency: what channels are of the directions, directions of channels, and directions of sources."""
-
-    forward: Complex[np.ndarray, "frequencies channels rank"]
-    inverse: Complex[np.ndarray, "frequencies rank channels"]
-    mixing: Complex[np.ndarray, "frequencies rank sources"] | None
-
-
-@lru_cache(maxsize=4)
-def _directions(view: LinearView, frequencies: bytes, noisy: bool) -> _Directions:
-    """The sources themselves where the channels can tell them apart, else the combinations that they see.
-
-    noisy: orthogonal combinations, in which white noise of the channels stays white; what noise makes of sources that
-    channels hardly tell apart single precision could not hold.
-    """
-    transfer = view.transfer(np.frombuffer(frequencies))
-    left, singular, right = np.linalg.svd(transfer, full_matrices=False)
-    rank = int((singular / singular[:, :1] > _SINGULAR).all(0).sum())
-    left, singular, right = left[:, :, :rank], singular[:, :rank], right[:, :rank]
-    outward = left.conj().transpose(0, 2, 1)
-    if noisy:
-        return _Directions(left, outward, singular[:, :, None] * right)
-    inverse = outward / singular[:, :, None]
-    if rank == transfer.shape[2]:
-        back = right.conj().transpose(0, 2, 1)
-        return _Directions(transfer, back @ inverse, None)
-    return _Directions(left * singular[:, None, :], inverse, right)
