@@ -44,7 +44,9 @@ def fields_of_recordings(draw):
     shape = draw(st.tuples(st.integers(1, 4), st.integers(2, 20)))
     values = draw(hnp.arrays(draw(NUMBER_TYPES), shape))
     channels = tuple(draw(st.lists(NAMES, min_size=shape[0], max_size=shape[0])))
-    return values, draw(st.floats(1e-3, 1e6)), draw(NAMES), channels, draw(st.integers(0, shape[1] - 1))
+    one_unit = NAMES.filter(lambda name: "," not in name)
+    unit = draw(one_unit | st.lists(one_unit, min_size=shape[0], max_size=shape[0]).map(",".join))
+    return values, draw(st.floats(1e-3, 1e6)), unit, channels, draw(st.integers(0, shape[1] - 1))
 
 
 @PLACE

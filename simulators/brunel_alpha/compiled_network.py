@@ -1,5 +1,6 @@
 """The network with alpha-shaped synapses as one compiled loop."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -84,7 +85,7 @@ class CompiledAlphaBrunel:
         total = loop.run(
             rows[0], words, network.n_excitatory, V, current, slope, own.propagators(network.dt_ms).astype(real),
             real(own.V_th), real(own.V_reset), refractory, network.steps(own.delay),
-            real(own.peak_current_pA * np.e / own.tau_syn), real(-own.g),
+            real(own.peak_current_pA * math.e / own.tau_syn), real(-own.g),
             poisson_quantiles(own.external_rate_per_ms * network.dt_ms), steps, network.steps(network.bin_ms), state,
             counts, record, spike_steps, senders,
         )  # fmt: skip

@@ -5,6 +5,7 @@ gives them tau_m. Their kernels are computed on a grid of both and interpolated;
 are exact filters of them.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -78,7 +79,7 @@ class AlphaSignal:
         cells = replace(
             membrane(self.cells, tau_m, C_m),
             synaptic_time_constant_ms=_GRID_TAU_MS,
-            synaptic_current_nA=1.0 / (np.e * _GRID_TAU_MS),
+            synaptic_current_nA=1.0 / (math.e * _GRID_TAU_MS),
         )
         return kernels(self.probe, cells, seen).values[..., round(_GRID_DELAY_MS / _STEP_MS) :]
 

@@ -1,5 +1,6 @@
 """What the two-population network with alpha-shaped synapses is, whoever runs it (Skaar et al. 2023)."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -53,7 +54,7 @@ class Neurons(NamedTuple):
     @property
     def peak_current_pA(self) -> float:
         """Of an excitatory synapse, whose charge is C_syn."""
-        return self.C_syn / (np.e * self.tau_syn)
+        return self.C_syn / (math.e * self.tau_syn)
 
     @property
     def external_rate_per_ms(self) -> float:

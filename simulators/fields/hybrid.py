@@ -6,6 +6,7 @@ affordable. Synapses are currents, so all those of a segment are summed before t
 currents do not depend on where it stands, so one cell is moved about instead of being built again.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +190,7 @@ def _alpha_currents(weights, cells, dt_ms):
     """Synaptic currents (nA): each weight (mV) sets off I t/tau exp(1 - t/tau), as an exact second-order recursion."""
     step = dt_ms / cells.synaptic_time_constant_ms
     decay = np.exp(-step)
-    numerator = [0.0, cells.synaptic_current_nA * np.e * step * decay]
+    numerator = [0.0, cells.synaptic_current_nA * math.e * step * decay]
     return lfilter(numerator, [1.0, -2 * decay, decay**2], weights)
 
 
