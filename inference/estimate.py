@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
@@ -26,8 +26,9 @@ class Estimate:
     point: (n_parameters,); samples: (draws, n_parameters) or None where the estimator has no notion of uncertainty.
     warnings: what the user must know before believing the numbers, in plain words. trusted: False where the estimator
     can tell that the answer is not to be believed at all: the recording does not look like the training data, or no
-    parameters in the box explain it; a warning then says why. Raises ValueError for numbers that are not finite, and
-    another number of them than there are parameters.
+    parameters in the box explain it; a warning then says why. nuisances: draws of what was found along, by name, each
+    beside the same row of ``samples``: ``log_gain``, where the gain is unknown. Raises ValueError for numbers that are
+    not finite, and another number of them than there are parameters.
 
     >>> from simulators.interface import Parameter
     >>> space = ParameterSpace((Parameter("J", "mV", 0.1, 0.3), Parameter("g", "1", 4.0, 6.0)))
@@ -46,6 +47,7 @@ class Estimate:
     method: str = ""
     warnings: tuple[str, ...] = ()
     trusted: bool = True
+    nuisances: Mapping[str, Float[np.ndarray, " draws"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.point.shape != (len(self.parameters),):
@@ -111,19 +113,21 @@ class Estimate:
         return [f"warning: {self.warnings[0]}{more}"] if self.warnings else []
 
     def to_xarray(self) -> xarray.DataTree:
-        """As ArviZ lays it out: group ``posterior`` (chain, draw) with one variable a parameter, and ``point``."""
+        """As ArviZ lays it out: ``posterior`` (chain, draw) with one variable a parameter, ``point``, ``nuisances``.
+
+        Units and the ends of its range are attributes of each parameter.
+        """
         import xarray
 
-        units = dict(zip(self.names, self.units, strict=True))
-        point = xarray.Dataset({n: ((), v, {"units": units[n]}) for n, v in zip(self.names, self.point, strict=True)})
+        about = {p.name: {"units": p.unit, "low": p.low, "high": p.high} for p in self.parameters}
+        point = xarray.Dataset({n: ((), v, about[n]) for n, v in zip(self.names, self.point, strict=True)})
         tree = {"point": point}
         if self.samples is not None:
             tree["posterior"] = xarray.Dataset(
-                {
-                    n: (("chain", "draw"), self.samples[None, :, k], {"units": units[n]})
-                    for k, n in enumerate(self.names)
-                }
+                {n: (("chain", "draw"), self.samples[None, :, k], about[n]) for k, n in enumerate(self.names)}
             )
+        if self.nuisances:
+            tree["nuisances"] = xarray.Dataset({n: (("chain", "draw"), v[None]) for n, v in self.nuisances.items()})
         out = xarray.DataTree.from_dict(tree)
         out.attrs.update(method=self.method, warnings=list(self.warnings), trusted=int(self.trusted))
         return out

@@ -126,7 +126,9 @@ class Descent:
         drawn = sample(loss, modes.variables, n, self.draws, self.seed)
         samples = model.parameters.from_unit(drawn.samples[:, :n].numpy().astype(float))
         cautions = tuple(self._cautions(model.parameters, modes.variables[0], drawn))
-        return Estimate(model.parameters, samples.mean(0), samples, "gradient fit", cautions)
+        names = model.nuisance_names if isinstance(model, SpectralModel) else ()
+        along = {name: drawn.samples[:, n + size + k].numpy().astype(float) for k, name in enumerate(names)}
+        return Estimate(model.parameters, samples.mean(0), samples, "gradient fit", cautions, nuisances=along)
 
     def _cautions(self, parameters: ParameterSpace, mode: Tensor, drawn: Drawn) -> Iterator[str]:
         if drawn.effective < _LOW_SAMPLES:

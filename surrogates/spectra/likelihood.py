@@ -96,6 +96,11 @@ class SpectralModel:
         """How many the gain and the channels' noise take."""
         return self.gain + (self.noise.size if self.noise else 0)
 
+    @property
+    def nuisance_names(self) -> tuple[str, ...]:
+        """Those that recordings may have in common: ``log_gain``, the first, where the gain is unknown."""
+        return ("log_gain",) if self.gain else ()
+
     def observe(self, recording: Recording) -> ObservedSpectrum:
         """Reduce a recording of the view's channels (or of the emulator's, without a view).
 

@@ -1,0 +1,254 @@
+"""Groups of recordings: one gain for all, and differences between groups, on studies whose truth is known.
+
+    python scripts/evaluate_studies.py                           from what ships, 20 minutes on two cores
+    python scripts/evaluate_studies.py --scratch FOLDER           keep the simulations, and go on with those there
+    python scripts/evaluate_studies.py --parts shared             one gain alone; or studies
+
+Shared: sets of 20 recordings at one EEG electrode, each of another asynchronous network that nothing was learned from,
+of one unknown gain; errors of the gradient fit with the gain known, unknown, and inferred from all 20.
+
+Studies: fresh networks over all states, one contact of unknown gain and depth, answered by the posterior that ships as
+one-channel. In a group a parameter's probit is normal; groups of 5, 20 and 60 differ by nothing in every other
+study, and half of them are paired (the same subjects twice). Beside the hierarchical model Student's t-test (Welch's,
+or of pairs) on the point estimates. What is right is the difference of the groups' true means.
+
+The last line is one JSON object: shared_gain_error_percent by parameter (of the range), with gain_known and
+gain_unknown, coverage50 and coverage90; difference_coverage90, false_alarms_percent and found_percent by group size,
+and the t-test's beside them.
+"""
+
+import argparse
+import json
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from make_one_channel import RANGE, contacts, seen
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from scipy import stats
+from scipy.special import ndtr, ndtri
+
+from inference.estimate import Estimate
+from inference.estimators.gradient_fit import GradientFit
+from inference.estimators.load import load_estimator
+from inference.groups.hierarchical import difference, paired_difference
+from inference.groups.shared import share
+from inference.workflows.shipped import SHIPPED, reference_campaign, reference_tests
+from inference.workflows.train import spectral_study, train
+from simulators.brunel.compiled_network import CompiledBrunel
+from simulators.brunel.model import RANGES, BrunelNetwork
+from simulators.campaigns.run import run_campaign
+from simulators.fields.probes import parse_probe
+from simulators.interface import ParameterSpace
+
+console = Console()
+SEED = 1700
+OF_ONE_GAIN = 20
+SIZES = (5, 20, 60)
+LEVELS, SPREADS, SHIFTS = (-0.4, 0.4), (0.25, 0.6), (0.2, 0.8)  # of probits, drawn evenly
+CHANGE = 0.2  # spread of the changes of paired subjects
+MASS = 0.9
+AT_ONCE = 50
+
+
+class Pool(NamedTuple):
+    """Answered recordings to draw subjects from, by parameter in the unit cube."""
+
+    truth: np.ndarray
+    draws: np.ndarray
+    points: np.ndarray
+
+
+class Truth(NamedTuple):
+    """A simulated study."""
+
+    n: int
+    parameter: int
+    paired: bool
+    shift: float
+    seed: int
+
+
+def of_one_gain(sets: int) -> dict[str, Any]:
+    """Errors with a gain that is known, unknown, and inferred from all recordings that share it."""
+    campaign, test = reference_campaign("asynchronous"), reference_tests("asynchronous")
+    study = spectral_study(campaign, probe=parse_probe("angles=0"), test=test)
+    known = next(e for _, e in train(study, campaign, ["gradient"], test=test, progress=False))
+    assert isinstance(known, GradientFit)
+    free, n = known.with_nuisances(gain=True), sets * OF_ONE_GAIN
+    rows = campaign.usable[-test:][:n]
+    theta = campaign.theta[rows]
+    recordings = [study.observe(s, t) for s, t in zip(campaign.recordings(rows), theta, strict=True)]
+    gains = np.exp(np.random.default_rng(SEED).standard_normal(sets)).repeat(OF_ONE_GAIN)
+    scaled = [r.with_values(r.values * g) for r, g in zip(recordings, gains, strict=True)]
+    found: dict[str, list[Estimate]] = {"gain_known": [], "gain_unknown": [], "shared": []}
+    for k in track(range(0, n, AT_ONCE), "one gain", transient=True):
+        found["gain_known"] += known.estimate_each(recordings[k : k + AT_ONCE])
+        found["gain_unknown"] += free.estimate_each(scaled[k : k + AT_ONCE])
+    for k in range(0, n, OF_ONE_GAIN):
+        found["shared"] += share(found["gain_unknown"][k : k + OF_ONE_GAIN], "log_gain").estimates
+    return {name: scores(estimates, known.parameters, theta) for name, estimates in found.items()}
+
+
+def scores(estimates: list[Estimate], space: ParameterSpace, theta: np.ndarray) -> dict[str, dict[str, float]]:
+    """Mean absolute error in % of the range, and how often intervals hold, by parameter."""
+    points, truth = (space.to_unit(v) for v in (np.stack([e.point for e in estimates]), theta))
+    out = {"error_percent": 100 * np.abs(points - truth).mean(0)}
+    for mass in (0.5, 0.9):
+        ends = np.stack([e.interval(mass) for e in estimates])
+        out[f"coverage{100 * mass:.0f}"] = ((ends[..., 0] < theta) & (theta < ends[..., 1])).mean(0)
+    return {key: dict(zip(space.names, np.round(v, 3).tolist(), strict=True)) for key, v in out.items()}
+
+
+def pool_of(n: int, scratch: Path, workers: int) -> Pool:
+    """Fresh networks at one contact, and what the shipped posterior says of each."""
+    simulator = CompiledBrunel(BrunelNetwork(), RANGES[RANGE])
+    campaign = run_campaign(simulator, n, SEED, scratch / "studies.zarr", workers=workers)
+    posterior = load_estimator(SHIPPED / "one-channel" / "npe.safetensors")
+    views, rng = contacts(), np.random.default_rng(SEED)
+    truth, draws, points, drawn = [], [], [], campaign.theta
+    for some in track(np.array_split(campaign.usable, max(1, n // AT_ONCE)), "answering", transient=True):
+        for row, source in zip(some, campaign.recordings(some), strict=True):
+            view = views[rng.integers(len(views))]
+            estimate = posterior.estimate(seen(view, source, drawn[row], campaign.parameters.names))
+            if estimate.trusted and estimate.samples is not None:
+                truth.append(drawn[row])
+                draws.append(estimate.samples)
+                points.append(estimate.point)
+    space = campaign.parameters
+    return Pool(*(space.to_unit(np.array(each)) for each in (truth, draws, points)))
+
+
+def picked(places: np.ndarray, wanted: np.ndarray, taken: set[int]) -> list[int]:
+    """Of the pool the nearest to each wanted probit, none of them twice."""
+    found = []
+    for z in wanted:
+        near = np.abs(places - z).argsort()
+        k = next(int(k) for k in near if int(k) not in taken)
+        taken.add(k)
+        found.append(k)
+    return found
+
+
+def studied(pool: Pool, truth: Truth) -> dict[str, Any]:
+    """One study: is the true difference in the intervals, and is it said that groups differ?"""
+    rng = np.random.default_rng([SEED, truth.seed])
+    places = ndtri(pool.truth[:, truth.parameter])
+    level, spread = rng.uniform(*LEVELS), rng.uniform(*SPREADS)
+    means = level - truth.shift / 2, level + truth.shift / 2
+    taken: set[int] = set()
+    if truth.paired:
+        own, change = level + spread * rng.standard_normal(truth.n), CHANGE * rng.standard_normal(truth.n)
+        wanted = [own + sign * (truth.shift + change) / 2 for sign in (-1, 1)]
+        spread = float(np.hypot(spread, CHANGE / 2))
+    else:
+        wanted = [mean + spread * rng.standard_normal(truth.n) for mean in means]
+    chosen = [picked(places, z, taken) for z in wanted]
+    first, second = ([[pool.draws[k, :, truth.parameter]] for k in some] for some in chosen)
+    found = (paired_difference if truth.paired else difference)(first, second, truth.seed)
+    points = [pool.points[some, truth.parameter] for some in chosen]
+    test = stats.ttest_rel(*points[::-1]) if truth.paired else stats.ttest_ind(*points[::-1], equal_var=False)
+    ends = test.confidence_interval(MASS)
+    right = float(np.diff(ndtr(np.array(means) / np.sqrt(1 + spread**2)))[0])
+    low, high = np.quantile(found.draws, [(1 - MASS) / 2, (1 + MASS) / 2])
+    return {
+        "n": truth.n, "paired": truth.paired, "same": truth.shift == 0.0, "parameter": truth.parameter,
+        "holds": bool(low < right < high), "differs": found.differs, "width": float(high - low),
+        "error": float(np.median(found.draws) - right),
+        "t_holds": bool(ends.low < right < ends.high), "t_differs": bool(test.pvalue < 0.05),
+        "t_error": float(points[1].mean() - points[0].mean() - right),
+    }  # fmt: skip
+
+
+def studies(pool: Pool, each: int, workers: int) -> list[dict[str, Any]]:
+    """So many of every size, design and parameter."""
+    rng = np.random.default_rng(SEED)
+    truths = [
+        Truth(n, parameter, paired, 0.0 if k % 2 else float(rng.choice([-1, 1]) * rng.uniform(*SHIFTS)), int(seed))
+        for seed, (n, parameter, paired, k) in enumerate(np.ndindex(len(SIZES), pool.truth.shape[1], 2, each))
+        for n, paired in [(SIZES[n], bool(paired))]
+    ]
+    shares = [truths[k::AT_ONCE] for k in range(AT_ONCE)]
+    with ProcessPoolExecutor(workers) as processes:
+        found = track(processes.map(partial(several, pool), shares), "studies", len(shares), transient=True)
+        return [one for share in found for one in share]
+
+
+def several(pool: Pool, truths: list[Truth]) -> list[dict[str, Any]]:
+    return [studied(pool, truth) for truth in truths]
+
+
+def summarised(results: list[dict[str, Any]], prefix: str) -> dict[str, dict[str, float]]:
+    """By group size."""
+    out: dict[str, dict[str, float]] = {}
+    for n in SIZES:
+        some = [r for r in results if r["n"] == n]
+        holds = [r[f"{prefix}holds"] for r in some]
+        alarms = [r[f"{prefix}differs"] for r in some if r["same"]]
+        found = [r[f"{prefix}differs"] for r in some if not r["same"]]
+        error = [abs(r[f"{prefix}error"]) for r in some]
+        out[str(n)] = {
+            "difference_coverage90": round(float(np.mean(holds)), 3),
+            "false_alarms_percent": round(100 * float(np.mean(alarms)), 1),
+            "found_percent": round(100 * float(np.mean(found)), 1),
+            "error_percent": round(100 * float(np.mean(error)), 2),
+        }
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scratch", type=Path)
+    parser.add_argument("--parts", default="shared,studies")
+    parser.add_argument("--sets", type=int, default=10, help="of 20 recordings of one gain, at most 20")
+    parser.add_argument("--pool", type=int, default=1500, help="networks to draw subjects from")
+    parser.add_argument("--each", type=int, default=60, help="studies of every size, design and parameter")
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    out: dict[str, Any] = {}
+    if "shared" in arguments.parts:
+        found = of_one_gain(arguments.sets)
+        table = Table("gain", *(f"{p}: error, %; in 50, 90 %" for p in found["shared"]["error_percent"]))
+        for name, one in found.items():
+            cells = zip(*(one[k].values() for k in ("error_percent", "coverage50", "coverage90")), strict=True)
+            table.add_row(name, *(f"{e:.1f}; {a:.2f}, {b:.2f}" for e, a, b in cells))
+        console.print(table)
+        out["shared_gain_error_percent"] = found["shared"]["error_percent"]
+        out |= {
+            "gain_known": found["gain_known"],
+            "gain_unknown": found["gain_unknown"],
+            "gain_shared": found["shared"],
+        }
+    if "studies" in arguments.parts:
+        with tempfile.TemporaryDirectory() as folder:
+            pool = pool_of(arguments.pool, arguments.scratch or Path(folder), arguments.workers)
+        results = studies(pool, arguments.each, arguments.workers)
+        table = Table("", "subjects a group", "in 90 %", "false alarms, %", "found, %", "error, %")
+        for name, prefix, some in (
+            ("hierarchical", "", results), ("t-test", "t_", results),
+            *((f"hierarchical, {kind}", "", [r for r in results if r["paired"] == paired])
+              for kind, paired in (("two groups", False), ("pairs", True))),
+            *((f"t-test, {kind}", "t_", [r for r in results if r["paired"] == paired])
+              for kind, paired in (("two groups", False), ("pairs", True))),
+        ):  # fmt: skip
+            figures = summarised(some, prefix)
+            for n, one in figures.items():
+                table.add_row(name, n, *(f"{value:g}" for value in one.values()))
+            out[name.replace(", ", "_").replace(" ", "_").replace("-", "_")] = figures
+        console.print(table)
+        first = out["hierarchical"]
+        out["difference_coverage90"] = {n: one["difference_coverage90"] for n, one in first.items()}
+        out["false_alarms_percent"] = {n: one["false_alarms_percent"] for n, one in first.items()}
+        out["answered"] = len(pool.truth)
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()
