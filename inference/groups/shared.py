@@ -9,22 +9,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import gaussian_kde
+from scipy.stats import gaussian_kde, norm
 
 from inference.estimate import Estimate
 
 _POINTS = 400
-_ROOM = 4.0  # standard deviations around the widest posterior
-_FEW = 50.0  # effective draws
-_FLOOR = 1e-12  # of a density's highest value
+_ROOM = 4.0  # standard deviations around all posteriors
+_DOUBTED, _WIDER = 0.05, 3.0  # share in which a posterior may be wrong, and is so many times as wide
+_APART = 4.0  # standard deviations by which a recording contradicts the others
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
     """A number that all recordings have in common.
 
-    values, density: its posterior by all of them; estimates: each recording's, in the light of that. Recordings whose
-    own posterior hardly meets the others' are not among those; ``left_out`` names their places.
+    values, density: its posterior by all of them; estimates: each recording's, in the light of that. Those whose own
+    posterior lies far from what the others say stay as they are; ``left_out`` names their places.
     """
 
     name: str
@@ -36,9 +36,7 @@ class Shared:
     @property
     def mean_sd(self) -> tuple[float, float]:
         """Of the posterior by all recordings."""
-        weight = self.density / self.density.sum()
-        mean = float(weight @ self.values)
-        return mean, float(np.sqrt(weight @ (self.values - mean) ** 2))
+        return _moments(np.log(self.density + np.finfo(float).tiny)[None], self.values)
 
 
 def share(estimates: Sequence[Estimate], name: str, seed: int = 0) -> Shared:
@@ -50,18 +48,10 @@ def share(estimates: Sequence[Estimate], name: str, seed: int = 0) -> Shared:
     draws = [_draws_of(estimate, name) for estimate in estimates]
     if len(draws) < 2:
         raise ValueError(f"{len(draws)} recording: there is none to share {name} with")
-    sds = [d.std() for d in draws]
-    low, high = min(d.min() for d in draws), max(d.max() for d in draws)
-    values = np.linspace(low - _ROOM * min(sds), high + _ROOM * min(sds), _points(low, high, min(sds)))
+    values = _places(draws)
     logs = np.stack([_log_density(d, values) for d in draws])
-    left_out: list[int] = []
-    while True:
-        kept = [k for k in range(len(draws)) if k not in left_out]
-        worth = {k: _worth(_weights(draws[k], values, logs[[i for i in kept if i != k]].sum(0))) for k in kept}
-        worst = min(worth, key=lambda k: worth[k])
-        if worth[worst] >= _FEW or len(kept) <= 2:
-            break
-        left_out.append(worst)
+    left_out = _contradicting(draws, logs, values)
+    kept = [k for k in range(len(draws)) if k not in left_out]
     total = logs[kept].sum(0)
     rng = np.random.default_rng(seed)
     found = [
@@ -70,7 +60,7 @@ def share(estimates: Sequence[Estimate], name: str, seed: int = 0) -> Shared:
         else _contradicted(estimate, name)
         for k, estimate in enumerate(estimates)
     ]
-    return Shared(name, values, np.exp(total - total.max()), tuple(found), tuple(sorted(left_out)))
+    return Shared(name, values, np.exp(total - total.max()), tuple(found), left_out)
 
 
 def _draws_of(estimate: Estimate, name: str) -> Float[np.ndarray, " draws"]:
@@ -84,14 +74,44 @@ def _draws_of(estimate: Estimate, name: str) -> Float[np.ndarray, " draws"]:
     )
 
 
-def _points(low: float, high: float, sd: float) -> int:
+def _places(draws: Sequence[Float[np.ndarray, " draws"]]) -> Float[np.ndarray, " points"]:
     """So many that the narrowest posterior is seen."""
-    return int(np.clip(10 * (high - low) / max(sd, 1e-9), _POINTS, 20_000))
+    sd = max(min(d.std() for d in draws), 1e-9)
+    low, high = min(d.min() for d in draws) - _ROOM * sd, max(d.max() for d in draws) + _ROOM * sd
+    return np.linspace(low, high, int(np.clip(10 * (high - low) / sd, _POINTS, 20_000)))
 
 
 def _log_density(draws: Float[np.ndarray, " draws"], values: Float[np.ndarray, " points"]) -> np.ndarray:
-    density = gaussian_kde(draws)(values)
-    return np.log(np.maximum(density, _FLOOR * density.max()))
+    """Of one recording's posterior, with wider tails than it has: where it is wrong, it must not outvote all others."""
+    wide = norm.pdf(values, draws.mean(), _WIDER * draws.std())
+    return np.log((1 - _DOUBTED) * gaussian_kde(draws)(values) + _DOUBTED * wide + np.finfo(float).tiny)
+
+
+def _moments(logs: Float[np.ndarray, "recordings points"], values: Float[np.ndarray, " points"]) -> tuple[float, float]:
+    """Mean and standard deviation of the product of posteriors."""
+    total = logs.sum(0)
+    weights = np.exp(total - total.max())
+    mean = np.average(values, weights=weights)
+    return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
+
+
+def _contradicting(
+    draws: Sequence[Float[np.ndarray, " draws"]],
+    logs: Float[np.ndarray, "recordings points"],
+    values: Float[np.ndarray, " points"],
+) -> tuple[int, ...]:
+    """Places of the recordings that the others contradict, the farthest first; of two nobody can say which."""
+    kept = list(range(len(draws)))
+    while len(kept) > 2:
+        apart = {}
+        for k in kept:
+            mean, sd = _moments(logs[[i for i in kept if i != k]], values)
+            apart[k] = abs(draws[k].mean() - mean) / np.hypot(draws[k].std(), sd)
+        worst = max(kept, key=lambda k: apart[k])
+        if apart[worst] < _APART:
+            break
+        kept.remove(worst)
+    return tuple(sorted(set(range(len(draws))) - set(kept)))
 
 
 def _weights(
@@ -100,10 +120,6 @@ def _weights(
     log = np.interp(draws, values, others)
     weights = np.exp(log - log.max())
     return weights / weights.sum()
-
-
-def _worth(weights: Float[np.ndarray, " draws"]) -> float:
-    return float(1 / np.square(weights).sum())
 
 
 def _weighted(
