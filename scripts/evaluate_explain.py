@@ -1,7 +1,7 @@
 """Is the right circuit said, and is a stranger refused? 'circuitsbi explain' on recordings whose maker is known.
 
     python scripts/evaluate_explain.py --scratch FOLDER              12 recordings of each kind, 15 minutes
-    python scripts/evaluate_explain.py --scratch FOLDER --each 40     more of each
+    python scripts/evaluate_explain.py --scratch FOLDER --each 40     more of each; --strangers 40 of each kind of these
 
 FOLDER holds the campaigns of make_explain.py; recordings are of simulations that nothing was learned from, every other
 one with a background that makes up to 90 % of the power, 10 to 200 Hz. Strangers: pink and brown noise and other
@@ -154,13 +154,15 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=CIRCUITS, help="of the fits; the shipped ones by default")
     parser.add_argument("--n", type=int, default=2500, help="as make_explain.py was called with")
     parser.add_argument("--each", type=int, default=12)
+    parser.add_argument("--strangers", type=int, help="of each kind; as --each by default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     jobs = own(arguments.scratch, arguments.n, arguments.each, arguments.seed)
     makers = list(dict.fromkeys(name for name, _ in jobs))
     rng = np.random.default_rng([11, arguments.seed])
-    jobs += [(kind, make(rng)) for kind, make in STRANGERS.items() for _ in range(arguments.each)]
+    strangers = arguments.each if arguments.strangers is None else arguments.strangers
+    jobs += [(kind, make(rng)) for kind, make in STRANGERS.items() for _ in range(strangers)]
     with ProcessPoolExecutor(arguments.workers) as pool:
         results = list(
             track(pool.map(partial(judged, arguments.folder), jobs), "explaining", len(jobs), transient=True)
@@ -199,6 +201,7 @@ def main() -> None:
         "background_said_percent": percent([r["likeliest"] == BACKGROUND for r in by_kind["background"]]),
         "confusion": confusion,
         "each": arguments.each,
+        "strangers": strangers,
     }
     print(json.dumps(result))
 

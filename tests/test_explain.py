@@ -213,11 +213,12 @@ def explanation(name: str, fits: bool, share: float = 0.2, departures: tuple[Dep
 @pytest.mark.parametrize(
     ("fitting", "probabilities", "status", "said"),
     [
-        ({"a"}, {"a": 0.97, "b": 0.02, BACKGROUND: 0.01}, EXPLAINED, "a explains this recording (97%"),
+        ({"a"}, {"a": 0.995, "b": 0.005, BACKGROUND: 0.0}, EXPLAINED, "a explains this recording (100%"),
+        ({"a"}, {"a": 0.97, "b": 0.02, BACKGROUND: 0.01}, DOUBTFUL, "with a probability of 97% only"),
         ({"a", "b"}, {"a": 0.6, "b": 0.39, BACKGROUND: 0.01}, DOUBTFUL, "More than one circuit explains"),
         (
             {"a", "brunel-full"},
-            {"brunel-full": 0.6, "brunel-asynchronous": 0.39, "a": 0.01, "b": 0.0, BACKGROUND: 0.0},
+            {"brunel-full": 0.6, "brunel-asynchronous": 0.394, "a": 0.006, "b": 0.0, BACKGROUND: 0.0},
             EXPLAINED,
             "brunel explains this recording (99%",
         ),
