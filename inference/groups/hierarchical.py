@@ -53,6 +53,13 @@ class Group:
         """Mean over the group of the parameter's place in its range, from 0 to 1."""
         return ndtr(self.mean / np.sqrt(1 + self.spread**2))
 
+    @property
+    def scatter(self) -> Float[np.ndarray, " draws"]:
+        """Standard deviation over the group of the parameter's place in its range."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(15)
+        places = ndtr(self.mean[:, None] + self.spread[:, None] * nodes)
+        return np.sqrt(((places - self.place[:, None]) ** 2) @ (weights / weights.sum()))
+
 
 @dataclass(frozen=True, eq=False)
 class Difference:

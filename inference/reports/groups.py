@@ -1,0 +1,143 @@
+"""Groups of recordings and their differences: sentences, tables for the terminal, rows of a file."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from inference.estimate import decimals
+from inference.groups.compare import Compared, Contrast
+from inference.groups.hierarchical import MASS, Summary, summary
+from inference.reports.answers import plain
+from inference.reports.tables import show
+from simulators.interface import Parameter
+
+_COLUMNS = (
+    "between", "first", "second", "paired", "subjects_first", "subjects_second", "parameter", "unit", "difference",
+    "low", "high", "differs",
+)  # fmt: skip
+INTERVAL = f"{MASS:.0%}".replace("%", " %")
+
+
+def in_units(parameter: Parameter, told: Summary, offset: bool) -> Summary:
+    """Of a place in the range, or (``offset`` False) of a difference of places, in the parameter's unit."""
+    width = parameter.high - parameter.low
+    return Summary(*((parameter.low if offset else 0.0) + width * v for v in told))
+
+
+def cell(parameter: Parameter, told: Summary, signed: bool = False) -> str:
+    """Median and interval, with two digits of the interval's width."""
+    d, sign = decimals([told.high - told.low], parameter), "+" if signed else ""
+    return f"{told.median:{sign}.{d}f} [{told.low:{sign}.{d}f}, {told.high:{sign}.{d}f}]"
+
+
+def sentences(found: Compared) -> Iterator[str]:
+    """What differs, a line each, then what does not."""
+    for contrast in found.contrasts:
+        same = []
+        for parameter, one in zip(found.parameters, contrast.differences, strict=True):
+            if not one.differs:
+                same.append(parameter.name)
+                continue
+            told = cell(parameter, in_units(parameter, summary(one.draws), False), signed=True)
+            unit = "" if parameter.unit == "1" else f" {parameter.unit}"
+            yield f"{parameter.name} differs: {contrast.second} against {contrast.first} {told}{unit} ({INTERVAL})."
+        if same:
+            yield (
+                f"Of {', '.join(same)} no difference is told between {contrast.first} and {contrast.second}, which "
+                f"does not say that there is none: see how wide the intervals are."
+            )
+
+
+def notes(found: Compared) -> Iterator[str]:
+    """Who does not count, and why; how often chance alone differs."""
+    for contrast in found.contrasts:
+        if contrast.alone:
+            names = ", ".join(contrast.alone)
+            yield f"in one of {contrast.first} and {contrast.second} only, so not among the pairs: {names}"
+    for name in found.too_few:
+        yield f"{name} has one subject that counts, of which no spread is told: it is not compared"
+    for recording, why in found.left_out:
+        yield f"left out: {recording} {why}"
+    tests = sum(len(c.differences) for c in found.contrasts)
+    if tests > 1:
+        yield f"{tests} differences are looked at; by chance alone one in twenty differs"
+
+
+def changes(found: Compared) -> Iterator[str]:
+    """What taking along what no circuit explains would change."""
+    for kept, everything in zip(found.contrasts, found.with_all, strict=False):
+        for parameter, one, other in zip(found.parameters, kept.differences, everything.differences, strict=True):
+            told = cell(parameter, in_units(parameter, summary(other.draws), False), signed=True)
+            unlike = "" if one.differs == other.differs else ": another answer"
+            against = f"{parameter.name} of {kept.second} against {kept.first}"
+            yield f"with what no circuit explains, {against}: {told}{unlike}"
+
+
+def show_groups(console: Console, found: Compared) -> None:
+    """Sentences, the groups, their differences, and who was left out."""
+    differs = any(one.differs for c in found.contrasts for one in c.differences)
+    show(console, *(Text(line, "green" if differs and " differs: " in line else "") for line in sentences(found)))
+    show(console, groups_table(found), differences_table(found))
+    show(console, *(Text(f"  {line}", "dim") for line in (*notes(found), *changes(found))))
+
+
+def groups_table(found: Compared) -> Table:
+    """Mean over each group with its interval, and how far its subjects scatter."""
+    table = Table("parameter", *found.groups, title=f"mean over subjects ({INTERVAL}), and their standard deviation")
+    for k, parameter in enumerate(found.parameters):
+        cells = []
+        for groups in found.groups.values():
+            mean = in_units(parameter, summary(groups[k].place), True)
+            scatter = in_units(parameter, summary(groups[k].scatter), False)
+            cells.append(f"{cell(parameter, mean)}\nsd {cell(parameter, scatter)}")
+        table.add_row(named(parameter), *cells)
+    table.add_row("subjects", *(str(groups[0].n) for groups in found.groups.values()))
+    return table
+
+
+def differences_table(found: Compared) -> Table:
+    """The second group's mean less the first's."""
+    table = Table("parameter", title=f"difference of means ({INTERVAL})")
+    for contrast in found.contrasts:
+        table.add_column(f"{heading(contrast)}\n{subjects(contrast)}")
+    for k, parameter in enumerate(found.parameters):
+        cells = []
+        for contrast in found.contrasts:
+            one = contrast.differences[k]
+            told = cell(parameter, in_units(parameter, summary(one.draws), False), signed=True)
+            cells.append(f"{told}{' differs' if one.differs else ''}")
+        table.add_row(named(parameter), *cells)
+    return table
+
+
+def heading(contrast: Contrast) -> str:
+    """Which group against which."""
+    return f"{contrast.second} against {contrast.first}"
+
+
+def subjects(contrast: Contrast) -> str:
+    """How many, and whether they are the same."""
+    first, second = contrast.subjects
+    return f"{first} pairs" if contrast.paired else f"{second} and {first} subjects"
+
+
+def named(parameter: Parameter) -> str:
+    """With its unit."""
+    return parameter.name if parameter.unit == "1" else f"{parameter.name} ({parameter.unit})"
+
+
+def write_differences(path: Path, found: Compared) -> None:
+    """A .csv with a row a contrast and parameter: median and 90 % interval of the difference, in its unit."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(_COLUMNS)
+        for contrast in found.contrasts:
+            for parameter, one in zip(found.parameters, contrast.differences, strict=True):
+                told = in_units(parameter, summary(one.draws), False)
+                names = (plain(found.between), plain(contrast.first), plain(contrast.second))
+                about = (contrast.paired, *contrast.subjects, plain(parameter.name), plain(parameter.unit))
+                table.writerow([*names, *about, *(f"{v:.6g}" for v in told), one.differs])
