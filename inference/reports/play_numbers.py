@@ -1,0 +1,143 @@
+"""What a page computes spectra from: an emulator's networks, an instrument and a recording, as plain numbers."""
+
+import base64
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.stats import gamma
+from torch import Tensor
+
+from inference.evaluation.predictive import BAND
+from simulators.fields.linear import LinearView
+from simulators.recording import Recording
+from surrogates.spectra.cross_spectrum import Bands, Transform, band_transform
+from surrogates.spectra.likelihood import SpectralModel
+
+ONE_SIDED = 2.0  # times a two-sided density: what Welch's method gives, and figures show
+_WITHIN = 8  # frequencies of a band at which kernels are taken
+_SHAPES = np.geomspace(0.25, 1e6, 200)  # of gamma distributions
+_DIGITS = 6
+
+
+def numbers_of(model: SpectralModel, recording: Recording | None, duration_ms: float) -> dict[str, Any]:
+    """All that a page needs to compute the spectrum of every channel at any theta, and how recordings scatter, as JSON.
+
+    recording: of the model's channels and rate, or None; then recordings of ``duration_ms`` are what the scatter is of.
+    Powers are densities in unit^2/Hz, one-sided. Networks are those of ``SpectralEmulator.state``, to the last bit;
+    of the bands those alone that count. Raises ValueError for an instrument whose kernels follow theta, and for
+    a recording that has no frequency in any band that counts.
+    """
+    view, emulator = model.view, model.emulator
+    if view is not None and not isinstance(view, LinearView):
+        raise ValueError("the instrument's kernels follow the parameters, which a page to play with does not compute")
+    source = view or emulator
+    transform = band_transform(
+        recording or _blank(source.channels, emulator.sampling_rate, duration_ms), emulator.bands
+    )
+    kept = model.counting & (transform.samples > 0)
+    if not kept.any():
+        raise ValueError("the recording has no frequency in any band that the fit compares; give a longer one")
+    tensors = emulator.state()[1]
+    return {
+        "frequencies": _short(emulator.bands.centres[kept]),
+        "edges": [_short(edges[kept]) for edges in (emulator.bands.edges[:-1], emulator.bands.edges[1:])],
+        "samples": _short(transform.samples[kept]),
+        "sources": len(emulator.channels),
+        "low": emulator.parameters.low.tolist(),
+        "high": emulator.parameters.high.tolist(),
+        "spectra": _spectral_network(tensors, kept, len(emulator.channels)),
+        "dispersion": _layers(tensors, "dispersion.body."),
+        "sizes": _layers(tensors, "sizes.body."),
+        "components": packed(tensors["components"][:, kept] if len(tensors["components"]) else tensors["components"]),
+        "instrument": None if view is None else _instrument(view, emulator.bands, kept, model),
+        "recording": None if recording is None else _powers(transform, kept),
+        "scatter": _quantiles(),
+    }
+
+
+def packed(values: Tensor | np.ndarray) -> dict[str, Any]:
+    """An array as base64 of little-endian numbers: half precision where that loses nothing, else single."""
+    array = np.asarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        half = array.astype("<f2")
+    exact = bool((half.astype(np.float32) == array).all())
+    raw = (half if exact else array.astype("<f4")).tobytes()
+    return {"bits": 16 if exact else 32, "shape": list(array.shape), "data": base64.b64encode(raw).decode("ascii")}
+
+
+def _blank(channels: tuple[str, ...], sampling_rate: float, duration_ms: float) -> Recording:
+    values = np.zeros((len(channels), round(duration_ms * sampling_rate / 1e3)))
+    return Recording(values, sampling_rate, "1", channels)
+
+
+def _spectral_network(tensors: dict[str, Tensor], kept: Bool[np.ndarray, " bands"], sources: int) -> dict[str, Any]:
+    """Layers, and what its outputs are standardised by, without the bands that do not count and the means."""
+    rows = np.flatnonzero(np.repeat(kept, sources**2))
+    last = "net.basis." if "net.basis.weight" in tensors else f"net.body.{max(_numbers_in(tensors, 'net.body.'))}."
+    fewer = {
+        name: value[rows] if name.startswith(last) or name in ("net.mean", "net.scale") else value
+        for name, value in tensors.items()
+    }
+    basis = [[packed(fewer[f"net.basis.{part}"]) for part in ("weight", "bias")]] if last == "net.basis." else []
+    return {
+        "layers": _layers(fewer, "net.body."),
+        "basis": basis,
+        "mean": packed(fewer["net.mean"]),
+        "scale": packed(fewer["net.scale"]),
+    }
+
+
+def _layers(tensors: dict[str, Tensor], prefix: str) -> list[list[dict[str, Any]]]:
+    """Weights and biases of the linear layers of a perceptron, in their order; [] where there is none."""
+    return [
+        [packed(tensors[f"{prefix}{number}.{part}"]) for part in ("weight", "bias")]
+        for number in sorted(_numbers_in(tensors, prefix))
+    ]
+
+
+def _numbers_in(tensors: dict[str, Tensor], prefix: str) -> set[int]:
+    return {int(name.removeprefix(prefix).split(".")[0]) for name in tensors if name.startswith(prefix)}
+
+
+def _instrument(view: LinearView, bands: Bands, kept: Bool[np.ndarray, " bands"], model: SpectralModel) -> dict:
+    """Weights of the sources, and products of the kernels' transforms, averaged over each band.
+
+    Of each channel and band the products are a Hermitian matrix (sources, sources), which times the sources'
+    cross-spectra gives the channel's power: its diagonal, then the real and then the imaginary part of what is below.
+    """
+    steps = (np.arange(_WITHIN) + 0.5) / _WITHIN
+    frequencies = (bands.edges[:-1, None] + bands.widths[:, None] * steps)[kept]
+    transfer = view.transfer(frequencies.ravel()).reshape(*frequencies.shape, len(view.channels), len(view.sources))
+    products = np.einsum("fwck,fwcl->cfkl", transfer, transfer.conj()) / _WITHIN
+    below = products[..., *np.tril_indices(len(view.sources), -1)]
+    diagonal = np.einsum("cfkk->cfk", products).real
+    names = model.emulator.parameters.names
+    return {
+        "weights": [[w.sign, [names.index(name) for name in w.parameters]] for w in view.weights],
+        "products": packed(np.concatenate([diagonal, below.real, below.imag], -1)),
+    }
+
+
+def _powers(transform: Transform, kept: Bool[np.ndarray, " bands"]) -> list[list[float]]:
+    """Mean power density (one-sided) of each channel in each band."""
+    power = transform.averaged(np.abs(transform.values.T) ** 2)[kept]
+    return [_short(ONE_SIDED * channel) for channel in power.T]
+
+
+def _quantiles() -> dict[str, Any]:
+    """Logarithms of the quantiles of gamma distributions of mean 1, over the logarithm of their shape."""
+    ends = [np.log(np.maximum(gamma.ppf(q, _SHAPES) / _SHAPES, 1e-300)) for q in BAND]
+    first, last = math.log(_SHAPES[0]), math.log(_SHAPES[-1])
+    return {"band": list(BAND), "first": first, "last": last, "low": _short(ends[0]), "high": _short(ends[1])}
+
+
+def _short(values: Float[np.ndarray, " n"]) -> list[float]:
+    return list(_rounded(values))
+
+
+def _rounded(values: Float[np.ndarray, " n"]) -> Iterator[float]:
+    for value in values.tolist():
+        yield float(f"{value:.{_DIGITS}g}")
