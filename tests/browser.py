@@ -98,10 +98,10 @@ class Browser:
                 raise RuntimeError(f"never: {condition}")
             time.sleep(0.05)
 
-    def press(self, key, code):
-        """A real key, such as "ArrowRight" with the code 39."""
-        for kind in ("rawKeyDown", "keyUp"):
-            self("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+    def press(self, key, code, text=""):
+        """A real key, such as "ArrowRight" with the code 39. text: what it types, "\\r" for Enter."""
+        for kind in ("keyDown" if text else "rawKeyDown", "keyUp"):
+            self("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text)
 
     def close(self):
         """End it, and remove what it has written."""

@@ -11,24 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from markupsafe import Markup
-from torch import Tensor
 
 from inference.estimate import Estimate
 from inference.estimators.gradient_fit import GradientFit
 from inference.evaluation.predictive import BAND
 from inference.reports.html import rendered
-from inference.reports.play_numbers import ONE_SIDED, numbers_of
+from inference.reports.play_numbers import numbers_of
+from inference.reports.play_start import AT_HZ, FoundBackground, start_of
 from simulators.fields.linear import LinearView
 from simulators.interface import Parameter
 from simulators.recording import Recording
-from surrogates.spectra.background import Background
 from surrogates.spectra.likelihood import SpectralModel
 
 _STEPS = 200  # of a slider
-_AT_HZ = 10.0  # where a background's level is taken
 _GAIN_DB, _LEVEL_DB, _WHITE_DB = 20.0, (-40.0, 20.0), (-80.0, 0.0)
 _USUAL = {"level": -20.0, "exponent": 1.5, "knee": 3.0, "white": -40.0}  # of a background that is switched on
 _HERE = Path(__file__).parent
@@ -81,7 +77,10 @@ class Matrix:
 
 @dataclass(frozen=True, eq=False)
 class Play:
-    """What the template needs. numbers: what the page computes with; trusted: whether the estimate is."""
+    """What the template needs. numbers: what the page computes with; trusted: whether the estimate is.
+
+    best: whether the sliders begin at the sample of the posterior that fits best, which fits better than its mean.
+    """
 
     sliders: tuple[Slider, ...]
     matrix: Matrix | None
@@ -92,6 +91,7 @@ class Play:
     measured: bool
     estimated: bool
     trusted: bool
+    best: bool
     seconds: float
     share: float
     numbers: dict[str, Any]
@@ -128,37 +128,35 @@ def playable(fit: Any) -> bool:
 def play_of(
     fit: GradientFit, recording: Recording | None = None, estimate: Estimate | None = None, seconds: float | None = None
 ) -> Play:
-    """Sliders over the fit's parameters, known ones as well, at the estimate or in the middle of the ranges.
+    """Sliders over the fit's parameters, known ones as well, where ``start_of`` begins.
 
     recording: as the fit is ``ready`` for it, whose gain and background are found if the fit has them unknown; seconds:
     without a recording, the length of those whose scatter is shown. Raises ValueError as ``numbers_of``.
     """
-    model = fit.model
-    seconds = seconds or (model.emulator.duration_ms - model.emulator.transient_ms) / 1e3
-    numbers = numbers_of(model, recording, 1e3 * seconds)
-    theta = _start(model, estimate)
-    nuisances = fit.nuisances(recording) if recording is not None and model.noise else None
-    found = None if nuisances is None else _background(model, nuisances)
-    reference = _reference(model, theta, numbers)
+    model, emulator = fit.model, fit.model.emulator
+    seconds = seconds or (emulator.duration_ms - emulator.transient_ms) / 1e3
+    start = start_of(fit, recording, estimate, 1e3 * seconds)
+    own = start.background
     channels = recording.channels if recording is not None else fit.channels
-    numbers |= {
-        "reference": reference,
-        "rhythms": [] if found is None else found["rhythms"],
-        "gain": _gain(model, recording, nuisances),
+    numbers = numbers_of(model, recording, 1e3 * seconds) | {
+        "reference": start.reference,
+        "rhythms": [] if own is None else own.rhythms,
+        "gain": start.gain,
+        "mean": None if start.mean is None else start.mean.tolist(),
         "units": _units(fit, recording),
-        "channels": list(channels),
     }
-    sliders, matrix = _laid_out([_slider(k, p, theta[k], estimate) for k, p in enumerate(model.emulator.parameters)])
+    sliders, matrix = laid_out([_slider(k, p, start.theta[k], estimate) for k, p in enumerate(emulator.parameters)])
     return Play(
         sliders=sliders,
         matrix=matrix,
         gain=_gain_slider(model, recording),
-        background=_background_sliders(found, reference),
-        with_background=found is not None,
+        background=_background_sliders(own, start.reference),
+        with_background=own is not None,
         channels=channels,
         measured=recording is not None,
         estimated=estimate is not None,
         trusted=estimate is None or estimate.trusted,
+        best=start.mean is not None,
         seconds=recording.duration_ms / 1e3 if recording is not None else seconds,
         share=BAND[1] - BAND[0],
         numbers=numbers,
@@ -168,18 +166,6 @@ def play_of(
 def write_play(path: str | Path, title: str, play: Play, said: Sequence[str] = ()) -> None:
     """A page with nothing but this. said: paragraphs above it."""
     Path(path).write_text(rendered("play_page.html.jinja", title=title, play=play, said=said), encoding="utf-8")
-
-
-def _start(model: SpectralModel, estimate: Estimate | None) -> Float[np.ndarray, " all"]:
-    """Theta at which the sliders begin: of all the emulator's parameters, the known ones at their values."""
-    space = model.emulator.parameters
-    theta = (space.low + space.high) / 2
-    if estimate is not None:
-        for name, value in zip(estimate.names, estimate.point, strict=True):
-            theta[space.names.index(name)] = value
-    for name, value in model.known.items():
-        theta[space.names.index(name)] = value
-    return np.clip(theta, space.low, space.high)
 
 
 def _slider(k: int, p: Parameter, value: float, estimate: Estimate | None) -> Slider:
@@ -192,7 +178,7 @@ def _slider(k: int, p: Parameter, value: float, estimate: Estimate | None) -> Sl
     return Slider(f"theta{k}", p.name, p.meaning, unit, p.low, p.high, float(value), interval, tens)
 
 
-def _laid_out(sliders: list[Slider]) -> tuple[tuple[Slider, ...], Matrix | None]:
+def laid_out(sliders: Sequence[Slider]) -> tuple[tuple[Slider, ...], Matrix | None]:
     """A matrix of what is named "a_b" or "a_b_receptor" of populations a and b, and the rest.
 
     Populations are those with a connection to themselves; without two of them there is no matrix.
@@ -213,70 +199,27 @@ def _laid_out(sliders: list[Slider]) -> tuple[tuple[Slider, ...], Matrix | None]
     return tuple(rest), Matrix(populations, rows)
 
 
-def _gain(model: SpectralModel, recording: Recording | None, nuisances: Tensor | None) -> float | None:
-    """Of power, where the sliders begin; None where the page is to match the recording."""
-    if not model.gain or recording is None:
-        return 1.0
-    return None if nuisances is None else float(torch.exp(2 * nuisances[0]))
-
-
 def _gain_slider(model: SpectralModel, recording: Recording | None) -> Slider:
     zero = "as it fits the recording" if model.gain and recording is not None else "as the model has it"
     return Slider("gain", "recording's gain", f"of all channels; 0 dB: {zero}", "dB", -_GAIN_DB, _GAIN_DB, 0.0)
 
 
-def _background(model: SpectralModel, nuisances: Tensor) -> dict[str, Any]:
-    """One-sided densities, exponent and knee (Hz) of what the fit found; a noise floor is a background without knee."""
-    noise = model.noise
-    assert noise is not None
-    own = nuisances[-noise.size :].double()
-    if not isinstance(noise, Background):
-        white, pink = (ONE_SIDED * own.exp()).tolist()
-        return {"level": pink / _AT_HZ, "exponent": 1.0, "knee": 0.0, "white": white, "rhythms": []}
-    level, exponent, knee, white = own[: noise.APERIODIC].tolist()
-    rhythms = own[noise.APERIODIC :].exp().reshape(-1, 3).tolist()
-    density = ONE_SIDED * math.exp(level)
-    return {
-        "level": density, "exponent": exponent, "knee": math.exp(knee), "white": density * math.exp(white),
-        "rhythms": rhythms,
-    }  # fmt: skip
-
-
-def _background_sliders(found: dict[str, Any] | None, reference: float) -> tuple[Slider, ...]:
+def _background_sliders(found: FoundBackground | None, reference: float) -> tuple[Slider, ...]:
     """Level and white noise in dB of the ``reference``; ranges reach to what the fit found."""
     at = dict(_USUAL)
     if found is not None:
-        at = {
-            name: 10 * math.log10(found[name] / reference) if name in ("level", "white") else found[name]
-            for name in _USUAL
-        }
+        decibels = {name: 10 * math.log10(getattr(found, name) / reference) for name in ("level", "white")}
+        at = {"exponent": found.exponent, "knee": found.knee} | decibels
     kinds = (
-        ("level", f"at {_AT_HZ:g} Hz, relative to the spectrum there", "dB", *_LEVEL_DB),
+        ("level", f"at {AT_HZ:g} Hz, relative to the spectrum there", "dB", *_LEVEL_DB),
         ("exponent", "chi of 1/f^chi", "", 0.0, 4.0),
         ("knee", "flat below", "Hz", 0.0, 50.0),
-        ("white", f"white noise, relative to the spectrum at {_AT_HZ:g} Hz", "dB", *_WHITE_DB),
+        ("white", f"white noise, relative to the spectrum at {AT_HZ:g} Hz", "dB", *_WHITE_DB),
     )
     return tuple(
         Slider(name, name, meaning, unit, min(low, math.floor(at[name])), max(high, math.ceil(at[name])), at[name])
         for name, meaning, unit, low, high in kinds
     )
-
-
-def _reference(model: SpectralModel, theta: Float[np.ndarray, " all"], numbers: dict[str, Any]) -> float:
-    """Power density (one-sided) near 10 Hz, a geometric mean over the channels: the recording's, or the emulator's."""
-    band = int(np.abs(np.array(numbers["frequencies"]) - _AT_HZ).argmin())
-    if numbers["recording"] is not None:
-        power = np.array(numbers["recording"])[:, band]
-    else:
-        hz = np.array(numbers["frequencies"][band])
-        at = int(np.abs(model.emulator.bands.centres - hz).argmin())
-        spectrum = model.emulator.spectra(theta[None])[0, at]
-        if isinstance(model.view, LinearView):
-            by_name = dict(zip(model.emulator.parameters.names, theta, strict=True))
-            seen = model.view.transfer(hz[None])[0] * np.array([w.of(by_name) for w in model.view.weights])
-            spectrum = seen @ spectrum @ seen.conj().T
-        power = ONE_SIDED * spectrum.diagonal().real
-    return float(np.exp(np.log(np.maximum(power, 1e-300)).mean()))
 
 
 def _units(fit: GradientFit, recording: Recording | None) -> list[str]:

@@ -84,7 +84,7 @@ class PlayedEmulator {
       return Math.max(n / Math.max(bounded, 1), 1);
     });
     const sizes = this.sizes.length ? perceptron(this.sizes, x).map(Math.exp) : [];
-    return { factors: this.weighted(out, theta), effective, sizes };
+    return { factors: this.weighted(out, theta), effective, sizes, channels: [] };
   }
 
   // Cholesky factors (bands, sources, sources), real and imaginary, each row times the weight of its source.
@@ -148,12 +148,17 @@ class PlayedEmulator {
     return packed;
   }
 
-  // Power densities (one-sided) of a channel, and how far the components move them at most likely.
+  // Power densities (one-sided) of a channel, and the variance of these that the components make, times the samples.
   channel(state, channel) {
+    state.channels[channel] = state.channels[channel] || this.computed(state, channel);
+    return state.channels[channel];
+  }
+
+  computed(state, channel) {
     const n = this.sources;
     const bands = this.frequencies.length;
     const power = new Float64Array(bands);
-    const moved = new Float64Array(bands); // variance that the components make, times the effective samples
+    const moved = new Float64Array(bands);
     for (let f = 0; f < bands; f++) {
       const packed = this.seen(state.factors, channel, f);
       for (let i = 0; i < n; i++) power[f] += 2 * packed[i];

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Complex, Float
 from scipy.stats import gamma
 from torch import Tensor
 
@@ -33,13 +33,7 @@ def numbers_of(model: SpectralModel, recording: Recording | None, duration_ms: f
     view, emulator = model.view, model.emulator
     if view is not None and not isinstance(view, LinearView):
         raise ValueError("the instrument's kernels follow the parameters, which a page to play with does not compute")
-    source = view or emulator
-    transform = band_transform(
-        recording or _blank(source.channels, emulator.sampling_rate, duration_ms), emulator.bands
-    )
-    kept = model.counting & (transform.samples > 0)
-    if not kept.any():
-        raise ValueError("the recording has no frequency in any band that the fit compares; give a longer one")
+    transform, kept = counted(model, recording, duration_ms)
     tensors = emulator.state()[1]
     return {
         "frequencies": _short(emulator.bands.centres[kept]),
@@ -58,6 +52,38 @@ def numbers_of(model: SpectralModel, recording: Recording | None, duration_ms: f
     }
 
 
+def emulated_powers(
+    model: SpectralModel, theta: Float[np.ndarray, "batch n_parameters"], kept: Bool[np.ndarray, " bands"]
+) -> Float[np.ndarray, "batch channels kept"]:
+    """Power densities (one-sided, unit^2/Hz) of the channels at theta, all of the emulator's parameters."""
+    spectra = model.emulator.spectra(theta)[:, kept]
+    if not isinstance(model.view, LinearView):
+        return ONE_SIDED * np.einsum("bfcc->bcf", spectra).real
+    by_name = dict(zip(model.emulator.parameters.names, theta.T, strict=True))
+    weights = np.stack([np.broadcast_to(w.of(by_name), len(theta)) for w in model.view.weights], -1)
+    weighted = spectra * weights[:, None, :, None] * weights[:, None, None, :]
+    return ONE_SIDED * np.einsum("cfkl,bfkl->bcf", _products(model.view, model.emulator.bands, kept), weighted).real
+
+
+def counted(
+    model: SpectralModel, recording: Recording | None, duration_ms: float
+) -> tuple[Transform, Bool[np.ndarray, " bands"]]:
+    """The recording's transform, or that of silence as long, and which bands count and hold frequencies of it.
+
+    Raises ValueError where there are none.
+    """
+    source, bands = model.view or model.emulator, model.emulator.bands
+    if recording is None:
+        rate = model.emulator.sampling_rate
+        silence = np.zeros((len(source.channels), round(duration_ms * rate / 1e3)))
+        recording = Recording(silence, rate, "1", source.channels)
+    transform = band_transform(recording, bands)
+    kept = model.counting & (transform.samples > 0)
+    if not kept.any():
+        raise ValueError("the recording has no frequency in any band that the fit compares; give a longer one")
+    return transform, kept
+
+
 def packed(values: Tensor | np.ndarray) -> dict[str, Any]:
     """An array as base64 of little-endian numbers: half precision where that loses nothing, else single."""
     array = np.asarray(values, dtype=np.float32)
@@ -66,11 +92,6 @@ def packed(values: Tensor | np.ndarray) -> dict[str, Any]:
     exact = bool((half.astype(np.float32) == array).all())
     raw = (half if exact else array.astype("<f4")).tobytes()
     return {"bits": 16 if exact else 32, "shape": list(array.shape), "data": base64.b64encode(raw).decode("ascii")}
-
-
-def _blank(channels: tuple[str, ...], sampling_rate: float, duration_ms: float) -> Recording:
-    values = np.zeros((len(channels), round(duration_ms * sampling_rate / 1e3)))
-    return Recording(values, sampling_rate, "1", channels)
 
 
 def _spectral_network(tensors: dict[str, Tensor], kept: Bool[np.ndarray, " bands"], sources: int) -> dict[str, Any]:
@@ -108,10 +129,7 @@ def _instrument(view: LinearView, bands: Bands, kept: Bool[np.ndarray, " bands"]
     Of each channel and band the products are a Hermitian matrix (sources, sources), which times the sources'
     cross-spectra gives the channel's power: its diagonal, then the real and then the imaginary part of what is below.
     """
-    steps = (np.arange(_WITHIN) + 0.5) / _WITHIN
-    frequencies = (bands.edges[:-1, None] + bands.widths[:, None] * steps)[kept]
-    transfer = view.transfer(frequencies.ravel()).reshape(*frequencies.shape, len(view.channels), len(view.sources))
-    products = np.einsum("fwck,fwcl->cfkl", transfer, transfer.conj()) / _WITHIN
+    products = _products(view, bands, kept)
     below = products[..., *np.tril_indices(len(view.sources), -1)]
     diagonal = np.einsum("cfkk->cfk", products).real
     names = model.emulator.parameters.names
@@ -119,6 +137,16 @@ def _instrument(view: LinearView, bands: Bands, kept: Bool[np.ndarray, " bands"]
         "weights": [[w.sign, [names.index(name) for name in w.parameters]] for w in view.weights],
         "products": packed(np.concatenate([diagonal, below.real, below.imag], -1)),
     }
+
+
+def _products(
+    view: LinearView, bands: Bands, kept: Bool[np.ndarray, " bands"]
+) -> Complex[np.ndarray, "channels kept sources sources"]:
+    """What each pair of sources of unit cross-spectrum adds to the power of each channel, averaged over each band."""
+    steps = (np.arange(_WITHIN) + 0.5) / _WITHIN
+    frequencies = (bands.edges[:-1, None] + bands.widths[:, None] * steps)[kept]
+    transfer = view.transfer(frequencies.ravel()).reshape(*frequencies.shape, len(view.channels), len(view.sources))
+    return np.einsum("fwck,fwcl->cfkl", transfer, transfer.conj()) / _WITHIN
 
 
 def _powers(transform: Transform, kept: Bool[np.ndarray, " bands"]) -> list[list[float]]:

@@ -163,9 +163,8 @@ function layout() {
   const height = Math.round(Math.min(Math.max(0.52 * width, 240), 440));
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const [left, right, top, bottom] = [58, width - 8, 10, height - 40];
-  const edges = data.edges;
-  const low = Math.log10(edges[0][0] || data.frequencies[0] / 2);
-  const high = Math.log10(edges[1][edges[1].length - 1]);
+  const low = Math.log10(data.frequencies[0]);
+  const high = Math.log10(data.frequencies[data.frequencies.length - 1]);
   const x = (hz) => left + ((right - left) * (Math.log10(hz) - low)) / (high - low);
   const y = (log10) => bottom - ((bottom - top) * (log10 - limits[0])) / (limits[1] - limits[0]);
   return { left, right, top, bottom, width, height, low, high, x, y };
@@ -311,6 +310,12 @@ withBackground.addEventListener("change", () => {
 });
 if (channelChoice) channelChoice.addEventListener("change", afresh);
 part("restart").addEventListener("click", restart);
+if (part("to-mean")) {
+  part("to-mean").addEventListener("click", () => {
+    thetaKeys.forEach((key, i) => set(key, data.mean[i]));
+    update();
+  });
+}
 if (part("match")) part("match").addEventListener("click", matchGain);
 part("numbers").addEventListener("toggle", () => update(false));
 new ResizeObserver(() => {
