@@ -5,14 +5,18 @@ import functools
 import html
 import json
 import re
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from browser import CHROMIUM, Browser
 from scipy.stats import gamma
+from typer.testing import CliRunner
 
+from inference.cli import app
 from inference.estimate import Estimate
 from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.load import load_estimator
@@ -20,6 +24,7 @@ from inference.recordings.files import write_recording
 from inference.reports.play import Slider, laid_out, play_of, playable, script, write_play
 from inference.reports.play_numbers import counted, emulated_powers, packed
 from inference.reports.play_start import background_of, start_of
+from inference.reports.recording_page import write_report
 from inference.workflows.play import chosen_fit, circuit_names, play_file
 from inference.workflows.shipped import SHIPPED
 from simulators.interface import ParameterSpace
@@ -28,6 +33,8 @@ from surrogates.spectra.background import Background, NoiseFloor
 
 NASTY = "</script><script>document.title='broken'</script><!-- & \"quoted\" '"
 EXACT = 0.01
+ROOT = Path(__file__).parents[1]
+DATA = re.compile(r'<script type="application/json" id="play-data">(.*?)</script>')
 FRAME_MS = 16.0
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
@@ -460,6 +467,31 @@ def test_fewer_bands_give_the_same_spectrum(opened):
     np.testing.assert_allclose(found["emulated"], expected_powers(fit, theta)[0][kept], rtol=EXACT)
 
 
+@pytest.fixture(scope="module")
+def shown_pages(tmp_path_factory):
+    """Title and contents of the documentation's pages, made again."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    from make_play_pages import OUT, pages
+
+    folder = tmp_path_factory.mktemp("pages")
+    for name, (title, sentence, play) in pages().items():
+        write_play(folder / name, title, play, [sentence])
+    return {path.name: (path, OUT / path.name) for path in sorted(folder.iterdir())}
+
+
+@pytest.mark.parametrize("name", ["play_asynchronous.html", "play_column.html"])
+def test_pages_of_the_documentation_are_those_of_the_fits_that_ship(shown_pages, name):
+    """python scripts/make_play_pages.py makes them again. Digits of the estimate may differ between machines."""
+    made, there = ((path.read_text(encoding="utf-8")) for path in shown_pages[name])
+    numbers_made, numbers_there = (json.loads(DATA.search(page)[1]) for page in (made, there))
+    for key in ("spectra", "dispersion", "sizes", "components", "instrument", "low", "high", "channels", "units"):
+        assert numbers_made.get(key) == numbers_there.get(key), key
+    if numbers_there["recording"] is not None:
+        np.testing.assert_allclose(numbers_made["recording"], numbers_there["recording"], rtol=1e-3)
+    words = [re.sub(r"-?\d+\.?\d*(e-?\d+)?", "#", DATA.sub("", page)) for page in (made, there)]
+    assert words[0] == words[1]
+
+
 def test_an_estimate_that_is_not_trusted_has_no_intervals():
     play = play_of(six_contacts(), recorded(), answer(trusted=False))
     assert not play.trusted
@@ -487,3 +519,52 @@ def test_a_file_is_answered_and_shown(tmp_path):
         chosen_fit(circuit="nobody")
     with pytest.raises(ValueError, match="found cnn"):
         chosen_fit(model=SHIPPED / "brunel_ai_cnn.safetensors")
+
+
+def report_of(path, **named):
+    parts = dict(title="A report", recording=recorded(), features=six_contacts().features, estimates=[answer()])
+    write_report(path, **{**parts, **named})
+    return path.read_text(encoding="utf-8")
+
+
+@needs_chromium
+def test_a_report_with_a_gradient_fit_has_sliders(browser, tmp_path):
+    text = report_of(tmp_path / "report.html", fit=six_contacts())
+    assert text.index("<h2>Spectra</h2>") < text.index("Play with the parameters") < text.index("<h2>Posterior</h2>")
+    browser.open(tmp_path / "report.html")
+    browser.wait("document.querySelector('#play.ready') !== null")
+    assert browser.errors == []
+    assert all(address.startswith(("file:", "data:image/png;")) for address in browser.asked)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [{}, {"fit": load_estimator(SHIPPED / "brunel_ai_cnn.safetensors")}, {"fit": six_contacts(), "estimates": []}],
+)
+def test_other_reports_have_no_script(tmp_path, named):
+    text = report_of(tmp_path / "report.html", **named)
+    assert "<script" not in text
+    assert "script-src" not in text
+
+
+def test_a_page_of_the_command(tmp_path):
+    page = tmp_path / "ring.html"
+    done = CliRunner().invoke(app, ["play", "--circuit", "ring", "--out", str(page)])
+    assert done.exit_code == 0, done.output
+    assert "log_ratio" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--circuit", "nobody"], "choose one of brunel-alpha"),
+        (["--out", "play.txt"], "written as .html"),
+        (["--circuit", "ring", "--model", "models"], "give one of them"),
+    ],
+)
+def test_what_the_command_refuses(tmp_path, monkeypatch, options, why):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["play", *options])
+    assert done.exit_code == 2
+    assert why in done.output
+    assert list(tmp_path.iterdir()) == []

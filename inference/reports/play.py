@@ -226,4 +226,4 @@ def _units(fit: GradientFit, recording: Recording | None) -> list[str]:
     """Of each channel's power density."""
     units = (fit.unit,) * len(fit.channels) if recording is None else recording.units
     known = [None if unit == "1" or fit.features.scale_free else re.sub(r"^u", "µ", unit) for unit in units]
-    return ["power per Hz, of unknown scale" if unit is None else f"power ({unit}²/Hz)" for unit in known]
+    return ["power (unknown scale)" if unit is None else f"power ({unit}²/Hz)" for unit in known]

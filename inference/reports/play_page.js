@@ -160,7 +160,7 @@ function element(name, attributes, text) {
 function layout() {
   const svg = part("figure");
   const width = Math.max(svg.clientWidth, 300);
-  const height = Math.round(Math.min(Math.max(0.52 * width, 240), 440));
+  const height = Math.round(Math.max(Math.min(0.52 * width, 0.45 * window.innerHeight, 440), 220));
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   const [left, right, top, bottom] = [58, width - 8, 10, height - 40];
   const low = Math.log10(data.frequencies[0]);
