@@ -19,7 +19,6 @@ from inference.evaluation.predictive import BAND
 from inference.reports.html import rendered
 from inference.reports.play_numbers import numbers_of
 from inference.reports.play_start import AT_HZ, FoundBackground, start_of
-from simulators.fields.linear import LinearView
 from simulators.interface import Parameter
 from simulators.recording import Recording
 from surrogates.spectra.likelihood import SpectralModel
@@ -121,8 +120,8 @@ def script() -> Markup:
 
 
 def playable(fit: Any) -> bool:
-    """Whether an estimator has a page to play with: a gradient fit whose instrument is the same at all theta."""
-    return isinstance(fit, GradientFit) and (fit.model.view is None or isinstance(fit.model.view, LinearView))
+    """Whether an estimator has an emulator to play with, as a gradient fit has."""
+    return isinstance(fit, GradientFit)
 
 
 def play_of(

@@ -56,6 +56,77 @@ function backgroundDensity({ level, exponent, knee, white, rhythms }, frequency)
   return level * shape + white;
 }
 
+// Kernels that follow two parameters, between nodes, and two more as filters: surrogates/spectra/following.py.
+class FollowingInstrument {
+  constructor(data, bands, sources) {
+    Object.assign(this, data, { bands, sources });
+    this.grid = unpacked(data.grid);
+    this.omega = unpacked(data.omega);
+  }
+
+  // Of each node the weight with which a polynomial in the logarithm of its parameter is taken.
+  nodeWeights(theta) {
+    const [first, second] = this.nodes.map(([which, logs]) =>
+      logs.map((a) => logs.reduce((w, b) => (b === a ? w : (w * (Math.log(theta[which]) - b)) / (a - b)), 1)),
+    );
+    return first.flatMap((a) => second.map((b) => a * b));
+  }
+
+  // ((1 + i w synapse) / (1 + i w tau))^2 exp(-i w delay)
+  filter(omega, tau, delay) {
+    const size = (1 + (omega * this.synapse) ** 2) / (1 + (omega * tau) ** 2);
+    const phase = 2 * (Math.atan(omega * this.synapse) - Math.atan(omega * tau)) - omega * delay;
+    return [size * Math.cos(phase), size * Math.sin(phase)];
+  }
+
+  // Transfer functions (bands, channels, sources), real and imaginary part after each other.
+  transfer(theta) {
+    const entries = this.bands * this.channels * this.sources;
+    const weights = this.nodeWeights(theta);
+    const seen = new Float64Array(2 * entries);
+    for (let at = 0; at < this.omega.length; at++) {
+      const [c, d] = this.filter(this.omega[at], theta[this.tau], theta[this.delay]);
+      const band = at % this.bands;
+      for (let k = 0; k < this.channels * this.sources; k++) {
+        let [re, im] = [0, 0];
+        weights.forEach((weight, node) => {
+          const place = 2 * ((node * this.omega.length + at) * this.channels * this.sources + k);
+          re += weight * this.grid[place];
+          im += weight * this.grid[place + 1];
+        });
+        const place = 2 * (band * this.channels * this.sources + k);
+        seen[place] += c * re - d * im;
+        seen[place + 1] += c * im + d * re;
+      }
+    }
+    return seen;
+  }
+
+  // As play_numbers._products packs them.
+  products(theta) {
+    const n = this.sources;
+    const below = (n * (n - 1)) / 2;
+    const seen = this.transfer(theta);
+    const products = new Float64Array(this.channels * this.bands * n * n);
+    for (let channel = 0; channel < this.channels; channel++) {
+      for (let f = 0; f < this.bands; f++) {
+        const from = 2 * (f * this.channels + channel) * n;
+        const to = (channel * this.bands + f) * n * n;
+        for (let k = 0, place = to + n; k < n; k++) {
+          const [a, b] = [seen[from + 2 * k], seen[from + 2 * k + 1]];
+          products[to + k] = a * a + b * b;
+          for (let l = 0; l < k; l++, place++) {
+            const [c, d] = [seen[from + 2 * l], seen[from + 2 * l + 1]];
+            products[place] = a * c + b * d;
+            products[place + below] = b * c - a * d;
+          }
+        }
+      }
+    }
+    return products;
+  }
+}
+
 class PlayedEmulator {
   constructor(data) {
     this.data = data;
@@ -68,7 +139,9 @@ class PlayedEmulator {
     this.dispersion = layersOf(data.dispersion);
     this.sizes = layersOf(data.sizes);
     this.components = unpacked(data.components);
-    this.products = data.instrument && unpacked(data.instrument.products);
+    const { products, following } = data.instrument || {};
+    this.products = products ? unpacked(products) : null;
+    this.following = following ? new FollowingInstrument(following, this.frequencies.length, this.sources) : null;
   }
 
   // Factors, and how spectra scatter, at theta; what gain, background and channel do not change.
@@ -84,7 +157,11 @@ class PlayedEmulator {
       return Math.max(n / Math.max(bounded, 1), 1);
     });
     const sizes = this.sizes.length ? perceptron(this.sizes, x).map(Math.exp) : [];
-    return { factors: this.weighted(out, theta), effective, sizes, channels: [] };
+    return { factors: this.weighted(out, theta), effective, sizes, channels: [], products: this.productsAt(theta) };
+  }
+
+  productsAt(theta) {
+    return this.following ? this.following.products(theta) : this.products;
   }
 
   // Cholesky factors (bands, sources, sources), real and imaginary, each row times the weight of its source.
@@ -110,7 +187,7 @@ class PlayedEmulator {
   }
 
   // L^H G L of a channel and a band, packed as the products G are: diagonal, real and imaginary part of what is below.
-  seen(factors, channel, f) {
+  seen({ factors, products }, channel, f) {
     const n = this.sources;
     const below = (n * (n - 1)) / 2;
     const { re, im } = factors;
@@ -118,11 +195,11 @@ class PlayedEmulator {
     const packed = new Float64Array(n * n);
     const g = (channel * this.frequencies.length + f) * n * n;
     const entry = (k, l) => {
-      if (!this.products) return k === channel && l === channel ? [1, 0] : [0, 0];
-      if (k === l) return [this.products[g + k], 0];
+      if (!products) return k === channel && l === channel ? [1, 0] : [0, 0];
+      if (k === l) return [products[g + k], 0];
       const [row, column, sign] = k > l ? [k, l, 1] : [l, k, -1];
       const place = g + n + (row * (row - 1)) / 2 + column;
-      return [this.products[place], sign * this.products[place + below]];
+      return [products[place], sign * products[place + below]];
     };
     for (let k = 0; k < n; k++) {
       for (let l = 0; l < n; l++) {
@@ -160,7 +237,7 @@ class PlayedEmulator {
     const power = new Float64Array(bands);
     const moved = new Float64Array(bands);
     for (let f = 0; f < bands; f++) {
-      const packed = this.seen(state.factors, channel, f);
+      const packed = this.seen(state, channel, f);
       for (let i = 0; i < n; i++) power[f] += 2 * packed[i];
       for (let k = 0; k < state.sizes.length; k++) {
         const at = (k * bands + f) * n * n;

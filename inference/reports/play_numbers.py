@@ -6,14 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Complex, Float
 from scipy.stats import gamma
 from torch import Tensor
 
 from inference.evaluation.predictive import BAND
+from simulators.fields.following import DELAY, SYNAPSE, FollowingView
 from simulators.fields.linear import LinearView
 from simulators.recording import Recording
 from surrogates.spectra.cross_spectrum import Bands, Transform, band_transform
+from surrogates.spectra.following import ALIASES
 from surrogates.spectra.likelihood import SpectralModel
 
 ONE_SIDED = 2.0  # times a two-sided density: what Welch's method gives, and figures show
@@ -27,12 +30,9 @@ def numbers_of(model: SpectralModel, recording: Recording | None, duration_ms: f
 
     recording: of the model's channels and rate, or None; then recordings of ``duration_ms`` are what the scatter is of.
     Powers are densities in unit^2/Hz, one-sided. Networks are those of ``SpectralEmulator.state``, to the last bit;
-    of the bands those alone that count. Raises ValueError for an instrument whose kernels follow theta, and for
-    a recording that has no frequency in any band that counts.
+    of the bands those alone that count. Raises ValueError as ``counted``.
     """
-    view, emulator = model.view, model.emulator
-    if view is not None and not isinstance(view, LinearView):
-        raise ValueError("the instrument's kernels follow the parameters, which a page to play with does not compute")
+    emulator = model.emulator
     transform, kept = counted(model, recording, duration_ms)
     tensors = emulator.state()[1]
     return {
@@ -46,7 +46,7 @@ def numbers_of(model: SpectralModel, recording: Recording | None, duration_ms: f
         "dispersion": _layers(tensors, "dispersion.body."),
         "sizes": _layers(tensors, "sizes.body."),
         "components": packed(tensors["components"][:, kept] if len(tensors["components"]) else tensors["components"]),
-        "instrument": None if view is None else _instrument(view, emulator.bands, kept, model),
+        "instrument": _instrument(model, kept),
         "recording": None if recording is None else _powers(transform, kept),
         "scatter": _quantiles(),
     }
@@ -57,12 +57,19 @@ def emulated_powers(
 ) -> Float[np.ndarray, "batch channels kept"]:
     """Power densities (one-sided, unit^2/Hz) of the channels at theta, all of the emulator's parameters."""
     spectra = model.emulator.spectra(theta)[:, kept]
-    if not isinstance(model.view, LinearView):
+    if model.view is None:
         return ONE_SIDED * np.einsum("bfcc->bcf", spectra).real
     by_name = dict(zip(model.emulator.parameters.names, theta.T, strict=True))
     weights = np.stack([np.broadcast_to(w.of(by_name), len(theta)) for w in model.view.weights], -1)
     weighted = spectra * weights[:, None, :, None] * weights[:, None, None, :]
-    return ONE_SIDED * np.einsum("cfkl,bfkl->bcf", _products(model.view, model.emulator.bands, kept), weighted).real
+    if isinstance(model.view, LinearView):
+        seen = _products(model.view, model.emulator.bands, kept)[None]
+    else:
+        assert model.following is not None
+        each = {name: torch.as_tensor(values).float() for name, values in by_name.items()}
+        transfer = model.following.full(each)[:, kept].numpy()
+        seen = np.einsum("bfck,bfcl->bcfkl", transfer, transfer.conj())
+    return ONE_SIDED * np.einsum("bcfkl,bfkl->bcf", np.broadcast_to(seen, (len(theta), *seen.shape[1:])), weighted).real
 
 
 def counted(
@@ -123,26 +130,48 @@ def _numbers_in(tensors: dict[str, Tensor], prefix: str) -> set[int]:
     return {int(name.removeprefix(prefix).split(".")[0]) for name in tensors if name.startswith(prefix)}
 
 
-def _instrument(view: LinearView, bands: Bands, kept: Bool[np.ndarray, " bands"], model: SpectralModel) -> dict:
-    """Weights of the sources, and products of the kernels' transforms, averaged over each band.
-
-    Of each channel and band the products are a Hermitian matrix (sources, sources), which times the sources'
-    cross-spectra gives the channel's power: its diagonal, then the real and then the imaginary part of what is below.
-    """
-    products = _products(view, bands, kept)
+def _instrument(model: SpectralModel, kept: Bool[np.ndarray, " bands"]) -> dict[str, Any] | None:
+    """Weights of the sources, and what the channels see of them: products of kernels, or kernels that follow theta."""
+    view = model.view
+    if view is None:
+        return None
+    names = model.emulator.parameters.names
+    weights = {"weights": [[w.sign, [names.index(name) for name in w.parameters]] for w in view.weights]}
+    if isinstance(view, FollowingView):
+        return weights | {"following": _following(model, view, kept)}
+    products = _products(view, model.emulator.bands, kept)
     below = products[..., *np.tril_indices(len(view.sources), -1)]
     diagonal = np.einsum("cfkk->cfk", products).real
+    return weights | {"products": packed(np.concatenate([diagonal, below.real, below.imag], -1))}
+
+
+def _following(model: SpectralModel, view: FollowingView, kept: Bool[np.ndarray, " bands"]) -> dict[str, Any]:
+    """Kernels' transforms (first, second, aliases, bands, channels, sources, real and imaginary) at the nodes of two
+    parameters, and what filters them (in ms); angular frequencies in rad/ms."""
+    assert model.following is not None
     names = model.emulator.parameters.names
+    omega, grid = (each.detach().numpy() for each in model.following.grid)
+    aliases = len(ALIASES)
+    grid = grid.reshape(*grid.shape[:2], aliases, -1, *grid.shape[3:])[:, :, :, kept]
     return {
-        "weights": [[w.sign, [names.index(name) for name in w.parameters]] for w in view.weights],
-        "products": packed(np.concatenate([diagonal, below.real, below.imag], -1)),
+        "nodes": [[names.index(name), np.log(values).tolist()] for name, values in view.nodes],
+        "omega": packed(omega.imag.reshape(aliases, -1)[:, kept]),
+        "synapse": view.synapse_ms,
+        "tau": names.index(SYNAPSE),
+        "delay": names.index(DELAY),
+        "grid": packed(np.stack([grid.real, grid.imag], -1)),
+        "channels": len(view.channels),
     }
 
 
 def _products(
     view: LinearView, bands: Bands, kept: Bool[np.ndarray, " bands"]
 ) -> Complex[np.ndarray, "channels kept sources sources"]:
-    """What each pair of sources of unit cross-spectrum adds to the power of each channel, averaged over each band."""
+    """What each pair of sources of unit cross-spectrum adds to the power of each channel, averaged over each band.
+
+    Of each channel and band a Hermitian matrix; its diagonal, then the real and then the imaginary part of what is
+    below, are what a page reads.
+    """
     steps = (np.arange(_WITHIN) + 0.5) / _WITHIN
     frequencies = (bands.edges[:-1, None] + bands.widths[:, None] * steps)[kept]
     transfer = view.transfer(frequencies.ravel()).reshape(*frequencies.shape, len(view.channels), len(view.sources))
