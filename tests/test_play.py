@@ -150,6 +150,14 @@ def test_an_estimate_that_is_not_trusted_has_no_intervals():
     assert all(s.place is None for s in play.sliders)
 
 
+def test_warnings_of_the_estimate_stand_above_the_sliders(tmp_path):
+    doubtful = play_of(six_contacts(), recorded(), answer(trusted=False, warnings=("nothing explains it", NASTY)))
+    write_play(tmp_path / "play.html", "Play", doubtful)
+    text = (tmp_path / "play.html").read_text(encoding="utf-8")
+    assert text.index("The estimate is not to be trusted") < text.index("nothing explains it") < text.index("<svg")
+    assert html.escape(NASTY, quote=False) in text.replace("&#34;", '"').replace("&#39;", "'")
+
+
 def test_sliders_say_as_many_digits_as_their_steps_have():
     (J, g, eta) = play_of(six_contacts()).sliders
     assert (J.digits, g.digits, eta.digits) == (3, 2, 2)

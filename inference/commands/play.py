@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from inference.commands.options import RangeOption, chosen_range
-from inference.commands.output import console, plain_errors
+from inference.commands.output import console, plain_errors, warn
 from simulators.files import refuse_unwritable
 
 
@@ -55,4 +55,6 @@ def play(
         what = circuit or (model.stem if model is not None else range_name)
         title = f"{what}: parameters and spectrum" if recording is None else f"{recording.name}: {what}"
         write_play(out, title, made)
+        for warning in made.warnings:
+            warn("estimate" if made.trusted else "estimate, not to be trusted", warning)
         console.print(f"page: {out}")

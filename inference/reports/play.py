@@ -78,7 +78,8 @@ class Matrix:
 class Play:
     """What the template needs. numbers: what the page computes with; trusted: whether the estimate is.
 
-    best: whether the sliders begin at the sample of the posterior that fits best, which fits better than its mean.
+    best: whether the sliders begin at the sample of the posterior that fits best, which fits better than its mean;
+    warnings: what to know before believing the estimate.
     """
 
     sliders: tuple[Slider, ...]
@@ -91,6 +92,7 @@ class Play:
     estimated: bool
     trusted: bool
     best: bool
+    warnings: tuple[str, ...]
     seconds: float
     share: float
     numbers: dict[str, Any]
@@ -156,6 +158,7 @@ def play_of(
         estimated=estimate is not None,
         trusted=estimate is None or estimate.trusted,
         best=start.mean is not None,
+        warnings=() if estimate is None else estimate.warnings,
         seconds=recording.duration_ms / 1e3 if recording is not None else seconds,
         share=BAND[1] - BAND[0],
         numbers=numbers,
@@ -163,7 +166,7 @@ def play_of(
 
 
 def write_play(path: str | Path, title: str, play: Play, said: Sequence[str] = ()) -> None:
-    """A page with nothing but this. said: paragraphs above it."""
+    """A page with nothing but this, and the warnings of its estimate. said: paragraphs above it."""
     Path(path).write_text(rendered("play_page.html.jinja", title=title, play=play, said=said), encoding="utf-8")
 
 
