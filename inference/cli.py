@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from inference.commands import campaign, column, demo, evaluate, explain, infer, simulate, surrogate, train
+from inference.commands import campaign, column, demo, evaluate, explain, infer, play, simulate, surrogate, train
 
 app = typer.Typer(
     help="Which circuit could have produced this recording, and how sure can one be?",
@@ -15,6 +15,7 @@ for command in (
     demo.demo,
     infer.infer,
     explain.explain,
+    play.play,
     simulate.simulate,
     train.train,
     evaluate.compare,

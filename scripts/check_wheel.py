@@ -134,6 +134,7 @@ def use(commands: Path, empty: Path) -> None:
     missing = [name for name in ("J (mV)", "g", "eta") if name not in answer]
     assert not missing, f"no {missing} in:\n{answer}"
     assert (empty / "report.html").stat().st_size > 10_000, "the report is empty"
+    assert "PlayedEmulator" in (empty / "report.html").read_text(encoding="utf-8"), "the report has no sliders"
     (empty / "my_model.py").write_text(CIRCUIT, encoding="utf-8")
     simulate = ["simulate", "--simulator", "my_model.py:noise", "--n", "4", "--out", "runs.zarr"]
     print(run([circuitsbi, *simulate], empty, **variables), end="")

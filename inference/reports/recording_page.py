@@ -16,6 +16,7 @@ from inference.features.interface import Features
 from inference.features.spectra import SpectralFeatures
 from inference.reports.figures import MOST_PAIRED, activity_figure, posterior_figure, spectra_figure, traces_figure
 from inference.reports.html import embedded, flat, rendered
+from inference.reports.play import Play, play_of, playable
 from inference.reports.verdict import REFUSED, Verdict
 from inference.reports.verdict import verdict as verdict_on
 from simulators.recording import Recording, Spikes
@@ -61,6 +62,7 @@ def write_report(
     verdict: Verdict | None = None,
     notes: Sequence[str] = (),
     circuit: Figure | None = None,
+    fit: Any = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the report: verdict, circuit, numbers, activity, recording, spectra, posteriors, details, provenance.
@@ -70,7 +72,8 @@ def write_report(
     predictive: log10 spectra of simulations at draws from a posterior, in the unit of the features; check: what came of
     holding the recording against such spectra, instead of these. verdict: made from the estimates unless given. notes:
     what else to know before believing the numbers. circuit: a figure of the circuit with its parameters; with it the
-    table says how much of each range is left, and which parameters make up for one another. Raises ValueError for
+    table says how much of each range is left, and which parameters make up for one another. fit: the estimator that the
+    check is of; with a gradient fit the page has sliders for the parameters, at its estimate. Raises ValueError for
     estimates of different parameters, a truth or predictive spectra that do not fit them, or a recording without a
     spectrum.
     """
@@ -105,9 +108,16 @@ def write_report(
         spikes=spikes,
         check=check,
         figures=figures,
+        play=played(fit, recording, estimates),
         provenance=list(flat(provenance or {})),
     )
     Path(path).write_text(page, encoding="utf-8")
+
+
+def played(fit: Any, recording: Recording, estimates: Sequence[Estimate]) -> Play | None:
+    """Sliders at the estimate of a gradient fit; None of any other estimator, or where it gave no estimate."""
+    own = [e for e in estimates if e.method == "gradient fit"]
+    return play_of(fit, recording, own[0]) if own and playable(fit) else None
 
 
 def _described(features: Features) -> str:

@@ -64,6 +64,7 @@ def run_demo(console: Console, out: Path, range_name: str, seed: int, retrain: b
         truth=theta,
         check=check,
         verdict=together,
+        fit=estimators[-1],
         provenance=about,
     )
     figure = summary_figure(lfp, features, estimates, truth=theta, check=check)

@@ -183,6 +183,7 @@ def write_page(path: Path, title: str, window: AnsweredWindow, circuit: Figure |
         check=window.check,
         verdict=window.verdict,
         circuit=circuit,
+        fit=window.seen_by,
         provenance={"recording": window.recording, "from (s)": f"{window.start_s:g}", **window.seen_by.about},
     )
 

@@ -12,7 +12,9 @@ from torch import Tensor
 from simulators.fields.following import DELAY, SYNAPSE, FollowingView, lagrange
 from simulators.interface import ParameterSpace
 
-_ALIASES = (-1, 0, 1)  # what sampling in bins folds back; further ones are far below single precision
+ALIASES = (-1, 0, 1)
+"""Times the sampling rate: what sampling in bins folds back. Further ones are far below single precision."""
+
 _TYPICAL = 64  # thetas
 
 
@@ -50,17 +52,17 @@ class FollowingTransfer:
         first, second = (
             torch.stack(lagrange(values, theta[name].log()), -1).to(torch.complex64) for name, values in self.view.nodes
         )
-        omega, grid = self._grid
+        omega, grid = self.grid
         course = self.view.course(omega, theta[SYNAPSE][:, None])
         filtered = course * torch.exp(-omega * theta[DELAY][:, None])
         mixed = torch.einsum("bi,bj,ijfcs->bfcs", first, second, grid) * filtered[..., None, None]
-        return mixed.unflatten(1, (len(_ALIASES), -1)).sum(1)
+        return mixed.unflatten(1, (len(ALIASES), -1)).sum(1)
 
     @cached_property
-    def _grid(self) -> tuple[Complex[Tensor, " frequencies"], Complex[Tensor, "first second frequencies channels k"]]:
+    def grid(self) -> tuple[Complex[Tensor, " frequencies"], Complex[Tensor, "first second frequencies channels k"]]:
         """i omega (rad/ms) of all aliases of the bands' centres, and the kernels' transforms there."""
         view, steps = self.view, self.view.steps_per_bin
-        hertz = np.concatenate([np.asarray(self.centres) + k * view.sampling_rate for k in _ALIASES])
+        hertz = np.concatenate([np.asarray(self.centres) + k * view.sampling_rate for k in ALIASES])
         omega = 2j * np.pi * hertz / 1e3
         lags = np.arange(view.kernels.shape[-1]) * view.step_ms
         grid = np.einsum("ijscl,lf->ijfcs", view.kernels, np.exp(-omega * lags[:, None]), optimize=True)

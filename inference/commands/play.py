@@ -1,0 +1,60 @@
+"""``circuitsbi play``: a page with sliders for a circuit's parameters, and the spectrum that they give."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inference.commands.options import RangeOption, chosen_range
+from inference.commands.output import console, plain_errors, warn
+from simulators.files import refuse_unwritable
+
+
+def play(
+    recording: Annotated[
+        Path | None, typer.Argument(help="To begin at the estimate of: .npz, .npy, .csv, .mat, .nwb, .fif, .edf, ...")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Page to write (.html).")] = Path("play.html"),
+    range_name: RangeOption = "asynchronous",
+    circuit: Annotated[
+        str | None,
+        typer.Option(
+            help="A circuit of one channel instead, of unknown gain: column, ei-circuit, ring, brunel-alpha, "
+            "brunel-asynchronous, brunel-full."
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A gradient fit of yours instead (.safetensors), or the folder it is in.")
+    ] = None,
+    sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
+    unit: Annotated[str | None, typer.Option(help="mV, uV, V, nAm, fAm ..., where the file does not say.")] = None,
+    variable: Annotated[
+        str | None, typer.Option(help="Which of the variables of a .npz, .mat or .nwb file is the recording.")
+    ] = None,
+    channels: Annotated[str | None, typer.Option(help="Channels to take, in this order: 'Cz' or 'ch3,ch2'.")] = None,
+) -> None:
+    """Write a page with sliders for a circuit's parameters, which shows the spectrum they give, beside a recording's.
+
+    The page holds the circuit's emulator and works without a server and a network, in any browser.
+    """
+    with plain_errors():
+        if out.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"the page is written as .html, not as '{out.suffix}'; rename {out}")
+        if circuit is not None and model is not None:
+            raise ValueError("--circuit and --model both say what to play with; give one of them")
+        refuse_unwritable(out)
+        from inference.reports.play import play_of, write_play
+        from inference.workflows.play import chosen_fit, play_file
+
+        fit = chosen_fit(chosen_range(range_name), circuit, model)
+        pick = None if channels is None else [channel.strip() for channel in channels.split(",")]
+        if recording is None:
+            made = play_of(fit)
+        else:
+            made = play_file(fit, recording, pick, sampling_rate=sampling_rate, unit=unit, variable=variable)
+        what = circuit or (model.stem if model is not None else range_name)
+        title = f"{what}: parameters and spectrum" if recording is None else f"{recording.name}: {what}"
+        write_play(out, title, made)
+        for warning in made.warnings:
+            warn("estimate" if made.trusted else "estimate, not to be trusted", warning)
+        console.print(f"page: {out}")
