@@ -8,6 +8,7 @@ from inference.groups.compare import Answered, Compared
 from inference.groups.hierarchical import summary
 from inference.reports.groups import in_units, named
 from inference.reports.style import BAND_COLOUR, INK, MUTED, plain, short
+from simulators.interface import Parameter
 
 _COLUMNS = 3
 _ROOM = 0.28  # in which the subjects of a group stand side by side
@@ -22,15 +23,15 @@ def groups_figure(found: Compared, answers: list[Answered]) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     gone = {name for name, _ in found.left_out}
     kept = [a for a in answers if a.recording not in gone and a.labels.get(found.between) in found.groups]
-    for k, ax in enumerate(axes[:n]):
-        _draw(ax, found, kept, k)
+    for k, (ax, parameter) in enumerate(zip(axes, found.parameters, strict=False)):
+        _draw(ax, found, kept, parameter, k)
     for ax in axes[n:]:
         ax.set_axis_off()
     return figure
 
 
-def _draw(ax: Axes, found: Compared, answers: list[Answered], k: int) -> None:
-    parameter, places = found.parameters[k], {name: i for i, name in enumerate(found.groups)}
+def _draw(ax: Axes, found: Compared, answers: list[Answered], parameter: Parameter, k: int) -> None:
+    places = {name: i for i, name in enumerate(found.groups)}
     middles: dict[str, dict[str, tuple[float, float]]] = {}
     for name, x in places.items():
         mean = in_units(parameter, summary(found.groups[name][k].place), True)
