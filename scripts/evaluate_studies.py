@@ -5,16 +5,17 @@
     python scripts/evaluate_studies.py --parts shared             one gain alone; or studies
 
 Shared: sets of 20 recordings at one EEG electrode, each of another asynchronous network that nothing was learned from,
-of one unknown gain; errors of the gradient fit with the gain known, unknown, and inferred from all 20.
+of one unknown gain; errors of the gradient fit with the gain known, unknown, and inferred from all 20, and of a neural
+posterior of relative spectra, which learned the power besides.
 
 Studies: fresh networks over all states, one contact of unknown gain and depth, answered by the posterior that ships as
 one-channel. In a group a parameter's probit is normal; groups of 5, 20 and 60 differ by nothing in every other
 study, and half of them are paired (the same subjects twice). Beside the hierarchical model Student's t-test (Welch's,
 or of pairs) on the point estimates. What is right is the difference of the groups' true means.
 
-The last line is one JSON object: shared_gain_error_percent by parameter (of the range), with gain_known and
-gain_unknown, coverage50 and coverage90; difference_coverage90, false_alarms_percent and found_percent by group size,
-and the t-test's beside them.
+The last line is one JSON object: shared_gain_error_percent of g (of its range, the neural posterior), shared by
+estimator with error_percent, coverage50 and coverage90 by parameter for a gain known, unknown and shared;
+difference_coverage90, false_alarms_percent and found_percent by group size, and the t-test's beside them.
 """
 
 import argparse
@@ -37,6 +38,9 @@ from scipy.special import ndtr, ndtri
 from inference.estimate import Estimate
 from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.load import load_estimator
+from inference.estimators.neural_posterior import NeuralPosterior
+from inference.features.spectra import SpectralFeatures
+from inference.groups.gain import with_gain, with_power
 from inference.groups.hierarchical import difference, paired_difference
 from inference.groups.shared import share
 from inference.workflows.shipped import SHIPPED, reference_campaign, reference_tests
@@ -78,22 +82,29 @@ class Truth(NamedTuple):
 def of_one_gain(sets: int) -> dict[str, Any]:
     """Errors with a gain that is known, unknown, and inferred from all recordings that share it."""
     campaign, test = reference_campaign("asynchronous"), reference_tests("asynchronous")
-    study = spectral_study(campaign, probe=parse_probe("angles=0"), test=test)
-    known = next(e for _, e in train(study, campaign, ["gradient"], test=test, progress=False))
-    assert isinstance(known, GradientFit)
-    free, n = known.with_nuisances(gain=True), sets * OF_ONE_GAIN
-    rows = campaign.usable[-test:][:n]
+    study = spectral_study(campaign, probe=parse_probe("angles=0"), test=test, relative=True)
+    fit = next(e for _, e in train(study, campaign, ["gradient"], test=test, progress=False))
+    assert isinstance(fit, GradientFit) and isinstance(study.features, SpectralFeatures)
+    rows, n, names = campaign.usable, sets * OF_ONE_GAIN, campaign.parameters
     theta = campaign.theta[rows]
     recordings = [study.observe(s, t) for s, t in zip(campaign.recordings(rows), theta, strict=True)]
+    learned, tested = slice(0, len(rows) - test), slice(len(rows) - test, len(rows) - test + n)
+    space, taught = with_power(names, theta[learned], recordings[learned], study.features)
+    posterior = NeuralPosterior(space, study.features).fit(taught, recordings[learned])
     gains = np.exp(np.random.default_rng(SEED).standard_normal(sets)).repeat(OF_ONE_GAIN)
-    scaled = [r.with_values(r.values * g) for r, g in zip(recordings, gains, strict=True)]
-    found: dict[str, list[Estimate]] = {"gain_known": [], "gain_unknown": [], "shared": []}
+    scaled = [r.with_values(r.values * g) for r, g in zip(recordings[tested], gains, strict=True)]
+    known, found = fit.with_nuisances(gain=False), dict[str, list[Estimate]]()
     for k in track(range(0, n, AT_ONCE), "one gain", transient=True):
-        found["gain_known"] += known.estimate_each(recordings[k : k + AT_ONCE])
-        found["gain_unknown"] += free.estimate_each(scaled[k : k + AT_ONCE])
-    for k in range(0, n, OF_ONE_GAIN):
-        found["shared"] += share(found["gain_unknown"][k : k + OF_ONE_GAIN], "log_gain").estimates
-    return {name: scores(estimates, known.parameters, theta) for name, estimates in found.items()}
+        for name, one, some in (("known", known, recordings[tested]), ("unknown", fit, scaled)):
+            found.setdefault(f"gradient fit, gain {name}", []).extend(one.estimate_each(some[k : k + AT_ONCE]))
+    found["posterior, gain unknown"] = [
+        with_gain(posterior.estimate(r), posterior.ready(r), study.features) for r in scaled
+    ]
+    for kind in ("gradient fit", "posterior"):
+        alone = found[f"{kind}, gain unknown"]
+        sets_of = [alone[k : k + OF_ONE_GAIN] for k in range(0, n, OF_ONE_GAIN)]
+        found[f"{kind}, gain shared"] = [e for some in sets_of for e in share(some, "log_gain").estimates]
+    return {name: scores(estimates, names, theta[tested]) for name, estimates in sorted(found.items())}
 
 
 def scores(estimates: list[Estimate], space: ParameterSpace, theta: np.ndarray) -> dict[str, dict[str, float]]:
@@ -215,17 +226,13 @@ def main() -> None:
     out: dict[str, Any] = {}
     if "shared" in arguments.parts:
         found = of_one_gain(arguments.sets)
-        table = Table("gain", *(f"{p}: error, %; in 50, 90 %" for p in found["shared"]["error_percent"]))
+        errors = found["posterior, gain shared"]["error_percent"]
+        table = Table("", *(f"{p}: error, %; in 50, 90 %" for p in errors))
         for name, one in found.items():
             cells = zip(*(one[k].values() for k in ("error_percent", "coverage50", "coverage90")), strict=True)
             table.add_row(name, *(f"{e:.1f}; {a:.2f}, {b:.2f}" for e, a, b in cells))
         console.print(table)
-        out["shared_gain_error_percent"] = found["shared"]["error_percent"]
-        out |= {
-            "gain_known": found["gain_known"],
-            "gain_unknown": found["gain_unknown"],
-            "gain_shared": found["shared"],
-        }
+        out |= {"shared_gain_error_percent": errors["g"], "shared": found}
     if "studies" in arguments.parts:
         with tempfile.TemporaryDirectory() as folder:
             pool = pool_of(arguments.pool, arguments.scratch or Path(folder), arguments.workers)
