@@ -84,7 +84,8 @@ def of_one_gain(sets: int) -> dict[str, Any]:
     campaign, test = reference_campaign("asynchronous"), reference_tests("asynchronous")
     study = spectral_study(campaign, probe=parse_probe("angles=0"), test=test, relative=True)
     fit = next(e for _, e in train(study, campaign, ["gradient"], test=test, progress=False))
-    assert isinstance(fit, GradientFit) and isinstance(study.features, SpectralFeatures)
+    assert isinstance(fit, GradientFit)
+    assert isinstance(study.features, SpectralFeatures)
     rows, n, names = campaign.usable, sets * OF_ONE_GAIN, campaign.parameters
     theta = campaign.theta[rows]
     recordings = [study.observe(s, t) for s, t in zip(campaign.recordings(rows), theta, strict=True)]
