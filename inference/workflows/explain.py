@@ -1,6 +1,6 @@
 """From files to which circuit: what ships for 'circuitsbi explain'."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def shipped_circuits(folder: Path = CIRCUITS) -> tuple[dict[str, GradientFit], C
 
 def explain_files(
     paths: Sequence[Path | Listed],
-    folder: Path = CIRCUITS,
+    circuits: tuple[Mapping[str, GradientFit], CircuitComparison] | None = None,
     pick: Sequence[str] | None = None,
     say: Callable[[str], object] | None = None,
     band_hz: tuple[float, float] | None = None,
@@ -39,10 +39,10 @@ def explain_files(
 ) -> Iterator[Explained | tuple[str, str]]:
     """Of every file the middle channel, or the one picked; or the file and why there is no answer.
 
-    Trials count as one recording. band_hz: frequencies that count (Hz). The gain is unknown, so that no unit is needed.
-    ``reading`` goes to ``read_listed``.
+    circuits: as ``shipped_circuits`` gives them, which are the default. Trials count as one recording. band_hz:
+    frequencies that count (Hz). The gain is unknown, so that no unit is needed. ``reading`` goes to ``read_listed``.
     """
-    fits, comparison = shipped_circuits(folder)
+    fits, comparison = shipped_circuits() if circuits is None else circuits
     for path in paths:
         one = path if isinstance(path, Listed) else Listed(path)
         try:
