@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -24,6 +24,7 @@ _TABLE_S = 5.0  # the table is not written more often than that while recordings
 _DIED = "the process that answered it died; it may need more memory than there is"
 
 
+@runtime_checkable
 class Work(Protocol):
     """What is asked of each recording; it is sent to other processes, so it holds options and no estimators."""
 
