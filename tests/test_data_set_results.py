@@ -296,6 +296,34 @@ def test_answers_do_not_depend_on_the_number_of_workers(folder, model):
         answer_all(recordings, work, results, 0)
 
 
+def test_names_that_are_no_text_end_no_data_set(folder, model):
+    odd = folder / os.fsdecode(b"\xff\x1b[31m")
+    save(odd / os.fsdecode(b"=\xfe\n.npz"), 0.2, 4)
+    result, said = infer(folder, "--model", model, "--workers", 1, "--posteriors", "all.nc", "--report", "pages")
+    assert result.exit_code == 0, said
+    text = Path("infer-results/table.csv").read_text(encoding="utf-8")
+    assert r"\udcff\x1b[31m" in text
+    assert "\x1b" not in text + result.output
+    assert sum(row["status"] == "ok" for row in rows_of("infer-results/table.csv")) == 4
+
+
+def test_two_commands_do_not_write_to_the_same_results(folder, model):
+    recordings = listed([folder])
+    results = open_results(Path("r"), {})
+    with results.alone(), pytest.raises(ValueError, match="another command is writing to r"):
+        answer_all(recordings, Dies("no other"), results)
+    assert len(answer_all(recordings, Dies("no other"), results)) == 4  # negative control
+
+
+def test_a_fault_of_ours_is_a_row(folder):
+    class Fails(Dies):
+        def __call__(self, one):
+            raise KeyError("sd")
+
+    records = answer_all(listed([folder]), Fails(""), open_results(Path("r"), {}))
+    assert [record.rows[0]["remarks"] for record in records] == ["KeyError: 'sd'"] * 4
+
+
 def test_samples_of_nothing_cannot_be_written(tmp_path):
     results = open_results(tmp_path / "r", {})
     record = Record("a", ({"status": "failed"},), ())

@@ -174,7 +174,7 @@ def test_parts_of_a_recording_are_one_and_folders_may_be_recordings(bids):
     found = listed([bids])
     assert names_of(found)[1:] == ["sub-01_task-x_split-01_ieeg.npz", "sub-01_task-x_meg.ds"]
     assert not is_data_set(found[-1].path)
-    with pytest.raises(ValueError, match=r"no reader for '\.ds'|it is a folder"):
+    with pytest.raises(ValueError, match=r"no reader for '\.ds' recordings; save it with MNE"):
         read_listed(found[-1])
 
 
@@ -182,6 +182,8 @@ def test_of_a_plain_folder_the_sub_folder_is_the_condition(tmp_path):
     for name in ("a.npz", "wake/b.npz", "wake/deep/c.npz", "sleep/d.npz"):
         save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "samples.zarr").mkdir()
+    save(tmp_path / "samples.zarr" / "inner.npz")
     (tmp_path / "estimates.csv").write_text("recording,window\n")
     (tmp_path / "old").mkdir()
     save(tmp_path / "old" / "e.npz")

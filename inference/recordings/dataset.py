@@ -7,10 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from inference.recordings.files import FOLDERS, READERS, read_beside
+from inference.recordings.files import FOLDERS, READERS, UNREAD_FOLDERS, read_beside
 from inference.recordings.formats import library
 from inference.recordings.sidecars import Sidecar, hertz, read_channels, read_metadata, read_table
 from simulators.recording import Recording
+from simulators.text import printable
 
 TABLES = ("recordings.csv", "recordings.tsv")
 """Names of a table that says which recordings of a plain folder are of whom."""
@@ -18,7 +19,7 @@ TABLES = ("recordings.csv", "recordings.tsv")
 _DESCRIPTION = "dataset_description.json"
 _KINDS = ("eeg", "ieeg", "meg")  # of BIDS
 _NOT_RAW = ("derivatives", "sourcedata", "code", "stimuli", "phenotype")
-_OTHER_FOLDERS = (".ds", ".mefd", ".zarr")  # recordings that nothing here reads; none is looked into
+_ARRAYS = (".zarr",)  # folders that are files of arrays, and no recordings
 _EMPTY_ROOM = "emptyroom"
 _OWN_TABLES = (b"recording,", b"file,")  # how tables begin that are of recordings, and are none
 _DEEPEST = 40
@@ -49,7 +50,7 @@ class Listed:
     @property
     def labels(self) -> dict[str, str]:
         """What is known of whose recording it is, by name."""
-        return {name: value for name in LABELS if (value := getattr(self, name))}
+        return {name: printable(value) for name in LABELS if (value := getattr(self, name))}
 
     def sidecar(self) -> Sidecar:
         """What stands beside it. Raises ValueError naming a file that does not hold what it should."""
@@ -74,7 +75,7 @@ assert set(LABELS) < {field.name for field in fields(Listed)}
 
 def is_data_set(path: Path) -> bool:
     """Whether it is a folder of recordings, and not a recording that is a folder."""
-    return path.is_dir() and path.suffix.lower() not in (*FOLDERS, *_OTHER_FOLDERS)
+    return path.is_dir() and path.suffix.lower() not in (*FOLDERS, *UNREAD_FOLDERS, *_ARRAYS)
 
 
 def listed(paths: Sequence[Path], skipped: Sequence[Path] = ()) -> list[Listed]:
@@ -211,7 +212,7 @@ RESULTS_MARK = "circuitsbi-results.json"
 def _is_recording(path: Path) -> bool:
     """Whether a file is to be answered for, as its name says: of a kind that is read, and no table of recordings."""
     suffix = path.suffix.lower()
-    if suffix in _OTHER_FOLDERS:
+    if suffix in UNREAD_FOLDERS:
         return path.is_dir()
     return suffix in READERS and not (suffix == ".csv" and _is_own_table(path))
 
@@ -231,7 +232,7 @@ def _is_bids_recording(path: Path) -> bool:
     if not stem.startswith("sub-") or parts[-1] not in _KINDS or parts[0] == f"sub-{_EMPTY_ROOM}":
         return False
     split = next((part.removeprefix("split-") for part in parts if part.startswith("split-")), "1")
-    return (suffix in READERS or (suffix in _OTHER_FOLDERS and path.is_dir())) and split.lstrip("0") == "1"
+    return (suffix in READERS or (suffix in UNREAD_FOLDERS and path.is_dir())) and split.lstrip("0") == "1"
 
 
 def _bids_root(folder: Path) -> Path | None:

@@ -22,6 +22,9 @@ from simulators.units import factor
 FOLDERS = (".mff",)
 """Endings of recordings that are folders."""
 
+UNREAD_FOLDERS = (".ds", ".mefd")
+"""Endings of folders that are recordings too, of formats that are not read (CTF, MEF3)."""
+
 
 def read_recording(
     path: str | Path,
@@ -114,6 +117,8 @@ def trial_count(path: str | Path, variable: str | None = None) -> int:
 
 def _contents(path: Path, variable: str | None) -> Contents:
     suffix = path.suffix.lower()
+    if path.is_dir() and suffix in UNREAD_FOLDERS:
+        raise ValueError(f"no reader for '{suffix}' recordings; save it with MNE as .fif, or as .npz")
     if path.is_dir() and suffix not in FOLDERS:
         raise ValueError(f"it is a folder; name the files in it, such as {path / '*.npz'}")
     if suffix not in READERS:

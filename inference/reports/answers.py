@@ -146,7 +146,7 @@ def to_xarray(answers: Sequence[Answer]) -> "xarray.DataTree":
         name = f"/{a.method}/{files.index(a.recording)}/{a.window}"
         for child in tree.children.values():
             groups[f"{name}/{child.name}"] = child.to_dataset().assign_attrs(
-                recording=a.recording,
+                recording=printable(a.recording),
                 start_s=a.start_s,
                 method=a.estimate.method,
                 status=a.status,
@@ -154,8 +154,10 @@ def to_xarray(answers: Sequence[Answer]) -> "xarray.DataTree":
                 **a.labels,
             )
     out = xarray.DataTree.from_dict(groups)
-    out.attrs["recordings"] = files
-    out.attrs["failures"] = [f"{a.recording}, window {a.window}, {a.method}: {a.reason}" for a in answers if a.reason]
+    out.attrs["recordings"] = [printable(file) for file in files]
+    out.attrs["failures"] = [
+        printable(f"{a.recording}, window {a.window}, {a.method}: {a.reason}") for a in answers if a.reason
+    ]
     return out
 
 

@@ -5,12 +5,15 @@
 """
 
 import csv
+import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +21,13 @@ from inference.recordings.dataset import RESULTS_MARK, Listed
 from inference.reports.answers import plain, write_tree
 from inference.reports.verdict import FAILED
 from simulators.provenance import differences, versions
+from simulators.text import printable
 
 if TYPE_CHECKING:
     import xarray
 
 _FORMAT = 1
+_DATA = (".eeg", ".dat", ".avg", ".vmrk", ".fdt")  # where headers of BrainVision and EEGLAB have their data
 _NAME = 80  # characters of a recording's name that the names of its files begin with
 
 
@@ -65,7 +70,7 @@ class Results:
         """What is kept of a recording; None where there is nothing, it failed, or a file of it has changed since."""
         try:
             kept = json.loads(self._json(one).read_text(encoding="utf-8"))
-            if kept["asked_of"] != _state_of(one):
+            if kept["asked_of"] != state_of(one):
                 return None
             rows = tuple(dict(row) for row in kept["rows"])
             record = Record(str(one.path), rows, tuple(kept["lines"]), kept["samples"], tuple(kept["pages"]))
@@ -75,8 +80,10 @@ class Results:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # not there, or not as it was written: answered again
 
-    def keep(self, one: Listed, record: Record, tree: "xarray.DataTree | None" = None) -> Record:
-        """Write what a recording gave, whole or not at all."""
+    def keep(
+        self, one: Listed, record: Record, tree: "xarray.DataTree | None" = None, state: dict[str, Any] | None = None
+    ) -> Record:
+        """Write what a recording gave, whole or not at all. state: of its files when it was read, by default as now."""
         samples = self.samples_of(one)
         self._json(one).unlink(missing_ok=True)  # no old rows beside new samples
         for unfinished in samples.parent.glob(f".*-{self._base(one).name}.*"):
@@ -88,9 +95,28 @@ class Results:
             write_tree(written, tree)
             os.replace(written, samples)
             record = Record(**(vars(record) | {"samples": samples.stat().st_size}))
-        kept = asdict(record) | {"asked_of": _state_of(one)}
+        kept = asdict(record) | {"asked_of": state_of(one) if state is None else state}
         _write_at_once(self._json(one), json.dumps(kept, indent=1))
         return record
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While it lasts, no other command writes to this folder. Raises ValueError where another one does."""
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            # The folder itself is the lock: the system gives it back even when this process is killed.
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(folder)
+            raise ValueError(
+                f"another command is writing to {self.folder}; wait for it, or name another folder (--results)"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        try:
+            yield
+        finally:
+            os.close(folder)
 
     def _base(self, one: Listed) -> Path:
         place = os.path.realpath(one.path)
@@ -162,8 +188,8 @@ def write_all_samples(path: Path, results: Results, found: Sequence[tuple[Listed
     if not groups:
         raise ValueError("no recording could be answered, so there are no posteriors to write")
     out = xarray.DataTree.from_dict(groups)
-    out.attrs["recordings"] = [str(one.path) for one, _ in found]
-    out.attrs["failures"] = failures
+    out.attrs["recordings"] = [printable(str(one.path)) for one, _ in found]
+    out.attrs["failures"] = [printable(failure) for failure in failures]
     write_tree(path, out)
 
 
@@ -182,33 +208,27 @@ def _refuse_others(mark: Path, about: Mapping[str, Any]) -> None:
         )
 
 
-def _state_of(one: Listed) -> dict[str, Any]:
+def state_of(one: Listed) -> dict[str, Any]:
     """What a recording's answer depends on: its files, those beside it, and its labels."""
-    stem = one.path.stem.partition("_split-")[0]
-    try:
-        with os.scandir(one.path.parent) as here:
-            own = [Path(e.path) for e in here if e.name == one.path.name or _same_recording(Path(e.name), stem)]
-    except OSError:
-        own = []
-    files = [
-        inner for path in own for inner in (sorted(path.rglob("*")) if path == one.path and path.is_dir() else [path])
-    ]
+    parts = sorted(one.path.rglob("*")) if one.path.is_dir() else _parts(one.path)
     beside = [*one.metadata, *([one.channels] if one.channels else [])]
     state = {"labels": one.labels, "unit": one.unit, "sampling_rate": one.sampling_rate, "missing": one.missing}
-    return json.loads(json.dumps(state | {"files": sorted(filter(None, map(_stamp, {*files, *beside})))}))
+    return json.loads(json.dumps(state | {"files": [_stamp(path) for path in (*parts, *beside)]}))
 
 
-def _same_recording(path: Path, stem: str) -> bool:
-    """Whether a file beside a recording belongs to it: the same name but for its ending, or another part of it."""
-    return path.stem == stem or path.stem.startswith(f"{stem}_split-")
+def _parts(path: Path) -> list[Path]:
+    """The files of a recording: a header beside its data, or a recording in several files."""
+    beside = [path.with_suffix(ending) for ending in _DATA if path.with_suffix(ending).is_file()]
+    stem, split, _ = path.name.partition("_split-")
+    return [path, *beside, *(sorted(path.parent.glob(f"{escape(stem)}_split-*")) if split else [])]
 
 
-def _stamp(path: Path) -> list[Any] | None:
+def _stamp(path: Path) -> list[Any]:
     try:
         status = path.stat()
     except OSError:
-        return None
-    return [path.name, status.st_size, status.st_mtime_ns] if path.is_file() else None
+        return [path.name]
+    return [path.name, status.st_size, status.st_mtime_ns]
 
 
 def _beside(path: Path) -> Path:

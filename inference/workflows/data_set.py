@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from inference.recordings.dataset import LABELS, Listed
 from inference.reports.answers import plain
-from inference.reports.results import Record, Results, labelled, write_rows
+from inference.reports.results import Record, Results, labelled, state_of, write_rows
 from inference.reports.verdict import FAILED
 from simulators.campaigns.workers import end_workers, local_pool
 
@@ -58,10 +58,18 @@ def answer_all(
     the program, the same call goes on. Answers do not depend on the number of workers: each recording is answered with
     one thread. console: for a line a recording and a bar, None for neither.
 
-    Raises ValueError for less than one worker, and where no worker process can start.
+    Raises ValueError for less than one worker, where no worker process can start, and where another command writes to
+    the same results.
     """
     if workers < 1:
         raise ValueError(f"recordings need at least one worker; got {workers}")
+    with results.alone():
+        return _answer_all(recordings, work, results, workers, console)
+
+
+def _answer_all(
+    recordings: Sequence[Listed], work: Work, results: Results, workers: int, console: "Console | None"
+) -> list[Record]:
     stored = ((i, results.stored(one)) for i, one in enumerate(recordings))
     found = {i: record for i, record in stored if record is not None and work.complete(record)}
     todo = [i for i in range(len(recordings)) if i not in found]
@@ -149,13 +157,17 @@ def _in_pool(
 
 def _answered(work: Work, results: Results, one: Listed) -> Record:
     """In whatever process: one recording, asked and kept."""
+    state = state_of(one)
     with _one_thread():
-        record, tree = work(one)
-        return results.keep(one, record, tree)
+        try:
+            record, tree = work(one)
+        except Exception as error:  # a fault of ours too: one recording never ends a data set
+            record, tree = _without_answer(one, f"{type(error).__name__}: {error}"), None
+        return results.keep(one, record, tree, state)
 
 
 def _without_answer(one: Listed, reason: str) -> Record:
-    row = {"recording": plain(str(one.path)), "status": FAILED, "verdict": reason, "remarks": reason}
+    row = {"recording": plain(str(one.path)), "status": FAILED, "verdict": plain(reason), "remarks": plain(reason)}
     return Record(str(one.path), (row,), (f"{one.path}: {reason}",))
 
 

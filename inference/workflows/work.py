@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from inference.workflows.explain import CIRCUITS, explain_files, shipped_circuit
 from inference.workflows.infer import AnsweredWindow, answered_windows, write_page
 from inference.workflows.methods import Methods, digest, loaded
 from inference.workflows.shipped import other_ranges
+from simulators.provenance import versions
 
 if TYPE_CHECKING:
     import xarray
@@ -171,4 +171,4 @@ def _line(window: AnsweredWindow) -> str:
 
 
 def _version() -> dict[str, str]:
-    return {"circuitsbi": version("circuitsbi")}
+    return {"circuitsbi": versions().get("circuitsbi", "")}
