@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray
-from data_sets import CHANNELS, RATE, SPACE, estimator, noise, write_bids
+from data_sets import CHANNELS, RATE, SPACE, estimator, noise, write_bids, write_channels, write_edf
 from typer.testing import CliRunner
 
 from inference.cli import app
 from inference.recordings.dataset import Listed, listed
 from inference.recordings.files import write_recording
-from inference.reports.results import Record, open_results, write_all_samples
+from inference.reports.results import Record, open_results, state_of, write_all_samples
 from inference.workflows.data_set import answer_all
 from inference.workflows.methods import Methods, loaded
 from inference.workflows.work import Infer, Reading
@@ -212,6 +212,49 @@ def test_labels_are_in_table_and_samples(tmp_path, model, monkeypatch):
     path.with_name("sub-01_task-rest_channels.tsv").unlink()  # what stands beside has changed
     assert "1 of 2 recordings are answered already" in infer("ds", "--model", model, "--workers", 1)[1]
     assert "no sub-01_task-rest_channels.tsv" in rows_of("infer-results/table.csv")[0]["remarks"]
+
+
+def test_of_a_bad_data_set_each_fault_is_named_and_the_rest_is_done(tmp_path, model, monkeypatch):
+    pytest.importorskip("mne_bids", reason="mne-bids reads the names of BIDS files and is not installed")
+    monkeypatch.chdir(tmp_path)
+    _, _, two_units, bare, silent, _, bad = write_bids(Path("ds"), [f"{i}" for i in range(7)])
+    _, corrupt, *_ = listed([Path("ds")])
+    corrupt.path.write_bytes(b"no recording")
+    write_channels(two_units.with_name("sub-2_task-rest_channels.tsv"), ["V", "V"])
+    for name in ("channels.tsv", "eeg.json"):
+        bare.with_name(f"sub-3_task-rest_{name}").unlink()
+        silent.with_name(f"sub-4_task-rest_{name}").unlink()
+    write_edf(silent, noise(0.0, 4), unit="")
+    write_channels(bad.with_name("sub-6_task-rest_channels.tsv"), ["uV", "uV"], bad=["lower"])
+    result, said = infer("ds", "--model", model, "--workers", 1)
+    assert result.exit_code == 0, said
+    rows = {row["subject"]: row for row in rows_of("infer-results/table.csv")}
+    assert "".join(rows) == "0123456"
+    assert [row["status"] for row in rows.values()] == ["ok", "failed", "failed", "ok", "failed", "ok", "failed"]
+    for subject, reason in {
+        "1": "sub-1_task-rest_eeg.edf: Bad EDF",
+        "2": "two units: the file says 'µV' of channel upper, sub-2_task-rest_channels.tsv says 'V'",
+        "3": "no sub-3_task-rest_channels.tsv and no sub-3_task-rest_eeg.json",
+        "4": "does not say its unit; give unit='mV', 'uV', 'V' or 'nAm' (--unit); there is no sub-4_task-rest_chann",
+        "6": "recording has 1 channel; this estimator was trained for 2",
+    }.items():
+        assert reason in rows[subject]["remarks"]
+    assert "left out, as sub-6_task-rest_channels.tsv says: lower (bad)" in rows["6"]["remarks"]
+    assert rows["0"]["remarks"] == rows["5"]["remarks"] == ""
+
+
+def test_what_belongs_to_a_recording_is_looked_at(tmp_path):
+    header, data, other = (tmp_path / name for name in ("x.vhdr", "x.eeg", "x.txt"))
+    part, next_part = (tmp_path / f"sub-1_split-0{i}_meg.fif" for i in (1, 2))
+    for path in (header, data, other, part, next_part):
+        path.write_bytes(b"1")
+    before = state_of(Listed(header)), state_of(Listed(part))
+    other.write_bytes(b"22")
+    assert (state_of(Listed(header)), state_of(Listed(part))) == before  # negative control
+    data.write_bytes(b"22")
+    next_part.write_bytes(b"22")
+    assert state_of(Listed(header)) != before[0]
+    assert state_of(Listed(part)) != before[1]
 
 
 def command(*words):

@@ -110,6 +110,9 @@ def test_two_units_are_named_and_neither_is_taken(bids):
     (one,) = listed([bids])
     with pytest.raises(ValueError, match=r"two units: the file says 'µV' of channel lower, sub.*tsv says 'V'"):
         read_listed(one)
+    (of_any_gain,), (note,) = read_listed(one, any_unit=True)
+    assert of_any_gain.unit == "V"
+    assert note.endswith("the gain does not count here")
     by_the_file = read_listed(one, unit="V")[0][0]
     np.testing.assert_allclose(to_unit(by_the_file, "mV").values, noise(-0.5, 0), atol=1e-4)
     write_channels(table, ["uV", "nA"], kinds=["EEG", "MISC"])
@@ -261,7 +264,7 @@ def test_channels_in_any_units_become_the_same_volts(units, bad):
     per_volt = {"V": 1.0, "mV": 1e3, "uV": 1e6, "µV": 1e6, "nV": 1e9}
     values = volts * np.array([[per_volt[unit]] for unit in units])
     channels = tuple(Channel(n, "eeg", u, b) for n, u, b in zip("abc", units, bad, strict=True))
-    found, notes = joined(Contents(values, 500.0), Sidecar(channels, table="t.tsv"), None, None, True)
+    found, notes = joined(Contents(values, 500.0), Sidecar(channels, table="t.tsv"))
     kept = [i for i in range(3) if not bad[i]]
     assert found.channels == tuple("abc"[i] for i in kept)
     assert len(notes) == any(bad)
@@ -276,10 +279,10 @@ def test_channels_in_any_units_become_the_same_volts(units, bad):
 def test_units_that_do_not_go_together_are_named(units, says):
     channels = tuple(Channel(n, "eeg", u) for n, u in zip("ab", units, strict=True))
     with pytest.raises(ValueError, match=says):
-        joined(Contents(np.ones((2, 3))), Sidecar(channels, table="t.tsv"), None, None, True)
-    alone, _ = joined(Contents(np.ones((2, 3))), Sidecar(channels, table="t.tsv"), None, ["a"], True)
+        joined(Contents(np.ones((2, 3))), Sidecar(channels, table="t.tsv"))
+    alone, _ = joined(Contents(np.ones((2, 3))), Sidecar(channels, table="t.tsv"), pick=["a"])
     assert alone.unit == "mV"  # negative control: what is not asked for needs none
-    by_user, _ = joined(Contents(np.ones((2, 3))), Sidecar(channels, table="t.tsv"), "uV", None, True)
+    by_user, _ = joined(Contents(np.ones((2, 3))), Sidecar(channels, table="t.tsv"), "uV")
     assert by_user.unit is None  # whoever reads takes the user's
 
 

@@ -95,7 +95,7 @@ def read_beside(
     """
     path = Path(path)
     with _reading(path):
-        found, notes = joined(_contents(path, variable), sidecar, unit, pick, path.suffix.lower() in _PLAIN)
+        found, notes = joined(_contents(path, variable), sidecar, unit, pick, path.suffix.lower() in _PLAIN, any_unit)
         rows, columns = found.values.shape[-2:]
         names = tuple(channels) if channels is not None else found.channels or _numbered(rows)
         if len(names) != rows and len(names) == columns:

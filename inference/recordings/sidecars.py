@@ -114,14 +114,19 @@ def hertz(said: Any, name: str) -> float | None:
 
 
 def joined(
-    contents: Contents, sidecar: Sidecar, unit: str | None, pick: Sequence[str] | None, plain: bool
+    contents: Contents,
+    sidecar: Sidecar,
+    unit: str | None = None,
+    pick: Sequence[str] | None = None,
+    plain: bool = True,
+    any_unit: bool = False,
 ) -> tuple[Contents, tuple[str, ...]]:
     """What a file and its sidecar say together, and notes on what was left out.
 
     Channels that the sidecar marks as bad, or as none of the brain, are left out. Where the file does not state the
     unit of a channel or the sampling rate, the sidecar does; several units become the first one. unit: what the user
     says, who is believed rather than the sidecar. pick: channels that are asked for. plain: numbers are as they are in
-    the file, in its unit.
+    the file, in its unit. any_unit: the gain does not count, so that where units contradict each other the file's do.
 
     Raises ValueError for channels that do not fit together, units or rates that contradict each other, and where no
     channel is left.
@@ -141,8 +146,11 @@ def joined(
     )
     if unit is None:
         own = _own_units(contents, plain, len(names))
-        units = [_agreed(own[i], rows[i], sidecar.table) for i in taken]
-        kept = _in_one_unit(kept, units, sidecar.table)
+        doubts = [doubt for i in taken if (doubt := _doubt(own[i], rows[i], sidecar.table))]
+        if doubts and not any_unit:
+            raise ValueError(f"{doubts[0]}; correct one of them, or go by the file (--unit {own[taken[0]][0]})")
+        notes += [f"{doubts[0]}; the gain does not count here"] if doubts else []
+        kept = _in_one_unit(kept, [own[i][0] or rows[i].unit for i in taken], sidecar.table)
     return kept, (*_about_missing(sidecar), *notes)
 
 
@@ -192,15 +200,12 @@ def _own_units(contents: Contents, plain: bool, rows: int) -> list[tuple[str, st
     return [(one, one if plain else "") for one in units]
 
 
-def _agreed(own: tuple[str, str], row: Channel, table: str) -> str:
-    """The unit that a channel's values are in; "" where nobody says."""
-    now, stated = own
-    if stated and row.unit and _differs(stated, row.unit):
-        raise ValueError(
-            f"two units: the file says '{stated}' of channel {row.name}, {table} says '{row.unit}'; correct one of "
-            f"them, or go by the file (--unit {now})"
-        )
-    return now or row.unit
+def _doubt(own: tuple[str, str], row: Channel, table: str) -> str:
+    """Where a file states another unit of a channel than the table does; "" where it does not."""
+    stated = own[1]
+    if not (stated and row.unit and _differs(stated, row.unit)):
+        return ""
+    return f"two units: the file says '{stated}' of channel {row.name}, {table} says '{row.unit}'"
 
 
 def _differs(a: str, b: str) -> bool:

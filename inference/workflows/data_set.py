@@ -76,17 +76,19 @@ def _answer_all(
     if console is not None and found:
         console.print(f"{len(found)} of {len(recordings)} recordings are answered already ({results.folder})")
     written_at = time.monotonic()
-    with _bar(console, len(todo) > 1) as bar:
-        task = bar.add_task("recordings", total=len(recordings), completed=len(found))
-        for i, record in _records(recordings, todo, work, results, workers):
-            found[i] = record
-            bar.advance(task)
-            for line in record.lines if console is not None else ():
-                bar.console.print(line)
-            if time.monotonic() - written_at > _TABLE_S:
-                _write_table(recordings, found, work, results)
-                written_at = time.monotonic()
-    _write_table(recordings, found, work, results)
+    try:
+        with _bar(console, len(todo) > 1) as bar:
+            task = bar.add_task("recordings", total=len(recordings), completed=len(found))
+            for i, record in _records(recordings, todo, work, results, workers):
+                found[i] = record
+                bar.advance(task)
+                for line in record.lines if console is not None else ():
+                    bar.console.print(line)
+                if time.monotonic() - written_at > _TABLE_S:
+                    _write_table(recordings, found, work, results)
+                    written_at = time.monotonic()
+    finally:  # also after Ctrl-C
+        _write_table(recordings, found, work, results)
     return [found[i] for i in range(len(recordings))]
 
 
