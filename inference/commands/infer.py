@@ -1,25 +1,32 @@
 """``circuitsbi infer``: parameters of measured recordings."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inference.commands.options import BandOption, RangeOption, chosen_band, chosen_range, load_models, named_values
+from inference.commands.data_sets import ResultsOption, WorkersOption, answer_data_set, found_recordings, pages_in
+from inference.commands.options import BandOption, RangeOption, chosen_band, chosen_range, model_files, named_values
 from inference.commands.output import console, plain_errors
 from inference.commands.pages import page_of, refuse_pages
 from simulators.files import refuse_unwritable
 
 if TYPE_CHECKING:
     from inference.estimators.base import BaseEstimator
+    from inference.recordings.dataset import Listed
     from inference.workflows.infer import AnsweredWindow
+    from inference.workflows.work import Infer
 
 
 def infer(
-    recordings: Annotated[list[Path], typer.Argument(help=".npz, .npy, .csv, .mat, .nwb, .fif, .edf, .vhdr, ...")],
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(help=".npz, .npy, .csv, .mat, .nwb, .fif, .edf, .vhdr, ...; a folder; a BIDS data set."),
+    ],
     model: Annotated[
         Path | None,
         typer.Option(
@@ -62,121 +69,101 @@ def infer(
     rhythms: Annotated[
         int, typer.Option(min=0, max=20, help="With --background: so many rhythms from elsewhere are fitted along.")
     ] = 0,
+    results: ResultsOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Estimate a circuit's parameters from recordings: a verdict on each first, then the numbers.
 
     Numbers that are not to be trusted stand in brackets, and in the table (.csv) not at all.
 
     The table's column "status" says ok, doubtful, refused (unlike the simulated circuit) or failed (no answer).
+
+    Of a folder or a BIDS data set, answers are kept in a folder of results, and the same command goes on where it was.
     """
     with plain_errors():
-        from inference.recordings.files import trial_count
-
-        several = {path for path in recordings if window_s is not None or trial_count(path, variable) > 1}
-        many = len(recordings) > 1 or bool(several)
-        out = Path("estimates.csv") if out is None and many else out
+        _refuse_endings(out, posteriors)
+        found, folder = found_recordings(recordings, results, workers, Path("infer-results"))
         band_hz = chosen_band(band)
-        _refuse_outputs(report, out, posteriors, many)
-        from inference.reports.answers import AnswerTable, write_posteriors
-        from inference.workflows.infer import answered_windows, write_page
-        from inference.workflows.shipped import other_ranges
+        from inference.workflows.methods import Methods, loaded
+        from inference.workflows.shipped import shipped_files
+        from inference.workflows.work import Infer, Reading
 
         name = chosen_range(range_name)
-        learned = _estimators(name, model, noise, background, rhythms)
-        if band_hz is not None:
-            learned = _within(learned, *band_hz)
-        values = _values(known)
-        estimators = [estimator.given(values) for estimator in learned] if values else learned
-        pick = None if channels is None else [channel.strip() for channel in channels.split(",")]
-        answered = answered_windows(
-            recordings,
-            estimators,
-            window_s,
-            notch,
-            progress=False,  # a line for each window says how far it is
-            elsewhere=partial(other_ranges, name, noise) if model is None and band_hz is None else None,
-            detrend=detrend,
-            sampling_rate=sampling_rate,
-            unit=unit,
-            pick=pick,
-            variable=variable,
-        )
-        kept = []
-        with nullcontext() if out is None else AnswerTable(out, estimators[0].parameters) as table:
-            for window in answered:
-                for answer in window.answers:
-                    kept.append(answer)
-                    if table is not None:
-                        table.add(answer)
-                _show(window, brief=many)
-                if values and not many:
-                    _show_known(window, learned, values)
-                if report is not None and window.estimates:
-                    start = f"_{window.start_s:g}s" if Path(window.recording) in several else ""
-                    page = page_of(report, recordings, Path(window.recording), start)
-                    write_page(page, f"circuitsbi: {Path(window.recording).name}", window)
-                    console.print(f"report: {page}")
-        if out is not None:
-            counts = Counter(answer.status for answer in kept)
-            console.print(f"{out}: {len(kept)} rows, " + ", ".join(f"{n} {status}" for status, n in counts.items()))
-        if all(answer.estimate is None for answer in kept):
-            raise ValueError("; ".join(dict.fromkeys(answer.reason for answer in kept)))
-        if posteriors is not None:
-            write_posteriors(posteriors, kept)
-            console.print(f"samples: {posteriors}")
+        files = tuple(shipped_files(name) if model is None else model_files(model))
+        methods = Methods(files, noise, background, rhythms, band_hz, tuple(_values(known).items()))
+        pick = None if channels is None else tuple(channel.strip() for channel in channels.split(","))
+        reading = Reading(sampling_rate, unit, pick, variable)
+        other_than = name if model is None and band_hz is None else None
+        work = Infer(methods, reading, window_s, notch, detrend, other_than)
+        if folder is None:
+            _answer_files(found, work, report, out, posteriors)
+            return
+        for note in loaded(methods).notes:
+            console.print(note)
+        work = replace(work, pages=pages_in(report, found))
+        answer_data_set(found, work, folder, workers, out, posteriors)
 
 
-def _refuse_outputs(report: Path | None, out: Path | None, posteriors: Path | None, many: bool) -> None:
-    """Raises ValueError for what cannot be written, before the work is done."""
+def _answer_files(
+    found: "Sequence[Listed]", work: "Infer", report: Path | None, out: Path | None, posteriors: Path | None
+) -> None:
+    """A few files, as they are answered: on the terminal, and in a table."""
+    from inference.recordings.dataset import LABELS
+    from inference.recordings.files import trial_count
+
+    recordings = [one.path for one in found]
+    trials = {path for path in recordings if trial_count(path, work.reading.variable) > 1}
+    several = trials if work.window_s is None else set(recordings)
+    many = len(recordings) > 1 or bool(several)
+    out = Path("estimates.csv") if out is None and many else out
+    _refuse_outputs(report, out, many)
+    from inference.reports.answers import AnswerTable, write_posteriors
+    from inference.workflows.infer import write_page
+    from inference.workflows.methods import loaded
+
+    methods = loaded(work.methods)
+    for note in methods.notes:
+        console.print(note)
+    labels = [name for name in LABELS if any(name in one.labels for one in found)]
+    kept = []
+    with nullcontext() if out is None else AnswerTable(out, methods.estimators[0].parameters, labels) as table:
+        for window in work.windows(found):
+            for answer in window.answers:
+                kept.append(answer)
+                if table is not None:
+                    table.add(answer)
+            _show(window, brief=many)
+            if work.methods.known and not many:
+                _show_known(window, methods.learned, dict(work.methods.known))
+            if report is not None and window.estimates:
+                start = f"_{window.start_s:g}s" if Path(window.recording) in several else ""
+                page = page_of(report, recordings, Path(window.recording), start)
+                write_page(page, f"circuitsbi: {Path(window.recording).name}", window)
+                console.print(f"report: {page}")
+    if out is not None:
+        counts = Counter(answer.status for answer in kept)
+        console.print(f"{out}: {len(kept)} rows, " + ", ".join(f"{n} {status}" for status, n in counts.items()))
+    if all(answer.estimate is None for answer in kept):
+        raise ValueError("; ".join(dict.fromkeys(answer.reason for answer in kept)))
+    if posteriors is not None:
+        write_posteriors(posteriors, kept)
+        console.print(f"samples: {posteriors}")
+
+
+def _refuse_endings(out: Path | None, posteriors: Path | None) -> None:
+    """Raises ValueError for kinds of files that are not written."""
     if out is not None and out.suffix != ".csv":
         raise ValueError(f"the table is written as .csv, not as '{out.suffix}'; rename {out}")
     if posteriors is not None and posteriors.suffix not in (".zarr", ".nc"):
         raise ValueError(f"posteriors are written as .zarr or .nc, not as '{posteriors.suffix}'; rename {posteriors}")
+
+
+def _refuse_outputs(report: Path | None, out: Path | None, many: bool) -> None:
+    """Raises ValueError for what cannot be written, before the work is done."""
     if report is not None:
         refuse_pages(report, many, "recordings or windows")
     if out is not None and not out.is_dir():
         refuse_unwritable(out)
-
-
-def _estimators(name: str, model: Path | None, noise: bool, background: bool, rhythms: int) -> "list[BaseEstimator]":
-    """Those that are asked. Raises ValueError where something is to be fitted along and none of them can."""
-    from inference.estimators.gradient_fit import GradientFit
-    from inference.workflows.shipped import shipped_estimators
-
-    if rhythms and not background:
-        raise ValueError("--rhythms come on top of a background; give --background too")
-    if noise and background:
-        raise ValueError("--noise is white and 1/f, --background of any exponent; give one of them")
-    estimators = shipped_estimators(name) if model is None else load_models(model)
-    if not (noise or background):
-        return estimators
-    what = "noise" if noise else "a background"
-    free: list[BaseEstimator] = [
-        e.with_nuisances(floor=noise or None, background=background or None, rhythms=rhythms or None)
-        for e in estimators
-        if isinstance(e, GradientFit)
-    ]
-    if not free:
-        raise ValueError(f"only the gradient fit can fit {what} along; train one with 'circuitsbi train'")
-    others = "; the other estimators, which learned without, are left out" if len(free) < len(estimators) else ""
-    console.print(f"{what} is fitted along{others}")
-    return free
-
-
-def _within(estimators: "list[BaseEstimator]", low_hz: float, high_hz: float) -> "list[BaseEstimator]":
-    """Those that can let some frequencies count alone. Raises ValueError where none can, or too few bands are left."""
-    from inference.estimators.gradient_fit import GradientFit
-
-    fits = [e.within(low_hz, high_hz) for e in estimators if isinstance(e, GradientFit)]
-    if not fits:
-        raise ValueError(
-            "--band is for the gradient fit; the others have learned a band of their own: train them on yours "
-            "('circuitsbi train --band ...')"
-        )
-    left_out = "; the other estimators, which have learned a band of their own, are left out"
-    console.print(f"{fits[0].counted} count alone{left_out if len(fits) < len(estimators) else ''}")
-    kept: list[BaseEstimator] = [*fits]
-    return kept
 
 
 def _show(window: "AnsweredWindow", brief: bool) -> None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from inference.estimators.base import BaseEstimator
     from simulators.campaigns.store import Campaign
     from simulators.fields.probes import Probe
-    from simulators.interface import ParameterSpace, Simulator
+    from simulators.interface import Simulator
 
 SimulatorOption = Annotated[
     str | None,
@@ -115,12 +115,11 @@ def opened_campaign(path: Path | None) -> "Campaign | None":
     return None if path is None else Campaign(path)
 
 
-def load_models(path: Path) -> "list[BaseEstimator]":
-    """Estimators from a file, a folder of files, or a set that ships under this name.
+def model_files(path: Path) -> list[Path]:
+    """The files of estimators that --model names: a file, those in a folder, or a set that ships under this name.
 
-    Raises ValueError where there is none, or of different circuits.
+    Raises ValueError where there is none.
     """
-    from inference.estimators.load import load_estimator
     from inference.workflows.shipped import shipped_sets
 
     if not path.exists():
@@ -128,15 +127,11 @@ def load_models(path: Path) -> "list[BaseEstimator]":
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if not files:
         raise ValueError(f"{path} holds no estimator (*.safetensors); train some with 'circuitsbi train --out {path}'")
-    estimators = [load_estimator(f) for f in files]
-    for file, estimator in zip(files, estimators, strict=True):
-        if estimator.parameters != estimators[0].parameters:
-            raise ValueError(
-                f"{file.name} is of {_ranges(estimator.parameters)}, {files[0].name} of "
-                f"{_ranges(estimators[0].parameters)}: they are not of one circuit; keep them in folders of their own"
-            )
-    return estimators
+    return files
 
 
-def _ranges(parameters: "ParameterSpace") -> str:
-    return ", ".join(f"{p.name} ({p.low:g} ... {p.high:g} {p.unit})" for p in parameters)
+def load_models(path: Path) -> "list[BaseEstimator]":
+    """The estimators of ``model_files``. Raises ValueError where there is none, or of different circuits."""
+    from inference.workflows.methods import load_together
+
+    return load_together(model_files(path))

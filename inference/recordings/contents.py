@@ -25,6 +25,8 @@ class Contents:
     """What a file says; None where it says nothing.
 
     values: (channels, samples), or (trials, channels, samples). doubt: why the times beside them give no sampling rate.
+    stated: of a file with a unit for each channel, which its reader has converted to ``unit``, these units; "" where
+    the file states none, and numbers are as they are. None where a format has a unit of its own, or one for all.
     """
 
     values: Real[np.ndarray, "*trials channels samples"]
@@ -33,6 +35,7 @@ class Contents:
     channels: tuple[str, ...] | None = None
     transient: int = 0
     doubt: str = ""
+    stated: tuple[str, ...] | None = None
 
     @property
     def trials(self) -> Real[np.ndarray, "trials channels samples"]:

@@ -14,11 +14,16 @@ from inference.recordings.conform import check_rate, transposed
 from inference.recordings.contents import Contents, number, numbers
 from inference.recordings.formats import MNE_SUFFIXES, NEO_SUFFIXES, read_matlab, read_mne, read_neo, read_nwb
 from inference.recordings.plain_files import npz_arrays, read_csv, read_npy, read_npz, transient
+from inference.recordings.sidecars import Sidecar, joined
 from simulators.recording import SAME_RATE, Recording
 from simulators.text import printable
 from simulators.units import factor
 
-_FOLDERS = (".mff",)  # recordings that are folders
+FOLDERS = (".mff",)
+"""Endings of recordings that are folders."""
+
+UNREAD_FOLDERS = (".ds", ".mefd")
+"""Endings of folders that are recordings too, of formats that are not read (CTF, MEF3)."""
 
 
 def read_recording(
@@ -71,9 +76,26 @@ def read_trials(
 
     any_unit: of an unknown gain; the unit is "1" where neither the file nor ``unit`` says one.
     """
+    return read_beside(path, Sidecar(), sampling_rate, unit, channels, pick, variable, any_unit)[0]
+
+
+def read_beside(
+    path: str | Path,
+    sidecar: Sidecar,
+    sampling_rate: float | None = None,
+    unit: str | None = None,
+    channels: Sequence[str] | None = None,
+    pick: Sequence[str] | None = None,
+    variable: str | None = None,
+    any_unit: bool = False,
+) -> tuple[list[Recording], tuple[str, ...]]:
+    """As ``read_trials``, with what a sidecar says of the file; and notes on what was left out for it.
+
+    Raises ValueError naming the file also where the sidecar does not fit to it.
+    """
     path = Path(path)
     with _reading(path):
-        found = _contents(path, variable)
+        found, notes = joined(_contents(path, variable), sidecar, unit, pick, path.suffix.lower() in _PLAIN, any_unit)
         rows, columns = found.values.shape[-2:]
         names = tuple(channels) if channels is not None else found.channels or _numbered(rows)
         if len(names) != rows and len(names) == columns:
@@ -82,7 +104,7 @@ def read_trials(
         agreed = printable(_agreed_unit(found.unit, unit, any_unit))
         names = tuple(map(printable, names))
         trials = [Recording(values, rate, agreed, names, found.transient) for values in found.trials]
-        return trials if pick is None else [picked(trial, pick) for trial in trials]
+        return (trials if pick is None else [picked(trial, pick) for trial in trials]), notes
 
 
 def trial_count(path: str | Path, variable: str | None = None) -> int:
@@ -95,7 +117,9 @@ def trial_count(path: str | Path, variable: str | None = None) -> int:
 
 def _contents(path: Path, variable: str | None) -> Contents:
     suffix = path.suffix.lower()
-    if path.is_dir() and suffix not in _FOLDERS:
+    if path.is_dir() and suffix in UNREAD_FOLDERS:
+        raise ValueError(f"no reader for '{suffix}' recordings; save it with MNE as .fif, or as .npz")
+    if path.is_dir() and suffix not in FOLDERS:
         raise ValueError(f"it is a folder; name the files in it, such as {path / '*.npz'}")
     if suffix not in READERS:
         kind = f"'{suffix}' files" if suffix else "files without an ending"
@@ -213,6 +237,7 @@ def _numbered(n: int) -> tuple[str, ...]:
     return tuple(f"channel {i + 1}" for i in range(n))
 
 
+_PLAIN = (".npz", ".npy", ".csv", ".mat")  # whose numbers are as they are in the file
 _WITH_TRIALS = (".npz", ".npy", ".mat")
 _WITH_VARIABLES = {".npz": read_npz, ".mat": read_matlab, ".nwb": read_nwb}
 

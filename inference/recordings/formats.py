@@ -14,38 +14,48 @@ MNE_SUFFIXES = (".fif", ".edf", ".bdf", ".gdf", ".vhdr", ".set", ".cnt", ".mff")
 NEO_SUFFIXES = (".abf", ".axgd", ".axgx", ".ncs", ".nex", ".plx", ".pl2", ".rhd", ".rhs", ".smr", ".smrx")
 """Neo's formats for electrophysiological recordings in one file, but for the one that is a pickle."""
 
-_NEURAL = ("eeg", "seeg", "ecog", "dbs")
+NEURAL = ("eeg", "seeg", "ecog", "dbs")
+"""Kinds of channels that are recordings of the brain, as MNE and BIDS call them."""
+
+_CONVERTED = ("V", "mV", "uV", "µV")  # units that MNE converts from; numbers in others it takes as they are
 _FLOAT_BYTES = 8
 _EVEN = 0.01  # time stamps may differ by this part of a step from even ones
 
 
 def read_mne(path: Path) -> Contents:
-    """EEG, sEEG, ECoG and DBS channels of a raw recording in V; those marked as bad are left out."""
-    mne = _library("mne", "MNE")
+    """EEG, sEEG, ECoG and DBS channels of a raw recording in V; those marked as bad are left out.
+
+    Without a unit where the file could state one of each channel and states none.
+    """
+    mne = library("mne", "MNE")
     raw = mne.io.read_raw(path, preload=False, verbose="error")
     kinds = raw.get_channel_types()
     picks = [
         i
         for i, (name, kind) in enumerate(zip(raw.ch_names, kinds, strict=True))
-        if kind in _NEURAL and name not in raw.info["bads"]
+        if kind in NEURAL and name not in raw.info["bads"]
     ]
     if not picks:
         raise ValueError(
-            f"none of its {len(kinds)} channels is a good one of kind {', '.join(_NEURAL)}; it has "
+            f"none of its {len(kinds)} channels is a good one of kind {', '.join(NEURAL)}; it has "
             f"{', '.join(sorted(set(kinds)))}: set channel types with MNE and save it again"
         )
     check_size(_FLOAT_BYTES * len(picks) * len(raw.times))
+    names = tuple(raw.ch_names[i] for i in picks)
+    units = getattr(raw, "_orig_units", None)  # of formats with a unit for each channel; MNE has no other way to it
+    stated = tuple(u if (u := units.get(name, "")) in _CONVERTED else "" for name in names) if units else None
     return Contents(
         values=raw.get_data(picks),
         sampling_rate=float(raw.info["sfreq"]),
-        unit="V",
-        channels=tuple(raw.ch_names[i] for i in picks),
+        unit="V" if stated is None or any(stated) else None,
+        channels=names,
+        stated=stated,
     )
 
 
 def read_neo(path: Path) -> Contents:
     """The analogue voltages of the first segment, all of one sampling rate."""
-    neo = _library("neo", "Neo")
+    neo = library("neo", "Neo")
     check_size(path.stat().st_size)  # none of these formats compresses
     block = neo.io.get_io(str(path)).read_block()
     found = [s for segment in block.segments[:1] for s in segment.analogsignals if _is_voltage(s)]
@@ -68,7 +78,7 @@ def read_neo(path: Path) -> Contents:
 
 def read_nwb(path: Path, variable: str | None = None) -> Contents:
     """The ElectricalSeries of an NWB file, in V: the one called ``variable``, or the only one, or the only LFP."""
-    pynwb = _library("pynwb", "PyNWB")
+    pynwb = library("pynwb", "PyNWB")
     with pynwb.NWBHDF5IO(str(path), "r", load_namespaces=False) as file:
         every = [o for o in file.read().objects.values() if isinstance(o, pynwb.ecephys.ElectricalSeries)]
         lfp = [s for s in every if isinstance(s.parent, pynwb.ecephys.LFP)] or every
@@ -153,7 +163,8 @@ def _even_rate(times_s: np.ndarray) -> float:
     return float(1 / steps.mean())
 
 
-def _library(module: str, name: str) -> Any:
+def library(module: str, name: str) -> Any:
+    """A module of the extra 'files'. Raises ImportError that says how to install it."""
     try:
         return import_module(module)
     except ImportError as error:

@@ -1,9 +1,9 @@
 """Answers as a table and as files of samples."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import xarray
 
 MASS = 0.95
+_ENDS = ("", "_low", "_high")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -23,7 +24,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 class Answer:
     """One method's answer to one window of a recording; ``estimate`` None where there is none, for ``reason``.
 
-    quality_warnings: about the recording itself. verdict: on all methods' answers to this window together.
+    quality_warnings: about the recording itself. verdict: on all methods' answers to this window together. labels:
+    whose recording it is (subject, session, condition ...). notes: what was left out on reading, no reason for doubt.
     """
 
     recording: str
@@ -34,6 +36,8 @@ class Answer:
     reason: str = ""
     quality_warnings: tuple[str, ...] = ()
     verdict: Verdict | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:
@@ -53,18 +57,15 @@ class Answer:
 class AnswerTable:
     """A CSV file of answers, each row there as soon as it is added; a context manager.
 
-    Columns: recording, window, start_s, method, status, verdict, then of every parameter the point and its 95 %
-    interval, then warnings or the reason of a failure. What is refused has no numbers: its samples, if wanted all the
-    same, are in the file of posteriors.
+    Columns: recording, the labels, window, start_s, method, status, verdict, then of every parameter the point and its
+    95 % interval, then warnings or the reason of a failure. What is refused has no numbers: its samples, if wanted all
+    the same, are in the file of posteriors.
     """
 
-    def __init__(self, path: Path, parameters: ParameterSpace):
-        self._columns = [f"{p.name}{end}" for p in parameters for end in ("", "_low", "_high")]
+    def __init__(self, path: Path, parameters: ParameterSpace, labels: Sequence[str] = ()):
         self._file = path.open("w", newline="", encoding="utf-8")
-        self._table = csv.writer(self._file)
-        self._table.writerow(
-            ["recording", "window", "start_s", "method", "status", "verdict", *self._columns, "remarks"]
-        )
+        self._table = csv.DictWriter(self._file, answer_columns(parameters, labels), restval="", extrasaction="ignore")
+        self._table.writeheader()
 
     def __enter__(self) -> Self:
         return self
@@ -74,15 +75,32 @@ class AnswerTable:
 
     def add(self, answer: Answer) -> None:
         """Write the row of one answer at once: what was finished survives a crash."""
-        place = [plain(answer.recording), answer.window, f"{answer.start_s:g}", answer.method, answer.status]
-        said = "" if answer.verdict is None else answer.verdict.sentence
-        if answer.estimate is None:
-            numbers, remarks = [""] * len(self._columns), answer.reason
-        else:
-            numbers = _numbers(answer.estimate)
-            remarks = "; ".join((*answer.quality_warnings, *remarks_on(answer.estimate)))
-        self._table.writerow([*place, plain(said), *numbers, plain(remarks)])
+        self._table.writerow(answer_row(answer))
         self._file.flush()
+
+
+def answer_columns(parameters: ParameterSpace, labels: Sequence[str] = ()) -> list[str]:
+    """The columns of a table of answers."""
+    numbers = [f"{p.name}{end}" for p in parameters for end in _ENDS]
+    return ["recording", *labels, "window", "start_s", "method", "status", "verdict", *numbers, "remarks"]
+
+
+def answer_row(answer: Answer) -> dict[str, str]:
+    """The cells of an answer by their columns; those that would be empty are left out."""
+    row = {
+        "recording": plain(answer.recording),
+        **{name: plain(label) for name, label in answer.labels.items()},
+        "window": str(answer.window),
+        "start_s": f"{answer.start_s:g}",
+        "method": answer.method,
+        "status": answer.status,
+        "verdict": "" if answer.verdict is None else plain(answer.verdict.sentence),
+    }
+    if answer.estimate is None:
+        return row | {"remarks": plain("; ".join((answer.reason, *answer.notes)))}
+    names = [f"{name}{end}" for name in answer.estimate.names for end in _ENDS]
+    remarks = (*answer.quality_warnings, *remarks_on(answer.estimate), *answer.notes)
+    return row | dict(zip(names, _numbers(answer.estimate), strict=True)) | {"remarks": plain("; ".join(remarks))}
 
 
 def write_table(path: Path, answers: Iterable[Answer], parameters: ParameterSpace) -> tuple[int, list[Answer]]:
@@ -128,21 +146,28 @@ def to_xarray(answers: Sequence[Answer]) -> "xarray.DataTree":
         name = f"/{a.method}/{files.index(a.recording)}/{a.window}"
         for child in tree.children.values():
             groups[f"{name}/{child.name}"] = child.to_dataset().assign_attrs(
-                recording=a.recording,
+                recording=printable(a.recording),
                 start_s=a.start_s,
                 method=a.estimate.method,
                 status=a.status,
                 warnings=list(a.estimate.warnings),
+                **a.labels,
             )
     out = xarray.DataTree.from_dict(groups)
-    out.attrs["recordings"] = files
-    out.attrs["failures"] = [f"{a.recording}, window {a.window}, {a.method}: {a.reason}" for a in answers if a.reason]
+    out.attrs["recordings"] = [printable(file) for file in files]
+    out.attrs["failures"] = [
+        printable(f"{a.recording}, window {a.window}, {a.method}: {a.reason}") for a in answers if a.reason
+    ]
     return out
 
 
 def write_posteriors(path: Path, answers: Sequence[Answer]) -> None:
     """Write all samples as .zarr or .nc (netCDF 4). Raises ValueError for another ending, or if nothing succeeded."""
-    tree = to_xarray(answers)
+    write_tree(path, to_xarray(answers))
+
+
+def write_tree(path: Path, tree: "xarray.DataTree") -> None:
+    """Write groups of samples as .zarr or .nc, over what was there. Raises ValueError for another ending."""
     if path.suffix == ".zarr":
         tree.to_zarr(path, mode="w")
     elif path.suffix == ".nc":

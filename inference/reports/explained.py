@@ -1,6 +1,7 @@
 """Which circuit explains a recording: lines for the terminal, and a table."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -36,34 +37,45 @@ def show_explained(console: Console, one: Explained | tuple[str, str]) -> str:
     return one.status
 
 
+EXPLAINED_COLUMNS = ("recording", "channel", "status", "verdict", "circuit", "explains", "probability", "misfit_nats",
+                     "background_share", "departures", "low_hz", "high_hz", "remarks")  # fmt: skip
+
+
+def explained_rows(one: Explained | tuple[str, str]) -> list[dict[str, str]]:
+    """A row a circuit, its cells by their columns; of a recording without an answer one that says why."""
+    if isinstance(one, tuple):
+        return [{"recording": plain(one[0]), "status": "failed", "verdict": plain(one[1])}]
+    low, high = one.features.band
+    rows = []
+    for e in one.explanations:
+        told = f"{one.probabilities[e.name]:.4f}" if one.probabilities else ""
+        _, _, where, _ = line_of(e, 0.0)
+        cells = [plain(one.recording), plain(one.channel), one.status, plain(one.sentence), plain(e.name), str(e.fits),
+                 told, f"{e.misfit:.2f}", f"{e.share:.3f}", where, f"{low:g}", f"{high:g}",
+                 plain("; ".join(one.remarks))]  # fmt: skip
+        rows.append(dict(zip(EXPLAINED_COLUMNS, cells, strict=True)))
+    return rows
+
+
 class ExplainedTable:
-    """A row a recording and circuit."""
+    """A row a recording and circuit. labels: columns of whose recordings they are."""
 
-    _COLUMNS = ("recording", "channel", "status", "verdict", "circuit", "explains", "probability", "misfit_nats",
-                "background_share", "departures", "low_hz", "high_hz", "remarks")  # fmt: skip
-
-    def __init__(self) -> None:
-        self._rows: list[list[str]] = []
+    def __init__(self, labels: Sequence[str] = ()) -> None:
+        self._labels = labels
+        self._rows: list[dict[str, str]] = []
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, one: Explained | tuple[str, str]) -> None:
+    def add(self, one: Explained | tuple[str, str], labels: Mapping[str, str] | None = None) -> None:
         """All rows of a recording; of one without an answer a row that says why."""
-        if isinstance(one, tuple):
-            self._rows.append([plain(one[0]), "", "failed", plain(one[1]), *[""] * 9])
-            return
-        low, high = one.features.band
-        for e in one.explanations:
-            told = f"{one.probabilities[e.name]:.4f}" if one.probabilities else ""
-            _, _, where, _ = line_of(e, 0.0)
-            self._rows.append(
-                [plain(one.recording), plain(one.channel), one.status, plain(one.sentence), plain(e.name), str(e.fits),
-                 told, f"{e.misfit:.2f}", f"{e.share:.3f}", where, f"{low:g}", f"{high:g}",
-                 plain("; ".join(one.remarks))]
-            )  # fmt: skip
+        said = {name: plain(label) for name, label in (labels or {}).items()}
+        self._rows += [row | said for row in explained_rows(one)]
 
     def write(self, path: Path) -> None:
         """As .csv."""
+        recording, *others = EXPLAINED_COLUMNS
         with open(path, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([list(self._COLUMNS), *self._rows])
+            table = csv.DictWriter(file, [recording, *self._labels, *others], restval="")
+            table.writeheader()
+            table.writerows(self._rows)

@@ -1,7 +1,7 @@
 """From files to answers: one file is a batch of one. What fails is an answer that says why."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from inference.evaluation.predictive import emulated_spectra, predictive_spectra
 from inference.features.interface import shown
 from inference.features.spectra import SpectralFeatures
 from inference.recordings.conform import detrended, notched
-from inference.recordings.files import read_trials
+from inference.recordings.dataset import Listed, read_listed
 from inference.recordings.quality import quality_warnings
 from inference.reports.answers import Answer
 from inference.reports.recording_page import write_report
@@ -52,14 +52,14 @@ class AnsweredWindow:
 
 
 def infer(
-    paths: Sequence[Path],
+    paths: Sequence[Path | Listed],
     estimators: Sequence[BaseEstimator],
     window_s: float | None = None,
     notch: float | None = None,
     progress: bool = True,
     **reading: Any,
 ) -> Iterator[Answer]:
-    """Answers of every estimator for every window of every file; ``reading`` goes to ``read_trials``.
+    """Answers of every estimator for every window of every file; ``reading`` goes to ``read_listed``.
 
     Trials are windows of one recording, each answered by itself; their starts count as if they followed each other.
 
@@ -72,7 +72,7 @@ def infer(
 
 
 def answered_windows(
-    paths: Sequence[Path],
+    paths: Sequence[Path | Listed],
     estimators: Sequence[BaseEstimator],
     window_s: float | None = None,
     notch: float | None = None,
@@ -91,22 +91,38 @@ def answered_windows(
         kinds = "; ".join(f"{e.kind}: {', '.join(e.parameters.names)}" for e in estimators)
         raise ValueError(f"the estimators are of different parameters ({kinds}); take those of one 'circuitsbi train'")
     for path in track(paths, "recordings", disable=not progress, transient=True):
-        try:
-            trials = read_trials(path, any_unit=any(e.features.scale_free for e in estimators), **reading)
-            trials = trials if notch is None else [notched(trial, notch) for trial in trials]
-            pieces = [
-                (number * trial.duration_ms / 1e3 + start_s, detrended(piece) if detrend else piece)
-                for number, trial in enumerate(trials)
-                for start_s, piece in windows(trial, window_s)
-            ]
-        except Exception as error:
-            reason = _reason(error)
-            failed = verdict([], reasons=[reason])
-            unread = Answer(str(path), 0, 0.0, "", None, reason, verdict=failed)
-            yield AnsweredWindow(str(path), 0.0, None, (unread,), failed)
-            continue
-        for number, (start_s, piece) in enumerate(pieces):
-            yield answered(str(path), number, start_s, piece, estimators, elsewhere)
+        one = path if isinstance(path, Listed) else Listed(path)
+        for window in _answered_recording(one, estimators, window_s, notch, elsewhere, detrend, reading):
+            yield replace(window, answers=tuple(replace(a, labels=one.labels) for a in window.answers))
+
+
+def _answered_recording(
+    one: Listed,
+    estimators: Sequence[BaseEstimator],
+    window_s: float | None,
+    notch: float | None,
+    elsewhere: Callable[[Recording], str] | None,
+    detrend: bool,
+    reading: Mapping[str, Any],
+) -> Iterator[AnsweredWindow]:
+    name = str(one.path)
+    try:
+        any_unit = any(e.features.scale_free for e in estimators)
+        trials, notes = read_listed(one, any_unit=any_unit, notch=notch, **reading)
+        trials = trials if notch is None else [notched(trial, notch) for trial in trials]
+        pieces = [
+            (number * trial.duration_ms / 1e3 + start_s, detrended(piece) if detrend else piece)
+            for number, trial in enumerate(trials)
+            for start_s, piece in windows(trial, window_s)
+        ]
+    except Exception as error:
+        reason = _reason(error)
+        failed = verdict([], reasons=[reason])
+        yield AnsweredWindow(name, 0.0, None, (Answer(name, 0, 0.0, "", None, reason, verdict=failed),), failed)
+        return
+    for number, (start_s, piece) in enumerate(pieces):
+        window = answered(name, number, start_s, piece, estimators, elsewhere)
+        yield replace(window, answers=tuple(replace(a, notes=notes) for a in window.answers))
 
 
 def answered(

@@ -53,7 +53,12 @@ def shipped_sets() -> dict[str, Path]:
 
 def shipped_estimators(name: str = DEFAULT_RANGE) -> list[BaseEstimator]:
     """The shipped CNN, neural posterior and gradient fit over a range."""
-    return [load_estimator(SHIPPED / file) for file in shipped_ranges()[range_name(name)]["estimators"]]
+    return [load_estimator(file) for file in shipped_files(name)]
+
+
+def shipped_files(name: str = DEFAULT_RANGE) -> list[Path]:
+    """The files of ``shipped_estimators``."""
+    return [SHIPPED / file for file in shipped_ranges()[range_name(name)]["estimators"]]
 
 
 def other_ranges(asked: str, noise: bool, recording: Recording) -> str:
