@@ -4,7 +4,19 @@ from typing import Annotated
 
 import typer
 
-from inference.commands import campaign, column, demo, evaluate, explain, infer, play, simulate, surrogate, train
+from inference.commands import (
+    campaign,
+    column,
+    demo,
+    evaluate,
+    explain,
+    groups,
+    infer,
+    play,
+    simulate,
+    surrogate,
+    train,
+)
 
 app = typer.Typer(
     help="Which circuit could have produced this recording, and how sure can one be?",
@@ -15,6 +27,7 @@ for command in (
     demo.demo,
     infer.infer,
     explain.explain,
+    groups.groups,
     play.play,
     simulate.simulate,
     train.train,

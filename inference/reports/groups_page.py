@@ -1,0 +1,64 @@
+"""Groups of recordings on one HTML page that needs nothing beside itself."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from inference.groups.hierarchical import summary
+from inference.reports.groups import cell, changes, heading, in_units, named, notes, sentences, subjects
+from inference.reports.groups_figure import groups_figure
+from inference.reports.html import embedded, flat, rendered
+from inference.reports.verdict import DOUBTFUL, OK
+from inference.workflows.groups import GroupStudy
+from simulators.provenance import versions
+
+
+class _Row(NamedTuple):
+    name: str
+    cells: tuple[str, ...]
+
+
+def write_groups_page(path: Path, study: GroupStudy, results: Path) -> None:
+    """Sentences, subjects and groups in a figure, tables of means and differences, every recording with its verdict."""
+    found = study.found
+    means, differences = [], []
+    for k, parameter in enumerate(found.parameters):
+        own = [groups[k] for groups in found.groups.values()]
+        told = [
+            f"{cell(parameter, in_units(parameter, summary(one.place), True))}, sd "
+            f"{cell(parameter, in_units(parameter, summary(one.scatter), False))}"
+            for one in own
+        ]
+        means.append(_Row(named(parameter), tuple(told)))
+        each = [contrast.differences[k] for contrast in found.contrasts]
+        told = [
+            cell(parameter, in_units(parameter, summary(one.draws), False), signed=True)
+            + (": differs" if one.differs else "")
+            for one in each
+        ]
+        differences.append(_Row(named(parameter), tuple(told)))
+    out = {name for name, _ in found.left_out}
+    rows = [
+        (a.recording, {**a.labels}, a.status, a.reason, "left out" if a.recording in out else "") for a in study.answers
+    ]
+    labels = [name for name in ("subject", "session", "condition", "run", "acquisition", "group")
+              if any(name in a.labels for a in study.answers)]  # fmt: skip
+    page = rendered(
+        "groups.html.jinja",
+        title=f"Groups by {found.between}",
+        method=study.method,
+        groups={name: own[0].n for name, own in found.groups.items()},
+        headings=[f"{heading(c)} ({subjects(c)})" for c in found.contrasts],
+        sentences=list(sentences(found)),
+        differs=any(one.differs for c in found.contrasts for one in c.differences),
+        means=means,
+        differences=differences,
+        notes=list(notes(found)),
+        changes=list(changes(found)),
+        figure=embedded(groups_figure(found, list(study.answers))),
+        labels=labels,
+        recordings=rows,
+        styles={OK: "", DOUBTFUL: "missed"},
+        shared=None if study.shared is None else (study.shared.name, *study.shared.mean_sd),
+        provenance=list(flat({"results": str(results), "method": study.method, "versions": versions()})),
+    )
+    path.write_text(page, encoding="utf-8")
