@@ -25,7 +25,7 @@ _SAMPLES = "{method}/0/{window}"  # where a file of one recording has them
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """One method's answer to one recording or window, as a folder of results has it. estimate: None where there is none."""
+    """One method's answer to one recording or window, in a folder of results; estimate None where there is none."""
 
     recording: str
     labels: dict[str, str]
@@ -82,9 +82,8 @@ def kept_answers(folder: Path, method: str | None = None) -> tuple[str, list[Kep
             f"{folder} holds no results; make them with 'circuitsbi infer DATA_SET', and name that folder of results"
         )
     records = [_record(path) for path in sorted((folder / "recordings").glob("*.json"))]
-    methods = list(
-        dict.fromkeys(m for _, rows, _ in records for row in rows if (m := row.get("method") or row.get("circuit")))
-    )
+    rows = [row for _, own, _ in records for row in own]
+    methods = list(dict.fromkeys(name for row in rows if (name := row.get("method") or row.get("circuit"))))
     if method is None and len(methods) != 1:
         raise ValueError(f"say whose answers are meant: --method {' or --method '.join(methods) or '(there are none)'}")
     if method is not None and method not in methods:
@@ -124,10 +123,11 @@ def _estimate(path: Path, group: str) -> Estimate | None:
 
     try:
         with xarray.open_datatree(path, engine="h5netcdf") as tree:
-            if f"{group}/posterior" not in tree:
+            there = {node.path for node in tree.subtree}
+            if f"/{group}/posterior" not in there:
                 return None
             posterior = tree[f"{group}/posterior"].to_dataset().load()
-            along = tree[f"{group}/nuisances"].to_dataset().load() if f"{group}/nuisances" in tree else {}
+            along = tree[f"{group}/nuisances"].to_dataset().load() if f"/{group}/nuisances" in there else {}
             space = ParameterSpace(tuple(_parameter(str(n), v.attrs) for n, v in posterior.data_vars.items()))
             samples = np.stack([posterior[name].values.reshape(-1) for name in space.names], 1).astype(float)
             nuisances = {str(name): along[name].values.reshape(-1).astype(float) for name in along}
