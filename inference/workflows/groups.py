@@ -67,7 +67,10 @@ def group_study(
     common = None
     if shared is not None:
         common, answers = _sharing(answers, _NAMES.get(shared, shared))
-        space = ParameterSpace(tuple(p for p in space if p.name != shared)) if shared in space.names else space
+        left = tuple(p for p in space if p.name != shared)
+        if not left:
+            raise ValueError(f"{shared} is all there is to estimate: no parameter is left to compare")
+        space = ParameterSpace(left)
     units = tuple(_in_cube(one, space) for one in answers)
     return GroupStudy(method, compared(space, units, between, paired), units, common, shared or "")
 

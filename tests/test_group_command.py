@@ -1,0 +1,158 @@
+"""From a folder of results to a comparison of its groups: who counts, what is said, and bad input."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from data_sets import CHANNELS, RATE, SPACE, estimator, noise
+from typer.testing import CliRunner
+
+from inference.cli import app
+from inference.groups.compare import Answered, compared
+from inference.recordings.files import write_recording
+from inference.workflows.groups import group_study, kept_answers
+from simulators.recording import Recording
+
+RUNNER = CliRunner()
+SHIFT = 0.3
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Levels of six subjects under two conditions, one of them under one only, one recording no file at all."""
+    root = tmp_path_factory.mktemp("study")
+    data, model = root / "data", root / "level.safetensors"
+    estimator().save(model)
+    rng, rows = np.random.default_rng(1), ["file,subject,condition,group"]
+    for subject in range(6):
+        own = rng.normal(-0.2, 0.15)
+        for k, condition in enumerate(("rest", "task")):
+            if (subject, condition) == (5, "task"):
+                continue
+            folder = data / condition
+            folder.mkdir(parents=True, exist_ok=True)
+            values = noise(own + SHIFT * k, 10 * subject + k, seconds=2)
+            write_recording(Recording(values, float(RATE), "mV", CHANNELS), folder / f"m{subject}.npz")
+            rows.append(f"{condition}/m{subject}.npz,m{subject},{condition},{'old' if subject else 'young'}")
+    (data / "rest" / "m9.npz").write_bytes(b"no recording")
+    rows.append("rest/m9.npz,m9,rest,old")
+    (data / "recordings.csv").write_text("\n".join(rows))
+    done = RUNNER.invoke(
+        app, ["infer", str(data), "--model", str(model), "--results", str(root / "results"), "--workers", "1"]
+    )
+    assert done.exit_code == 0, done.output
+    return root / "results"
+
+
+def test_subjects_are_compared_with_themselves_and_the_rest_is_named(results, tmp_path):
+    page, table = tmp_path / "g.html", tmp_path / "g.csv"
+    done = RUNNER.invoke(app, ["groups", str(results), "--report", str(page), "--out", str(table)])
+    assert done.exit_code == 0, done.output
+    assert "level differs: task against rest" in done.output
+    assert "in one of rest and task only, so not among the pairs: m5" in done.output
+    assert "m9.npz has no answer" in done.output
+    (row,) = csv.DictReader(table.open(encoding="utf-8"))
+    assert float(row["low"]) < SHIFT < float(row["high"])
+    assert (row["first"], row["second"], row["paired"], row["subjects_first"]) == ("rest", "task", "True", "5")
+    text = page.read_text(encoding="utf-8")
+    assert "level differs: task against rest" in text
+    assert "left out" in text
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_unpaired_is_less_sure(results):
+    paired, unpaired = (group_study(results, "condition", paired=p).found.contrasts[0] for p in (None, False))
+    assert paired.paired
+    assert not unpaired.paired
+    assert unpaired.subjects == (6, 5)
+    assert np.std(unpaired.differences[0].draws) > 1.5 * np.std(paired.differences[0].draws)
+
+
+def test_a_parameter_that_is_shared_is_compared_no_more(results):
+    with pytest.raises(ValueError, match="no parameter is left to compare"):
+        group_study(results, "condition", shared="level")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--between", "drug"], "no recording has a drug; they have condition, group, subject"),
+        (["--method", "npe"], "no answers by 'npe'"),
+        (["--shared", "gain"], "has no draws of log_gain"),
+        (["--between", "group"], "two groups of two subjects or more are needed to compare by group"),
+        (["--report", "page.pdf"], "would be written as .html"),
+        (["--out", "page.txt"], "would be written as .csv"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(results, arguments, said):
+    done = RUNNER.invoke(app, ["groups", str(results), *arguments])
+    assert done.exit_code != 0
+    assert said in " ".join(done.output.split())
+    assert "Traceback" not in done.output
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    done = RUNNER.invoke(app, ["groups", str(tmp_path)])
+    assert done.exit_code != 0
+    assert "holds no results" in done.output
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"rows": 3, "asked_of": {"labels": {}}}', '{"rows": [{}]}'])
+def test_a_damaged_record_is_named(results, tmp_path, content):
+    copy = tmp_path / "results"
+    (copy / "recordings").mkdir(parents=True)
+    (copy / "circuitsbi-results.json").write_text((results / "circuitsbi-results.json").read_text())
+    (copy / "recordings" / "a.json").write_text(content)
+    with pytest.raises(ValueError, match=r"a\.json is no record of an answer"):
+        kept_answers(copy)
+
+
+def test_samples_of_strangers_are_refused(results, tmp_path):
+    copy = tmp_path / "results"
+    (copy / "recordings").mkdir(parents=True)
+    (copy / "circuitsbi-results.json").write_text((results / "circuitsbi-results.json").read_text())
+    some = next(p for p in (results / "recordings").glob("*.json") if json.loads(p.read_text())["samples"])
+    (copy / "recordings" / some.name).write_text(some.read_text())
+    (copy / "recordings" / some.with_suffix(".nc").name).write_bytes(b"not a netCDF file")
+    with pytest.raises(ValueError, match="holds no samples as 'circuitsbi infer' writes them"):
+        kept_answers(copy)
+
+
+# --- who counts ---
+
+
+def answered(recording, condition, status="ok", subject="", level=0.5, seed=0):
+    draws = np.clip(level + 0.05 * np.random.default_rng(seed).standard_normal((400, 1)), 0.0, 1.0)
+    labels = {"condition": condition} | ({"subject": subject} if subject else {})
+    return Answered(recording, labels, status, "", None if status == "failed" else draws)
+
+
+def test_what_no_parameters_explain_is_left_out_and_what_that_changes_is_said():
+    kept = [answered(f"{c}{k}", c, seed=k, level=0.45 + 0.02 * k) for c in ("a", "b") for k in range(5)]
+    refused = [answered(f"bad{k}", "b", "refused", seed=k, level=0.95) for k in range(5)]
+    found = compared(SPACE, [*kept, *refused], "condition")
+    assert not found.contrasts[0].differences[0].differs
+    assert found.with_all[0].differences[0].differs
+    assert [name for name, _ in found.left_out] == [f"bad{k}" for k in range(5)]
+    assert not compared(SPACE, kept, "condition").with_all
+
+
+def test_a_condition_of_one_recording_is_named_and_the_others_are_compared():
+    kept = [answered(f"{c}{k}", c, seed=k) for c in ("a", "b") for k in range(3)] + [answered("c0", "c")]
+    found = compared(SPACE, kept, "condition")
+    assert found.too_few == ("c",)
+    assert set(found.groups) == {"a", "b"}
+
+
+def test_three_groups_are_three_contrasts():
+    kept = [answered(f"{c}{k}", c, seed=k) for c in "abc" for k in range(3)]
+    assert [(c.first, c.second) for c in compared(SPACE, kept, "condition").contrasts] == [
+        ("a", "b"), ("a", "c"), ("b", "c"),
+    ]  # fmt: skip
+
+
+def test_pairs_that_are_asked_for_must_be_there():
+    kept = [answered(f"{c}{k}", c, seed=k, subject=f"{c}{k}") for c in "ab" for k in range(3)]
+    with pytest.raises(ValueError, match="0 of the subjects are in both a and b"):
+        compared(SPACE, kept, "condition", paired=True)
