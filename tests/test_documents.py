@@ -164,7 +164,7 @@ def known_options():
 
     def of(command):
         for parameter in command.params:
-            yield from parameter.opts
+            yield from (*parameter.opts, *parameter.secondary_opts)
         for inner in getattr(command, "commands", {}).values():
             yield from of(inner)
 
