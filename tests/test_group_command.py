@@ -12,6 +12,8 @@ from inference.cli import app
 from inference.groups.compare import Answered, compared
 from inference.recordings.files import write_recording
 from inference.workflows.groups import group_study, kept_answers
+from inference.workflows.shipped import SHIPPED, reference_campaign
+from inference.workflows.study import study_of
 from simulators.recording import Recording
 
 RUNNER = CliRunner()
@@ -59,6 +61,32 @@ def test_subjects_are_compared_with_themselves_and_the_rest_is_named(results, tm
     assert "level differs: task against rest" in text
     assert "left out" in text
     assert "http" not in text.replace("http-equiv", "")
+
+
+def test_a_page_shows_each_recording_in_the_band_of_its_answer(tmp_path):
+    """Results of a gradient fit hold spectra: of a network its own, of noise none that lie in the band."""
+    campaign = reference_campaign()
+    study = study_of(campaign)
+    theta, recordings = study.recordings(campaign, campaign.usable[-4:])
+    space = campaign.parameters
+    for k, recording in enumerate(recordings):
+        folder = tmp_path / "data" / ("low" if space.to_unit(theta)[k, 2] < 0.5 else "high")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_recording(recording, folder / f"m{k}.npz")
+    noise = np.random.default_rng(0).standard_normal(recordings[0].values.shape)
+    write_recording(recordings[0].with_values(noise), tmp_path / "data" / "low" / "noise.npz")
+    model = SHIPPED / "brunel_ai_gradient.safetensors"
+    arguments = ["infer", str(tmp_path / "data"), "--model", str(model), "--results", str(tmp_path / "r")]
+    assert RUNNER.invoke(app, [*arguments, "--workers", "1"]).exit_code == 0
+    _, kept = kept_answers(tmp_path / "r")
+    inside = {}
+    for one in kept:
+        seen = one.predicted
+        assert seen is not None
+        inside[one.recording.rsplit("/", 1)[1]] = np.mean((seen.low < seen.measured) & (seen.measured < seen.high))
+        assert len(seen.frequencies) == len(seen.measured)
+    assert inside.pop("noise.npz") < 0.2
+    assert min(inside.values()) > 0.4
 
 
 def test_unpaired_is_less_sure(results):

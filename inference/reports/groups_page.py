@@ -7,6 +7,7 @@ from inference.groups.hierarchical import summary
 from inference.reports.groups import cell, changes, heading, in_units, named, notes, sentences, subjects
 from inference.reports.groups_figure import groups_figure
 from inference.reports.html import embedded, flat, rendered
+from inference.reports.predicted import predicted_figure
 from inference.reports.verdict import DOUBTFUL, OK
 from inference.workflows.groups import GroupStudy
 from simulators.provenance import versions
@@ -55,6 +56,7 @@ def write_groups_page(path: Path, study: GroupStudy, results: Path) -> None:
         notes=list(notes(found)),
         changes=list(changes(found)),
         figure=embedded(groups_figure(found, list(study.answers))),
+        spectra=_spectra(study, out),
         labels=labels,
         recordings=rows,
         styles={OK: "", DOUBTFUL: "missed"},
@@ -62,3 +64,15 @@ def write_groups_page(path: Path, study: GroupStudy, results: Path) -> None:
         provenance=list(flat({"results": str(results), "method": study.method, "versions": versions()})),
     )
     path.write_text(page, encoding="utf-8")
+
+
+def _spectra(study: GroupStudy, out: set[str]) -> str:
+    """Of all recordings, as a picture; empty where results hold none."""
+    between = study.found.between
+    ordered = sorted(study.answers, key=lambda a: (a.labels.get(between, ""), a.recording))
+    shown = [
+        (f"{Path(a.subject).name}, {a.labels.get(between, '')}", one, a.recording not in out)
+        for a in ordered
+        if (one := study.predicted.get(a.recording)) is not None
+    ]
+    return embedded(predicted_figure(shown)) if shown else ""

@@ -12,6 +12,8 @@ from inference.estimate import Estimate
 from inference.groups.compare import Answered, Compared, compared
 from inference.groups.shared import Shared, share
 from inference.recordings.dataset import RESULTS_MARK
+from inference.reports.predicted import GROUP as PREDICTED
+from inference.reports.predicted import Predicted, predicted_of
 from inference.reports.verdict import FAILED
 from simulators.interface import Parameter, ParameterSpace
 
@@ -32,17 +34,21 @@ class Kept:
     status: str
     reason: str
     estimate: Estimate | None
+    predicted: Predicted | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class GroupStudy:
-    """Groups, the answers they were made of, and what the recordings were taken to share (None for nothing)."""
+    """Groups, the answers they were made of, and what the recordings were taken to share (None for nothing).
+
+    predicted: of recordings whose results hold them, their spectra beside the band of their answer.
+    """
 
     method: str
     found: Compared
     answers: tuple[Answered, ...]
     shared: Shared | None
-    shared_by: str
+    predicted: dict[str, Predicted]
 
 
 def group_study(
@@ -72,7 +78,8 @@ def group_study(
             raise ValueError(f"{shared} is all there is to estimate: no parameter is left to compare")
         space = ParameterSpace(left)
     units = tuple(_in_cube(one, space) for one in answers)
-    return GroupStudy(method, compared(space, units, between, paired), units, common, shared or "")
+    spectra = {one.recording: one.predicted for one in answers if one.predicted is not None}
+    return GroupStudy(method, compared(space, units, between, paired), units, common, spectra)
 
 
 def kept_answers(folder: Path, method: str | None = None) -> tuple[str, list[Kept]]:
@@ -114,27 +121,31 @@ def _answers(path: Path, rows: Sequence[dict[str, str]], labels: dict[str, str],
         name = row.get("recording", path.stem) + (f", {row.get('start_s', '0')} s" if several else "")
         reason = row.get("verdict", "") or row.get("remarks", "")
         group = _SAMPLES.format(method=method, window=row.get("window", "0") or "0")
-        estimate = None if row.get("status") == FAILED else _estimate(path.with_suffix(".nc"), group)
-        yield Kept(name, labels, row.get("status", FAILED), reason, estimate)
+        seen = _SAMPLES.format(method=PREDICTED, window=row.get("window", "0") or "0")
+        file = path.with_suffix(".nc")
+        estimate, predicted = (None, None) if row.get("status") == FAILED else _stored(file, group, seen)
+        yield Kept(name, labels, row.get("status", FAILED), reason, estimate, predicted)
 
 
-def _estimate(path: Path, group: str) -> Estimate | None:
-    """Samples from a file; None where it has none of this method. Raises ValueError for a file that is damaged."""
+def _stored(path: Path, group: str, seen: str) -> tuple[Estimate | None, Predicted | None]:
+    """Samples and spectra from a file; None for what it has not. Raises ValueError for a file that is damaged."""
     if not path.is_file():
-        return None
+        return None, None
     import xarray
 
     try:
         with xarray.open_datatree(path, engine="h5netcdf") as tree:
             there = {node.path for node in tree.subtree}
+            predicted = predicted_of(tree[seen].to_dataset().load()) if f"/{seen}" in there else None
             if f"/{group}/posterior" not in there:
-                return None
+                return None, predicted
             posterior = tree[f"{group}/posterior"].to_dataset().load()
             along = tree[f"{group}/nuisances"].to_dataset().load() if f"/{group}/nuisances" in there else {}
             space = ParameterSpace(tuple(_parameter(str(n), v.attrs) for n, v in posterior.data_vars.items()))
             samples = np.stack([posterior[name].values.reshape(-1) for name in space.names], 1).astype(float)
             nuisances = {str(name): along[name].values.reshape(-1).astype(float) for name in along}
-            return Estimate(space, samples.mean(0), samples, posterior.attrs.get("method", ""), nuisances=nuisances)
+            said = str(posterior.attrs.get("method", ""))
+            return Estimate(space, samples.mean(0), samples, said, nuisances=nuisances), predicted
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} holds no samples as 'circuitsbi infer' writes them ({error}); answer it again"

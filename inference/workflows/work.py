@@ -13,12 +13,15 @@ from inference.recordings.dataset import Listed
 from inference.reports.answers import Answer, answer_columns, answer_row, to_xarray
 from inference.reports.explained import EXPLAINED_COLUMNS, explained_rows
 from inference.reports.explained_page import write_explained_page
+from inference.reports.predicted import GROUP as PREDICTED
+from inference.reports.predicted import predicted_dataset
 from inference.reports.results import Record
 from inference.workflows.explain import CIRCUITS, explain_files, shipped_circuits
 from inference.workflows.infer import AnsweredWindow, answered_windows, write_page
 from inference.workflows.methods import Methods, digest, loaded
 from inference.workflows.shipped import other_ranges
 from simulators.provenance import versions
+from simulators.text import printable
 
 if TYPE_CHECKING:
     import xarray
@@ -86,6 +89,8 @@ class Infer:
         rows = tuple(map(answer_row, answers))
         lines = tuple(_line(window) for window in windows)
         tree = to_xarray(answers) if any(a.estimate is not None for a in answers) else None
+        if tree is not None:
+            _add_spectra(tree, one, windows)
         return Record(str(one.path), rows, lines, pages=tuple(self._write_pages(one, windows))), tree
 
     def windows(self, recordings: Sequence[Listed]) -> Iterator[AnsweredWindow]:
@@ -146,6 +151,16 @@ class Explain:
             pages.append(str(page.resolve()))
         line = f"{found.recording}, {found.channel}: {found.sentence}"
         return Record(str(one.path), rows, (line,), pages=tuple(pages)), _samples(one, found)
+
+
+def _add_spectra(tree: "xarray.DataTree", one: Listed, windows: Sequence[AnsweredWindow]) -> None:
+    """Beside the samples of each window its spectra, and the band of its answer."""
+    for number, window in enumerate(windows):
+        if window.check is not None and window.measured is not None and window.seen_by is not None:
+            found = predicted_dataset(window.seen_by.ready(window.measured), window.seen_by.features, window.check)
+            if found is not None:
+                attributes = {"recording": printable(str(one.path)), "start_s": window.start_s, **one.labels}
+                tree[f"/{PREDICTED}/0/{number}"] = type(tree)(found.assign_attrs(attributes))
 
 
 def _samples(one: Listed, found: Explained) -> "xarray.DataTree | None":
