@@ -18,6 +18,9 @@ from simulators.recording import Recording
 if TYPE_CHECKING:
     import xarray
 
+OK, DOUBTFUL, REFUSED, FAILED = "ok", "doubtful", "refused", "failed"
+"""Status of an answer: no objection; with care; not to be trusted; none."""
+
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
@@ -57,6 +60,10 @@ class Estimate:
                 f"{self.method or 'the estimator'} gives no number for this recording; it is too far from what was "
                 f"learned, or the estimator is damaged"
             )
+        rows = 0 if self.samples is None else len(self.samples)
+        for name, draws in self.nuisances.items():
+            if draws.shape != (rows,) or not np.isfinite(draws).all():
+                raise ValueError(f"{name} has shape {draws.shape}; expected {rows} finite draws, as of the samples")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ ROOMS = (
     "estimators",
     "evaluation",
     "explaining",
+    "groups",
     "reports",
     "workflows",
     "commands",

@@ -59,8 +59,49 @@ def test_several_recordings_of_a_subject_count_as_one():
 def test_vague_recordings_of_a_subject_leave_its_mean_where_the_group_is():
     """The mean of n draws from the prior is narrower than the prior; that is no news."""
     rng = np.random.default_rng(3)
-    nothing = group([[rng.random(1000) for _ in range(4)] for _ in range(10)])
-    assert np.std(nothing.mean) > 0.5
+    nothing = group([[rng.random(1000) for _ in range(16)] for _ in range(10)])
+    assert np.std(nothing.mean) > 0.6  # a unit normal, if draws told variances exactly
+
+
+@pytest.mark.parametrize(("recordings", "error"), [(10, 1.0), (30, 1.5), (150, 1.0)])
+def test_many_recordings_of_a_subject_are_those_of_a_mean(recordings, error):
+    rng = np.random.default_rng(12)
+    z = 1.0 + 0.4 * rng.standard_normal(12)
+    seen = [z_k + error * rng.standard_normal(recordings) for z_k in z]
+    shrunk, sd = 1 / (1 + error**2), np.sqrt(error**2 / (1 + error**2))
+    found = group([[ndtr(shrunk * y + sd * rng.standard_normal(1000)) for y in each] for each in seen])
+    means = np.array([each.mean() for each in seen])  # each z + error / sqrt(recordings)
+    assert np.mean(found.mean) == pytest.approx(means.mean(), abs=0.06)
+    assert np.std(found.mean) == pytest.approx(means.std(ddof=1) / np.sqrt(12), rel=0.35)
+
+
+@pytest.mark.parametrize("middle", [0.0, 0.1, 1.13])
+def test_a_narrow_spread_is_found_wherever_it_lies(middle):
+    rng = np.random.default_rng(13)
+    z = middle + 0.03 * rng.standard_normal(100)
+    found = group([[ndtr(v + 0.004 * rng.standard_normal(1000))] for v in z])
+    assert np.mean(found.mean) == pytest.approx(z.mean(), abs=0.005)
+    assert np.mean(found.spread) == pytest.approx(z.std(), rel=0.2)
+
+
+def test_a_draw_on_the_edge_of_the_range_is_one_draw():
+    rng = np.random.default_rng(14)
+    subjects = [ndtr(0.8 + 0.3 * rng.standard_normal(1000)) for _ in range(10)]
+    without = group([[u] for u in subjects])
+    for u in subjects:
+        u[0] = 1.0
+    found = group([[u] for u in subjects])
+    assert np.mean(found.mean) == pytest.approx(np.mean(without.mean), abs=0.03)
+    assert np.std(found.mean) == pytest.approx(np.std(without.mean), rel=0.2)
+
+
+def test_subjects_at_the_edge_of_the_range_lie_there():
+    rng = np.random.default_rng(15)
+    subjects = [u[(u > 0) & (u < 1)][:1000] for u in 1.0 + 0.02 * rng.standard_normal((20, 4000))]
+    place = group([[u] for u in subjects]).place
+    assert 0.985 < np.mean(place) < 0.9985  # all by themselves: .984
+    assert np.std(place) > 5e-4
+    assert np.isfinite(group([[np.ones(50)], [np.ones(50)], [np.full(50, 0.5)]]).mean).all()
 
 
 @pytest.mark.parametrize("subjects", [0, 1])
@@ -115,7 +156,7 @@ def simulated(rng, n, shift, paired, spread=0.4, change=0.2, error=0.5):
 @pytest.mark.parametrize("paired", [False, True])
 def test_intervals_of_a_difference_hold_as_often_as_they_say(paired):
     rng, told = np.random.default_rng(5), paired_difference if paired else difference
-    holds, points, alarms = [], [], []
+    holds, points, alarms, told_apart, wide = [], [], [], [], []
     for k in range(60):
         first, second, truth = simulated(rng, 8, 0.0 if k % 2 else 1.0, paired)
         found = told(first, second, k)
@@ -125,10 +166,12 @@ def test_intervals_of_a_difference_hold_as_often_as_they_say(paired):
         test = stats.ttest_rel(*means[::-1]) if paired else stats.ttest_ind(*means[::-1], equal_var=False)
         ends = test.confidence_interval(0.9)
         points.append(ends.low < truth < ends.high)
-        if k % 2:
-            alarms.append(found.differs)
-    assert 0.8 <= np.mean(holds) <= 1.0
+        (alarms if k % 2 else told_apart).append(found.differs)
+        wide.append(high - low)
+    assert np.mean(holds) >= 0.8
+    assert np.mean(wide) < 0.45  # of the range: no intervals that hold whatever is true
     assert np.mean(alarms) <= 0.17
+    assert np.mean(told_apart) > 0.6
     assert np.mean(points) < np.mean(holds)  # points are drawn to the middle of the range, and so are their differences
 
 
@@ -208,6 +251,18 @@ def test_a_parameter_can_be_shared_too():
     estimates = [Estimate(SPACE, s.mean(keepdims=True), s[:, None]) for s in 5.0 + 0.1 * rng.standard_normal((9, 1000))]
     found = share(estimates, "g")
     assert found.mean_sd[1] == pytest.approx(0.1 / 3, rel=0.2)
+
+
+def test_a_parameter_that_is_shared_may_lie_at_the_edge_of_its_range():
+    rng = np.random.default_rng(16)
+    drawn = np.clip(6.0 - 0.3 * np.abs(rng.standard_normal((60, 1000))), 4.0, 6.0)
+    at_edge = [Estimate(SPACE, s.mean(keepdims=True), s[:, None]) for s in drawn]
+    mean, sd = share(at_edge, "g").mean_sd
+    assert mean > 6.0 - 4 * 0.3 / np.sqrt(60)
+    vague = [Estimate(SPACE, s.mean(keepdims=True), s[:, None]) for s in rng.uniform(4.0, 6.0, (60, 1000))]
+    mean, sd = share(vague, "g").mean_sd
+    assert mean == pytest.approx(5.0, abs=0.25)
+    assert sd > 0.4  # of a uniform number: .577
 
 
 def test_what_no_estimate_has_cannot_be_shared():

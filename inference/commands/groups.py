@@ -42,15 +42,14 @@ def groups(
                 raise ValueError(f"{path} would be written as {ending}; rename it")
             if path is not None:
                 refuse_unwritable(path)
-        from inference.reports.groups import show_groups, write_differences
+        from inference.reports.groups import sharing, show_groups, write_differences
         from inference.reports.groups_page import write_groups_page
+        from inference.reports.tables import show
         from inference.workflows.groups import group_study
 
         study = group_study(results, between, method, shared, paired)
-        if study.shared is not None:
-            mean, sd = study.shared.mean_sd
-            console.print(f"{study.shared.name}, the same in all recordings: {mean:.3g} +- {sd:.2g}")
-        show_groups(console, study.found)
+        show(console, *([said] if (said := sharing(study)) else []))
+        show_groups(console, study)
         if out is not None:
             write_differences(out, study.found)
             console.print(f"differences: {out}")

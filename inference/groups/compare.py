@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
+from inference.estimate import FAILED, REFUSED
 from inference.groups.hierarchical import Difference, Group, difference, group, paired_difference
-from inference.reports.verdict import FAILED, REFUSED
 from simulators.interface import ParameterSpace
 
 _SPREAD_NEEDS = 2  # subjects
@@ -16,9 +16,10 @@ _SPREAD_NEEDS = 2  # subjects
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """One recording's answer. draws: (draws, n_parameters) in the unit cube, None where there is none.
+    """One recording's answer, or a window's. draws: in the unit cube, None where there is no posterior.
 
-    labels: whose it is and under what (subject, session, condition, group); status: as a table of answers has it.
+    labels: whose it is and under what (subject, session, condition, group); status: the worst of all methods'; reason:
+    why that is so; file: that it is a window of, where it is one.
     """
 
     recording: str
@@ -26,18 +27,20 @@ class Answered:
     status: str
     reason: str
     draws: Float[np.ndarray, "draws n_parameters"] | None
+    file: str = ""
 
     @property
     def subject(self) -> str:
-        """Where none is named, each recording is of another."""
-        return self.labels.get("subject") or self.recording
+        """Where none is named, each recording is of another, and its windows are of one."""
+        return self.labels.get("subject") or self.file or self.recording
 
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
     """The second of two groups against the first: a difference for each parameter, in its order.
 
-    subjects: how many are in each; alone: those of a paired comparison that are in one condition only, left out.
+    subjects: how many are in each; alone: those of a paired comparison that are in one condition only, left out; twice:
+    those of another comparison that are in both, and count as different ones.
     """
 
     first: str
@@ -46,6 +49,7 @@ class Contrast:
     differences: tuple[Difference, ...]
     subjects: tuple[int, int]
     alone: tuple[str, ...] = ()
+    twice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +57,8 @@ class Compared:
     """Groups of recordings by one label.
 
     groups: of each its distribution of every parameter; left_out: recordings that do not count, each with why;
-    too_few: groups of which no spread is told; with_all: contrasts as they would be with what no circuit explains.
+    too_few: groups of which no spread is told; with_all: contrasts as they would be with what no parameters explain,
+    none where there is no such recording.
     """
 
     parameters: ParameterSpace
@@ -65,7 +70,7 @@ class Compared:
     with_all: tuple[Contrast, ...] = ()
 
 
-_Members = dict[str, list[Answered]]
+_BySubject = dict[str, list[Answered]]
 
 
 def compared(
@@ -77,9 +82,9 @@ def compared(
     groups are compared with themselves; by default where most of them are. Raises ValueError where fewer than two
     groups have two subjects or more, and for pairs where there are none.
     """
-    left_out = [(a.recording, why) for a in answers if (why := _why_not(a, between))]
-    gone = {name for name, _ in left_out}
-    members = _members([a for a in answers if a.recording not in gone], between)
+    reasons = [_why_not(a, between) for a in answers]
+    left_out = [(a.recording, why) for a, why in zip(answers, reasons, strict=True) if why]
+    members = _in_groups([a for a, why in zip(answers, reasons, strict=True) if not why], between)
     few = tuple(name for name, some in members.items() if len(_by_subject(some)) < _SPREAD_NEEDS)
     kept = {name: some for name, some in members.items() if name not in few}
     if len(kept) < 2:
@@ -88,8 +93,8 @@ def compared(
         name: tuple(group(subjects, seed) for subjects in _each(_by_subject(some), len(parameters)))
         for name, some in kept.items()
     }
-    every = _members([a for a in answers if a.draws is not None and a.labels.get(between)], between)
-    again = {name: every[name] for name in kept} if any(a.status == REFUSED for a in answers) else {}
+    every = _in_groups([a for a in answers if a.draws is not None and a.labels.get(between) in kept], between)
+    again = every if any(a.status == REFUSED for some in every.values() for a in some) else {}
     n = len(parameters)
     return Compared(
         parameters, between, groups, tuple(_contrasts(kept, n, paired, seed)), tuple(left_out), few,
@@ -105,21 +110,21 @@ def _why_not(answer: Answered, between: str) -> str:
     return "" if answer.labels.get(between) else f"has no {between}"
 
 
-def _members(answers: Sequence[Answered], between: str) -> dict[str, list[Answered]]:
+def _in_groups(answers: Sequence[Answered], between: str) -> dict[str, list[Answered]]:
     found: dict[str, list[Answered]] = {}
     for a in answers:
         found.setdefault(a.labels[between], []).append(a)
     return dict(sorted(found.items()))
 
 
-def _by_subject(answers: Sequence[Answered]) -> _Members:
-    found: _Members = {}
+def _by_subject(answers: Sequence[Answered]) -> _BySubject:
+    found: _BySubject = {}
     for a in answers:
         found.setdefault(a.subject, []).append(a)
     return found
 
 
-def _each(members: _Members, n: int) -> Iterator[list[list[np.ndarray]]]:
+def _each(members: _BySubject, n: int) -> Iterator[list[list[np.ndarray]]]:
     """Of each parameter, the draws of each subject's recordings."""
     for k in range(n):
         yield [[a.draws[:, k] for a in some if a.draws is not None] for some in members.values()]
@@ -128,18 +133,21 @@ def _each(members: _Members, n: int) -> Iterator[list[list[np.ndarray]]]:
 def _contrasts(groups: Mapping[str, list[Answered]], n: int, paired: bool | None, seed: int) -> Iterator[Contrast]:
     for first, second in combinations(groups, 2):
         one, other = (_by_subject(groups[name]) for name in (first, second))
-        both = [subject for subject in one if subject in other]
+        both = tuple(subject for subject in one if subject in other)
         most = 2 * len(both) >= max(len(one), len(other))
         if paired and len(both) < _SPREAD_NEEDS:
-            raise ValueError(f"{len(both)} of the subjects are in both {first} and {second}: they are no pairs")
+            common = f"{len(both)} subject{'s' * (len(both) != 1)} in common"
+            raise ValueError(
+                f"{first} and {second} have {common}, too few for pairs; leave --paired out or take another label"
+            )
         pairs = len(both) >= _SPREAD_NEEDS and (most if paired is None else paired)
-        alone: tuple[str, ...] = ()
+        alone = tuple(sorted((one.keys() | other.keys()) - set(both))) if pairs else ()
         if pairs:
-            alone = tuple(sorted((one.keys() | other.keys()) - set(both)))
             one, other = ({subject: some[subject] for subject in both} for some in (one, other))
         told = paired_difference if pairs else difference
         found = zip(_each(one, n), _each(other, n), strict=True)
-        yield Contrast(first, second, pairs, tuple(told(a, b, seed) for a, b in found), (len(one), len(other)), alone)
+        differences = tuple(told(a, b, seed) for a, b in found)
+        yield Contrast(first, second, pairs, differences, (len(one), len(other)), alone, () if pairs else both)
 
 
 def _nothing_to_compare(

@@ -48,8 +48,11 @@ def share(estimates: Sequence[Estimate], name: str, seed: int = 0) -> Shared:
     draws = [_draws_of(estimate, name) for estimate in estimates]
     if len(draws) < 2:
         raise ValueError(f"{len(draws)} recording: there is none to share {name} with")
-    values = _places(draws)
-    logs = np.stack([_log_density(d, values) for d in draws])
+    if not all(np.isfinite(d).all() and d.std() > 0 for d in draws):
+        raise ValueError(f"the draws of {name} are not finite, or all the same: they are no posterior's")
+    range_ = next(((p.low, p.high) for p in estimates[0].parameters if p.name == name), None)
+    values = _places(draws, range_)
+    logs = np.stack([_log_density(d, values, range_) for d in draws])
     left_out = _contradicting(draws, logs, values)
     kept = [k for k in range(len(draws)) if k not in left_out]
     total = logs[kept].sum(0)
@@ -74,17 +77,28 @@ def _draws_of(estimate: Estimate, name: str) -> Float[np.ndarray, " draws"]:
     )
 
 
-def _places(draws: Sequence[Float[np.ndarray, " draws"]]) -> Float[np.ndarray, " points"]:
-    """So many that the narrowest posterior is seen."""
-    sd = max(min(d.std() for d in draws), 1e-9)
+def _places(
+    draws: Sequence[Float[np.ndarray, " draws"]], range_: tuple[float, float] | None
+) -> Float[np.ndarray, " points"]:
+    """So many that the narrowest posterior is seen, within the range of a parameter."""
+    sd = min(d.std() for d in draws)
     low, high = min(d.min() for d in draws) - _ROOM * sd, max(d.max() for d in draws) + _ROOM * sd
+    if range_ is not None:
+        low, high = max(low, range_[0]), min(high, range_[1])
     return np.linspace(low, high, int(np.clip(10 * (high - low) / sd, _POINTS, 20_000)))
 
 
-def _log_density(draws: Float[np.ndarray, " draws"], values: Float[np.ndarray, " points"]) -> np.ndarray:
-    """Of one recording's posterior, with wider tails than it has: where it is wrong, it must not outvote all others."""
-    wide = norm.pdf(values, draws.mean(), _WIDER * draws.std())
-    return np.log((1 - _DOUBTED) * gaussian_kde(draws)(values) + _DOUBTED * wide + np.finfo(float).tiny)
+def _log_density(
+    draws: Float[np.ndarray, " draws"], values: Float[np.ndarray, " points"], range_: tuple[float, float] | None
+) -> np.ndarray:
+    """Of one recording's posterior, with wider tails than it has: where it is wrong, it must not outvote all others.
+
+    What smoothing would put beyond an edge of the range is reflected there.
+    """
+    smooth, centre, width = gaussian_kde(draws), draws.mean(), _WIDER * draws.std()
+    mirrored = [values] if range_ is None else [values, 2 * range_[0] - values, 2 * range_[1] - values]
+    density = sum((1 - _DOUBTED) * smooth(v) + _DOUBTED * norm.pdf(v, centre, width) for v in mirrored)
+    return np.log(density + np.finfo(float).tiny)
 
 
 def _moments(logs: Float[np.ndarray, "recordings points"], values: Float[np.ndarray, " points"]) -> tuple[float, float]:

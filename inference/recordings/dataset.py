@@ -173,6 +173,8 @@ def _from_table(table: Path) -> list[Listed]:
     for number, row in enumerate(read_table(table, ("file",)), 2):
         if not row["file"]:
             raise ValueError(f"{table}: row {number} names no file")
+        if "\0" in row["file"]:
+            raise ValueError(f"{table}: what row {number} names as a file is no name")
         said: dict[str, Any] = {k: v for k, v in row.items() if k in known}
         found.append(Listed(table.parent / row["file"], **said))
     return found

@@ -106,7 +106,7 @@ def hertz(said: Any, name: str) -> float | None:
         return None
     try:
         value = float(said) if isinstance(said, int | float | str) and not isinstance(said, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         value = math.nan
     if not 0 < value < math.inf:
         raise ValueError(f"{name} is {said!r:.40}; expected a number of Hz")

@@ -1,17 +1,21 @@
 """Groups of recordings and their differences: sentences, tables for the terminal, rows of a file."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from inference.estimate import decimals
-from inference.groups.compare import Compared, Contrast
+from inference.groups.compare import Answered, Compared, Contrast
 from inference.groups.hierarchical import MASS, Summary, summary
+from inference.groups.shared import Shared
 from inference.reports.answers import plain
+from inference.reports.predicted import Predicted
 from inference.reports.tables import show
 from simulators.interface import Parameter
 
@@ -20,6 +24,22 @@ _COLUMNS = (
     "low", "high", "differs",
 )  # fmt: skip
 INTERVAL = f"{MASS:.0%}".replace("%", " %")
+
+
+@dataclass(frozen=True, eq=False)
+class GroupStudy:
+    """Groups, the answers they were made of, and what the recordings were taken to share (None for nothing).
+
+    contradicting: recordings of which another value of that is told than of the others; predicted: of recordings whose
+    results hold them, their spectra beside the band of their answer.
+    """
+
+    method: str
+    found: Compared
+    answers: tuple[Answered, ...]
+    shared: Shared | None
+    contradicting: tuple[str, ...]
+    predicted: Mapping[str, Predicted]
 
 
 def in_units(parameter: Parameter, told: Summary, offset: bool) -> Summary:
@@ -52,12 +72,22 @@ def sentences(found: Compared) -> Iterator[str]:
             )
 
 
-def notes(found: Compared) -> Iterator[str]:
+def notes(study: GroupStudy) -> Iterator[str]:
     """Who does not count, and why; how often chance alone differs."""
+    found = study.found
+    if study.shared is not None and study.contradicting:
+        names = ", ".join(study.contradicting)
+        yield f"their {study.shared.name} is not that of the others, so they share it with none: {names}"
     for contrast in found.contrasts:
         if contrast.alone:
             names = ", ".join(contrast.alone)
             yield f"in one of {contrast.first} and {contrast.second} only, so not among the pairs: {names}"
+        if contrast.twice:
+            names = ", ".join(contrast.twice)
+            yield (
+                f"in both {contrast.first} and {contrast.second}, and counted as different subjects: {names} (--paired "
+                f"compares these alone, with themselves)"
+            )
     for name in found.too_few:
         yield f"{name} has one subject that counts, of which no spread is told: it is not compared"
     for recording, why in found.left_out:
@@ -77,12 +107,26 @@ def changes(found: Compared) -> Iterator[str]:
             yield f"with what no circuit explains, {against}: {told}{unlike}"
 
 
-def show_groups(console: Console, found: Compared) -> None:
+def sharing(study: GroupStudy) -> str:
+    """What was taken to be the same in all recordings; empty for nothing."""
+    if study.shared is None:
+        return ""
+    mean, sd = study.shared.mean_sd
+    if study.shared.name != "log_gain":
+        return f"{study.shared.name} was taken to be the same in all recordings: {mean:.3g} +- {sd:.2g}"
+    low, high = np.exp([mean - 2 * sd, mean + 2 * sd])
+    return (
+        f"The gain was taken to be the same in all recordings: a factor of {np.exp(mean):.3g} [{low:.3g}, {high:.3g}]"
+    )
+
+
+def show_groups(console: Console, study: GroupStudy) -> None:
     """Sentences, the groups, their differences, and who was left out."""
+    found = study.found
     differs = any(one.differs for c in found.contrasts for one in c.differences)
     show(console, *(Text(line, "green" if differs and " differs: " in line else "") for line in sentences(found)))
     show(console, groups_table(found), differences_table(found))
-    show(console, *(Text(f"  {line}", "dim") for line in (*notes(found), *changes(found))))
+    show(console, *(Text(f"  {line}", "dim") for line in (*notes(study), *changes(found))))
 
 
 def groups_table(found: Compared) -> Table:

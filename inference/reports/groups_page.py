@@ -4,12 +4,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inference.groups.hierarchical import summary
-from inference.reports.groups import cell, changes, heading, in_units, named, notes, sentences, subjects
+from inference.recordings.dataset import LABELS
+from inference.reports.groups import (
+    GroupStudy,
+    cell,
+    changes,
+    heading,
+    in_units,
+    named,
+    notes,
+    sentences,
+    sharing,
+    subjects,
+)
 from inference.reports.groups_figure import groups_figure
 from inference.reports.html import embedded, flat, rendered
-from inference.reports.predicted import predicted_figure
+from inference.reports.predicted import MOST, predicted_figure
 from inference.reports.verdict import DOUBTFUL, OK
-from inference.workflows.groups import GroupStudy
 from simulators.provenance import versions
 
 
@@ -41,8 +52,7 @@ def write_groups_page(path: Path, study: GroupStudy, results: Path) -> None:
     rows = [
         (a.recording, {**a.labels}, a.status, a.reason, "left out" if a.recording in out else "") for a in study.answers
     ]
-    labels = [name for name in ("subject", "session", "condition", "run", "acquisition", "group")
-              if any(name in a.labels for a in study.answers)]  # fmt: skip
+    labels = [name for name in LABELS if any(name in a.labels for a in study.answers)]
     page = rendered(
         "groups.html.jinja",
         title=f"Groups by {found.between}",
@@ -53,14 +63,14 @@ def write_groups_page(path: Path, study: GroupStudy, results: Path) -> None:
         differs=any(one.differs for c in found.contrasts for one in c.differences),
         means=means,
         differences=differences,
-        notes=list(notes(found)),
+        notes=list(notes(study)),
         changes=list(changes(found)),
         figure=embedded(groups_figure(found, list(study.answers))),
         spectra=_spectra(study, out),
         labels=labels,
         recordings=rows,
         styles={OK: "", DOUBTFUL: "missed"},
-        shared=None if study.shared is None else (study.shared.name, *study.shared.mean_sd),
+        shared=sharing(study),
         provenance=list(flat({"results": str(results), "method": study.method, "versions": versions()})),
     )
     path.write_text(page, encoding="utf-8")
@@ -70,6 +80,8 @@ def _spectra(study: GroupStudy, out: set[str]) -> str:
     """Of all recordings, as a picture; empty where results hold none."""
     between = study.found.between
     ordered = sorted(study.answers, key=lambda a: (a.labels.get(between, ""), a.recording))
+    # Where there are too many to show, some of every group.
+    ordered = ordered[:: -(-len(ordered) // MOST)] if len(ordered) > MOST else ordered
     shown = [
         (f"{Path(a.subject).name}, {a.labels.get(between, '')}", one, a.recording not in out)
         for a in ordered

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     import xarray
 
 GROUP = "predicted"
-_COLUMNS, _MOST = 6, 60
+MOST = 60
+"""Recordings that a figure shows."""
+
+_COLUMNS = 6
 _REFUSED = "#d1d5db"
 
 
@@ -46,14 +49,17 @@ def predicted_dataset(ready: Recording, features: Features, check: PredictiveChe
 
 
 def predicted_of(dataset: "xarray.Dataset") -> Predicted:
-    """The inverse, as a mean over channels. Raises KeyError for a dataset of something else."""
+    """The inverse, as a mean over channels. Raises KeyError or ValueError for a dataset of something else."""
     mean = {name: dataset[name].values.astype(float).mean(0) for name in ("measured", "low", "high")}
-    return Predicted(dataset["frequency"].values.astype(float), **mean)
+    found = Predicted(dataset["frequency"].values.astype(float), **mean)
+    if len({v.shape for v in found}) > 1 or not all(np.isfinite(v).all() for v in found):
+        raise ValueError("its spectra are not finite, or not of the same frequencies")
+    return found
 
 
 def predicted_figure(recordings: Sequence[tuple[str, Predicted, bool]]) -> Figure:
-    """A small panel a recording, with its name and whether it counts; of very many the first sixty."""
-    shown = recordings[:_MOST]
+    """A small panel a recording, with its name and whether it counts; of very many the first ones."""
+    shown = recordings[:MOST]
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
     figure = Figure((1.7 * columns + 0.5, 1.45 * rows + 0.3), dpi=130, layout="constrained")

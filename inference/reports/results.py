@@ -5,7 +5,6 @@
 """
 
 import csv
-import fcntl
 import hashlib
 import json
 import os
@@ -77,7 +76,7 @@ class Results:
             whole = not record.samples or self.samples_of(one).stat().st_size == record.samples
             complete = whole and all(Path(page).is_file() for page in record.pages)
             return record if complete and rows and not record.failed else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None  # not there, or not as it was written: answered again
 
     def keep(
@@ -102,6 +101,11 @@ class Results:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While it lasts, no other command writes to this folder. Raises ValueError where another one does."""
+        try:
+            import fcntl  # not on every system
+        except ImportError:
+            yield
+            return
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             # The folder itself is the lock: the system gives it back even when this process is killed.
@@ -199,7 +203,7 @@ def _refuse_others(mark: Path, about: Mapping[str, Any]) -> None:
         if there["format"] != _FORMAT:
             raise ValueError("another version of circuitsbi wrote it")
         differing = list(differences(there["asked"], about["asked"], "asked"))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{mark} cannot be read ({error}); name another folder (--results)") from None
     if differing:
         raise ValueError(

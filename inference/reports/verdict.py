@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from inference.estimate import Estimate
+from inference.estimate import DOUBTFUL, FAILED, OK, REFUSED, Estimate
 from inference.evaluation.agreement import Agreement, agreement
 from inference.evaluation.constraint import LITTLE, range_left
 from inference.evaluation.departures import PredictiveCheck
 
-OK, DOUBTFUL, REFUSED, FAILED = "ok", "doubtful", "refused", "failed"
 _LABELS = {OK: "no objection", DOUBTFUL: "with care", REFUSED: "not to be trusted", FAILED: "no answer"}
 LOOK_AGAIN = (
     "Check unit, sampling rate, order of channels and filters. If only some frequencies are unlike the circuit's, "

@@ -1,33 +1,37 @@
 """From a folder of results to groups of its recordings."""
 
+import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from inference.estimate import Estimate
-from inference.groups.compare import Answered, Compared, compared
+from inference.estimate import DOUBTFUL, FAILED, OK, REFUSED, Estimate
+from inference.groups.compare import Answered, compared
 from inference.groups.shared import Shared, share
 from inference.recordings.dataset import RESULTS_MARK
+from inference.reports.groups import GroupStudy
 from inference.reports.predicted import GROUP as PREDICTED
 from inference.reports.predicted import Predicted, predicted_of
-from inference.reports.verdict import FAILED
 from simulators.interface import Parameter, ParameterSpace
 
-if TYPE_CHECKING:
-    pass
-
-GAIN = "gain"
-_NAMES = {GAIN: "log_gain"}
+_NAMES = {"gain": "log_gain"}
 _SAMPLES = "{method}/0/{window}"  # where a file of one recording has them
+_POINTS = ("cnn", "stasik-cnn")
+_ORDER = (OK, DOUBTFUL, REFUSED, FAILED)
+
+Row = dict[str, str]
 
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """One method's answer to one recording or window, in a folder of results; estimate None where there is none."""
+    """One method's answer to one recording or window, in a folder of results; estimate None where there is none.
+
+    status: the worst of all methods' that answered; file: of a window, its recording.
+    """
 
     recording: str
     labels: dict[str, str]
@@ -35,20 +39,7 @@ class Kept:
     reason: str
     estimate: Estimate | None
     predicted: Predicted | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class GroupStudy:
-    """Groups, the answers they were made of, and what the recordings were taken to share (None for nothing).
-
-    predicted: of recordings whose results hold them, their spectra beside the band of their answer.
-    """
-
-    method: str
-    found: Compared
-    answers: tuple[Answered, ...]
-    shared: Shared | None
-    predicted: dict[str, Predicted]
+    file: str = ""
 
 
 def group_study(
@@ -59,80 +50,107 @@ def group_study(
     method: whose answers, where there are several; shared: ``gain``, or a parameter that is the same in all recordings.
     Raises ValueError for a folder without answers, a method or a label that is not there, and as ``compared``.
     """
-    kept = kept_answers(folder, method)
-    method, answers = kept
+    method, answers = kept_answers(folder, method)
     if not any(between in one.labels for one in answers):
         known = sorted({name for one in answers for name in one.labels})
         raise ValueError(f"no recording has a {between}; they have {', '.join(known) or 'no labels at all'}")
-    spaces = {one.estimate.parameters for one in answers if one.estimate is not None}
+    spaces = {one.estimate.parameters: one.recording for one in answers if one.estimate is not None}
     if not spaces:
-        raise ValueError(f"{folder} holds no answer with samples by {method}")
+        raise ValueError(f"{folder} holds no answer with samples by {method}; its table.csv says why")
     if len(spaces) > 1:
-        raise ValueError(f"the answers in {folder} are of different parameters or ranges")
+        first, second = list(spaces.values())[:2]
+        raise ValueError(f"answers to {first} and {second} are of other parameters or ranges; ask all with one --model")
     (space,) = spaces
-    common = None
+    common, left_out = None, list[str]()
     if shared is not None:
-        common, answers = _sharing(answers, _NAMES.get(shared, shared))
+        common, answers, left_out = _sharing(answers, _NAMES.get(shared, shared))
         left = tuple(p for p in space if p.name != shared)
         if not left:
             raise ValueError(f"{shared} is all there is to estimate: no parameter is left to compare")
         space = ParameterSpace(left)
     units = tuple(_in_cube(one, space) for one in answers)
     spectra = {one.recording: one.predicted for one in answers if one.predicted is not None}
-    return GroupStudy(method, compared(space, units, between, paired), units, common, spectra)
+    return GroupStudy(method, compared(space, units, between, paired), units, common, tuple(left_out), spectra)
 
 
 def kept_answers(folder: Path, method: str | None = None) -> tuple[str, list[Kept]]:
-    """Whose answers they are, and all of them, in the order of their recordings.
+    """Whose answers they are, and all of those that the folder's table has, in the order of their recordings.
 
-    Raises ValueError for a folder that holds no results, and where it must be said which method's are meant.
+    Raises ValueError for a folder that holds no results of 'circuitsbi infer', and where it must be said which
+    method's are meant.
     """
-    if not (folder / RESULTS_MARK).is_file():
-        raise ValueError(
-            f"{folder} holds no results; make them with 'circuitsbi infer DATA_SET', and name that folder of results"
-        )
-    records = [_record(path) for path in sorted((folder / "recordings").glob("*.json"))]
-    rows = [row for _, own, _ in records for row in own]
-    methods = list(dict.fromkeys(name for row in rows if (name := row.get("method") or row.get("circuit"))))
-    if method is None and len(methods) != 1:
-        raise ValueError(f"say whose answers are meant: --method {' or --method '.join(methods) or '(there are none)'}")
-    if method is not None and method not in methods:
-        raise ValueError(f"there are no answers by '{method}' in {folder}; there are those by {', '.join(methods)}")
+    named = _in_table(folder)
+    records = [record for path in sorted((folder / "recordings").glob("*.json")) if (record := _record(path))]
+    records = [record for record in records if record[1][0].get("recording") in named]
+    methods = list(dict.fromkeys(name for _, rows, _ in records for row in rows if (name := row.get("method"))))
+    if not methods:
+        raise ValueError(f"no recording in {folder} has an answer; its table.csv says why")
+    if method is None and len(methods) > 1:
+        raise ValueError(f"say whose answers are meant: {' or '.join(f'--method {m}' for m in methods)}")
     chosen = method or methods[0]
+    if chosen not in methods:
+        raise ValueError(f"there are no answers by '{chosen}' in {folder}; there are those by {', '.join(methods)}")
+    if chosen in _POINTS:
+        raise ValueError(
+            f"'{chosen}' gives a point and its errors, no posterior; groups are compared by npe or gradient"
+        )
     found = [one for path, rows, labels in records for one in _answers(path, rows, labels, chosen)]
     return chosen, sorted(found, key=lambda one: one.recording)
 
 
-def _record(path: Path) -> tuple[Path, list[dict[str, str]], dict[str, str]]:
+def _in_table(folder: Path) -> set[str]:
+    """Recordings of the data set as it is today: what was removed or moved since may still have a record."""
+    again = "run 'circuitsbi infer DATA_SET' to its end, and name that folder of results"
+    try:
+        asked = json.loads((folder / RESULTS_MARK).read_text(encoding="utf-8"))["asked"]["command"]
+        with (folder / "table.csv").open(newline="", encoding="utf-8") as file:
+            named = {row["recording"] for row in csv.DictReader(file)}
+    except FileNotFoundError:
+        raise ValueError(f"{folder} holds no results; {again}") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
+        raise ValueError(f"{folder} cannot be read ({type(error).__name__}: {error}); {again}") from None
+    if asked != "infer":
+        raise ValueError(f"{folder} holds results of 'circuitsbi {asked}'; groups are compared by those of 'infer'")
+    return named
+
+
+def _record(path: Path) -> tuple[Path, list[Row], dict[str, str]]:
     """Rows and labels of one recording. Raises ValueError for a file that is no record."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         rows = [{str(k): str(v) for k, v in row.items()} for row in stored["rows"]]
         labels = {str(k): str(v) for k, v in stored["asked_of"]["labels"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no record of an answer ({error}); answer the recording again") from None
+        rows[0]["recording"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is no record of an answer ({type(error).__name__}); ask the recording again"
+        ) from None
     return path, rows, labels
 
 
-def _answers(path: Path, rows: Sequence[dict[str, str]], labels: dict[str, str], method: str) -> Iterator[Kept]:
-    own = [row for row in rows if (row.get("method") or row.get("circuit") or method) == method]
-    several = len(own) > 1
-    for row in own:
-        name = row.get("recording", path.stem) + (f", {row.get('start_s', '0')} s" if several else "")
-        reason = row.get("verdict", "") or row.get("remarks", "")
-        group = _SAMPLES.format(method=method, window=row.get("window", "0") or "0")
-        seen = _SAMPLES.format(method=PREDICTED, window=row.get("window", "0") or "0")
-        file = path.with_suffix(".nc")
-        estimate, predicted = (None, None) if row.get("status") == FAILED else _stored(file, group, seen)
-        yield Kept(name, labels, row.get("status", FAILED), reason, estimate, predicted)
+def _answers(path: Path, rows: Sequence[Row], labels: dict[str, str], method: str) -> Iterator[Kept]:
+    """A recording's, or each of its windows'."""
+    windows = list(dict.fromkeys(row.get("window", "0") for row in rows))
+    for window in windows:
+        here = [row for row in rows if row.get("window", "0") == window]
+        own = next((row for row in here if row.get("method") == method), here[0])
+        # What one method refuses, no other one's numbers are good for.
+        status = max((row.get("status", FAILED) for row in here), key=lambda s: _ORDER.index(s) if s in _ORDER else 0)
+        status = FAILED if own.get("status") == FAILED else REFUSED if status == FAILED else status
+        file = own.get("recording", path.stem)
+        name = f"{file}, {own.get('start_s', '0')} s" if len(windows) > 1 else file
+        reason = own.get("verdict", "") or own.get("remarks", "")
+        estimate, seen = (None, None) if status == FAILED else _stored(path.with_suffix(".nc"), method, window)
+        yield Kept(name, labels, status, reason, estimate, seen, file if len(windows) > 1 else "")
 
 
-def _stored(path: Path, group: str, seen: str) -> tuple[Estimate | None, Predicted | None]:
+def _stored(path: Path, method: str, window: str) -> tuple[Estimate | None, Predicted | None]:
     """Samples and spectra from a file; None for what it has not. Raises ValueError for a file that is damaged."""
     if not path.is_file():
         return None, None
     import xarray
 
+    group, seen = (_SAMPLES.format(method=name, window=window) for name in (method, PREDICTED))
     try:
         with xarray.open_datatree(path, engine="h5netcdf") as tree:
             there = {node.path for node in tree.subtree}
@@ -145,30 +163,29 @@ def _stored(path: Path, group: str, seen: str) -> tuple[Estimate | None, Predict
             samples = np.stack([posterior[name].values.reshape(-1) for name in space.names], 1).astype(float)
             nuisances = {str(name): along[name].values.reshape(-1).astype(float) for name in along}
             said = str(posterior.attrs.get("method", ""))
-            return Estimate(space, samples.mean(0), samples, said, nuisances=nuisances), predicted
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} holds no samples as 'circuitsbi infer' writes them ({error}); answer it again"
-        ) from None
+            found = Estimate(space, samples.mean(0), samples, said, nuisances=nuisances)
+    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"{path} holds no samples as 'circuitsbi infer' writes them ({error}); ask it again") from None
+    return (found if found.has_interval else None), predicted
 
 
 def _parameter(name: str, about: dict[str, Any]) -> Parameter:
     return Parameter(name, str(about["units"]), float(about["low"]), float(about["high"]))
 
 
-def _sharing(answers: Sequence[Kept], name: str) -> tuple[Shared, list[Kept]]:
-    """Answers in the light of all others; what is refused or failed shares nothing."""
-    able = [k for k, one in enumerate(answers) if one.estimate is not None and one.status in ("ok", "doubtful")]
+def _sharing(answers: Sequence[Kept], name: str) -> tuple[Shared, list[Kept], list[str]]:
+    """Answers in the light of all others, and the recordings that these contradict; what is refused shares nothing."""
+    able = [k for k, one in enumerate(answers) if one.estimate is not None and one.status in (OK, DOUBTFUL)]
     shared = share([one for k in able if (one := answers[k].estimate) is not None], name)
     found = list(answers)
     for k, estimate in zip(able, shared.estimates, strict=True):
         found[k] = replace(found[k], estimate=estimate)
-    return shared, found
+    return shared, found, [answers[able[k]].recording for k in shared.left_out]
 
 
 def _in_cube(one: Kept, space: ParameterSpace) -> Answered:
     if one.estimate is None or one.estimate.samples is None:
-        return Answered(one.recording, one.labels, one.status, one.reason, None)
+        return Answered(one.recording, one.labels, one.status, one.reason, None, one.file)
     kept = [one.estimate.names.index(name) for name in space.names]
-    draws = space.to_unit(one.estimate.samples[:, kept])
-    return Answered(one.recording, one.labels, one.status, one.reason, np.clip(draws, 0.0, 1.0))
+    draws = np.clip(space.to_unit(one.estimate.samples[:, kept]), 0.0, 1.0)
+    return Answered(one.recording, one.labels, one.status, one.reason, draws, one.file)
