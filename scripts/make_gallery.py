@@ -144,9 +144,8 @@ def keep_figure(made: Path, kept: Path) -> None:
         shutil.copyfile(made, kept)
         return
     with Image.open(made) as image:
-        image.convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-            kept, optimize=True
-        )
+        palette = image.convert("RGB").quantize(256, kmeans=10, dither=Image.Dither.NONE)
+        palette.save(kept, optimize=True)
 
 
 def main() -> None:
