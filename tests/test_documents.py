@@ -39,8 +39,8 @@ def fences(page, kind):
 
 
 def with_python(slow):
-    """Pages whose code is run, with or without what is marked as slow."""
-    for page in PAGES:
+    """Pages whose code is run, with or without what is marked as slow; the gallery's by ``test_gallery``."""
+    for page in (p for p in PAGES if p.parent.name != "gallery"):
         marks = [f["mark"] == "slow" for f in fences(page, "python")]
         if marks and (any(marks) if slow else not all(marks)):
             yield pytest.param(page, id=name_of(page))
