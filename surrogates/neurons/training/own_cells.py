@@ -72,7 +72,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read as JSON ({error}); see 'Your own cell' in the README") from error
+        raise ValueError(f"{path} cannot be read as JSON ({error}); see docs/your_cell.md") from error
     if not isinstance(about, dict) or not isinstance(about.get("synapses"), list) or not about["synapses"]:
         raise ValueError(f"{path} has no list of synapses; a cell without them has no input to learn from")
     unknown = set(about) - {*_BODY, *_REST}
