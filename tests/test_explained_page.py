@@ -46,7 +46,7 @@ def test_the_verdict_comes_first_and_all_parts_follow(page):
         "Verdict: explained", "A sentence that says it.", "Circuits", "ab explains it", "Spectra The recording",
         "Parameters of ab", "What to try next", "Try this.",
         "What spectra cannot see", "phases drawn at random has the same spectrum",
-        "How often this is right", "6.2 %", "Where this comes from",
+        "How often this is right", f"{MEASURED['strangers_accepted']} %", "Where this comes from",
     ]  # fmt: skip
     places = [text.find(part) for part in parts]
     assert -1 not in places, parts[places.index(-1)]
@@ -139,7 +139,7 @@ def test_error_rates_on_the_page_are_those_measured():
     assert strangers.startswith(f"**{MEASURED['strangers_accepted']} %**")
     first = next(value for name, value in rows.items() if name.startswith("of these: backgrounds"))
     assert float(first.split(";")[0]) == MEASURED["backgrounds_accepted"]
-    assert f"--each {MEASURED['each']} " in section
+    assert f"--each {MEASURED['each']} --strangers {MEASURED['strangers']} " in section
 
 
 # --- the command ---

@@ -39,7 +39,7 @@ VIEW = LinearView(np.eye(2)[..., None], 1000.0, "mV", CHANNELS, ("E", "I"), (Wei
 
 def gradient():
     emulator = SpectralEmulator(SPACE, Bands(10.0, 490.0, 120.0), width=8, iterations=30)
-    return GradientFit(SpectralModel(emulator, VIEW), FEATURES, Descent(starts=2, iterations=3, draws=50))
+    return GradientFit(SpectralModel(emulator, VIEW), FEATURES, Descent(starts=2, iterations=3, draws=400))
 
 
 KINDS = {

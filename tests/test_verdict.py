@@ -268,7 +268,9 @@ def test_windows_and_several_recordings_have_a_page_each(models, files, tmp_path
 
 
 def test_where_nothing_can_be_answered_the_command_fails(models, files, tmp_path):
-    result = run(files[2], files[2], "--model", models, "--out", tmp_path / "t.csv")
+    other = tmp_path / "other.npz"
+    other.write_bytes(b"no recording either")
+    result = run(files[2], other, "--model", models, "--out", tmp_path / "t.csv")
     assert result.exit_code == 2
     assert result.output.count("error:") == 1
     assert (tmp_path / "t.csv").exists()
