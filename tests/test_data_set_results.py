@@ -24,7 +24,7 @@ from inference.workflows.work import Infer, Reading
 from simulators.recording import Recording
 
 ROOT = Path(__file__).parents[1]
-MANY = 40
+MANY = 20
 run = CliRunner().invoke
 
 
@@ -263,11 +263,11 @@ def command(*words):
     return [sys.executable, "-c", code, "infer", *map(str, words)], env
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_killed_and_resumed_it_ends_as_if_it_had_not_been(tmp_path, model, monkeypatch, workers):
     monkeypatch.chdir(tmp_path)
     for i in range(MANY):
-        save(Path("data") / f"{i:02}.npz", -0.9 + 0.04 * i, i)
+        save(Path("data") / f"{i:02}.npz", -0.9 + 0.08 * i, i)
     order = ("data", "--model", model, "--posteriors")
     words, env = command(*order, "killed.nc", "--results", "killed", "--workers", workers)
     with subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

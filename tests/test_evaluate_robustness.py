@@ -53,6 +53,7 @@ def test_answers_about_one_channel_are_scored_and_refusals_counted():
     assert (found["n"], found["flagged_percent"], found["rough_percent"]) == (4, 50.0, 25.0)
 
 
+@pytest.mark.slow
 def test_several_descents_at_once_answer_as_one_by_one():
     """Also where noise of the channels is fitted along."""
     campaign = reference_campaign()
