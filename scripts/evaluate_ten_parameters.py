@@ -167,6 +167,8 @@ def main() -> None:
     parser.add_argument("--save", type=Path, help="folder for the estimators")
     parser.add_argument("--peer", type=int, default=0, help="only: the emulator beside Gaussian processes, of so many")
     arguments = parser.parse_args()
+    if arguments.save is not None:
+        arguments.save.mkdir(parents=True, exist_ok=True)
     signals = arguments.signals.split(",")
     if unknown := set(signals) - set(SIGNALS):
         parser.error(f"there is no signal {', '.join(unknown)}; signals are {', '.join(SIGNALS)}")
