@@ -14,7 +14,8 @@ study, and half of them are paired (the same subjects twice). Beside the hierarc
 or of pairs) on the point estimates. What is right is the difference of the groups' true means.
 
 The last line is one JSON object: shared_gain_error_percent of g (of its range, the neural posterior), shared by
-estimator with error_percent, coverage50 and coverage90 by parameter for a gain known, unknown and shared;
+estimator with error_percent, coverage50 and coverage90 by parameter for a gain known, unknown and shared, and
+gain_error_sds (root mean square error of the log gain, in its own standard deviations);
 difference_coverage90, false_alarms_percent and found_percent by group size, and the t-test's beside them.
 """
 
@@ -101,14 +102,20 @@ def of_one_gain(sets: int) -> dict[str, Any]:
     found["posterior, gain unknown"] = [
         with_gain(posterior.estimate(r), posterior.ready(r), study.features) for r in scaled
     ]
+    off = {}
     for kind in ("gradient fit", "posterior"):
         alone = found[f"{kind}, gain unknown"]
-        sets_of = [alone[k : k + OF_ONE_GAIN] for k in range(0, n, OF_ONE_GAIN)]
-        found[f"{kind}, gain shared"] = [e for some in sets_of for e in share(some, "log_gain").estimates]
-    return {name: scores(estimates, names, theta[tested]) for name, estimates in sorted(found.items())}
+        shared = [share(alone[k : k + OF_ONE_GAIN], "log_gain") for k in range(0, n, OF_ONE_GAIN)]
+        found[f"{kind}, gain shared"] = [e for one in shared for e in one.estimates]
+        told = np.array([one.mean_sd for one in shared])
+        errors = (told[:, 0] - np.log(gains[::OF_ONE_GAIN])) / told[:, 1]
+        off[f"{kind}, gain shared"] = {"gain_error_sds": round(float(np.sqrt(np.mean(errors**2))), 2)}
+    return {
+        name: scores(estimates, names, theta[tested]) | off.get(name, {}) for name, estimates in sorted(found.items())
+    }
 
 
-def scores(estimates: list[Estimate], space: ParameterSpace, theta: np.ndarray) -> dict[str, dict[str, float]]:
+def scores(estimates: list[Estimate], space: ParameterSpace, theta: np.ndarray) -> dict[str, Any]:
     """Mean absolute error in % of the range, and how often intervals hold, by parameter."""
     points, truth = (space.to_unit(v) for v in (np.stack([e.point for e in estimates]), theta))
     out = {"error_percent": 100 * np.abs(points - truth).mean(0)}
