@@ -190,12 +190,12 @@ def on_one_channel(name: str, theta: np.ndarray, recordings: list[Recording], fi
 
 def alone(fit: GradientFit, recording: Recording, fitted: bool) -> tuple[Estimate, bool]:
     """What a fit says of one channel, with a background as 'explain' has it or without, and whether it refuses it."""
-    if not fitted:
-        estimate = fit.with_nuisances(gain=True, background=False).estimate(recording)
-        return estimate, flagged([estimate])
-    explanation = explained_by(fit.kind, fit, recording)
-    assert explanation.estimate is not None
-    return explanation.estimate, not explanation.fits or flagged([explanation.estimate])
+    explanation = explained_by(fit.kind, fit, recording) if fitted else None
+    if explanation is not None and explanation.estimate is not None:
+        return explanation.estimate, flagged([explanation.estimate])
+    # 'explain' gives no numbers for what it refuses; here they are looked at.
+    estimate = fit.with_nuisances(gain=True, background=fitted).estimate(recording)
+    return estimate, fitted or flagged([estimate])
 
 
 def scored(theta: np.ndarray, told: list[tuple[Estimate, bool]]) -> dict[str, Any]:

@@ -63,3 +63,27 @@ def test_several_descents_at_once_answer_as_one_by_one():
         noisy = script.in_noise(recordings, 0.01)
         for fast, slow in zip(script.answers(each, noisy, ""), map(each.estimate, noisy), strict=True):
             np.testing.assert_allclose(fast.point, slow.point, rtol=0.01)
+
+
+def test_what_explain_refuses_is_scored_and_counted_as_refused(monkeypatch):
+    """It gives no numbers for such a recording, and the script needs some all the same."""
+    asked = []
+
+    class Fit:
+        kind = "gradient"
+
+        def with_nuisances(self, **nuisances):
+            asked.append(nuisances)
+            return self
+
+        def estimate(self, recording):
+            return Estimate(SPACE, np.array([0.5, 5.0]), None, "gradient fit")
+
+    recording = Recording(np.ones((1, N)), RATE_HZ, "1", ("signal",))
+    for found, refused in ((None, True), (Estimate(SPACE, np.array([0.1, 1.0]), None, "explained"), False)):
+        explanation = type("Explanation", (), {"estimate": found})
+        monkeypatch.setattr(script, "explained_by", lambda *_, one=explanation: one)
+        estimate, said = script.alone(Fit(), recording, True)
+        assert (estimate.method, said) == ("gradient fit" if refused else "explained", refused)
+    assert script.alone(Fit(), recording, False)[1] is False
+    assert asked == [{"gain": True, "background": True}, {"gain": True, "background": False}]
