@@ -101,6 +101,7 @@ SMALL_STATES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_small_network_agrees_with_nest_and_with_a_wrong_delay_does_not():
     network = AlphaNetwork(order=200, duration_ms=600.0, transient_ms=100.0)
     nest = described_states(NestAlphaBrunel(network), SMALL_STATES, 8, map)

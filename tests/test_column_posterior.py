@@ -56,6 +56,7 @@ class TestShippedPosterior:
             np.testing.assert_allclose(posterior.estimate(other).point, given, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_shipped_dipoles_are_those_that_neuron_gives():
     pytest.importorskip("hnn_core")
     with np.load(SHIPPED / "column_dipoles.npz", allow_pickle=False) as file:

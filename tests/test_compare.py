@@ -69,6 +69,7 @@ def test_table_and_figure_hold_every_estimator():
     assert figure.axes[3].get_yscale() == "log"
 
 
+@pytest.mark.slow
 def test_the_diagnosis_names_what_is_wrong_and_only_that(tmp_path):
     found = {}
     for name, fault in (("honest", {}), ("narrow", {"width": 0.5})):

@@ -77,6 +77,7 @@ def test_clipped_channels_are_named(rng):
 
 
 @pytest.mark.skipif(not (SHIPPED / "brunel_full.zarr").is_dir(), reason="no shipped campaign")
+@pytest.mark.slow
 def test_simulated_networks_raise_no_doubt_even_where_they_oscillate():
 
     campaign = reference_campaign("full")
