@@ -1,11 +1,16 @@
 """Small data sets of white noise, and an estimator of its level, to ask of each recording."""
 
+import csv
 import json
+from pathlib import Path
 
 import numpy as np
+from typer.testing import CliRunner
 
+from inference.cli import app
 from inference.estimators.nearest import NearestSimulations
 from inference.features.spectra import SpectralFeatures
+from inference.recordings.files import write_recording
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
 
@@ -72,3 +77,34 @@ def write_bids(root, subjects=("01", "02"), tasks=("rest",), unit="uV", sidecars
                     json.dumps({"TaskName": task, "SamplingFrequency": RATE, "PowerLineFrequency": 50})
                 )
     return paths
+
+
+def save(path, level, seed):
+    """A recording of noise, in a folder that is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_recording(Recording(noise(level, seed), float(RATE), "mV", CHANNELS), path)
+
+
+def write_plain(root):
+    """A plain folder with two conditions, and something broken in it."""
+    for i, name in enumerate(("wake/a", "wake/b", "sleep/c")):
+        save(root / f"{name}.npz", -0.5 + 0.3 * i, i)
+    (root / "sleep" / "broken.npz").write_bytes(b"no recording")
+    return root
+
+
+def infer(*words):
+    """What the command gives back, and what it says."""
+    result = CliRunner().invoke(app, ["infer", *map(str, words)])
+    return result, " ".join(result.output.split())
+
+
+def rows_of(path):
+    """Of a table."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def stamps(results):
+    """When each file of a recording's results was written."""
+    return {path.name: path.stat().st_mtime_ns for path in sorted(Path(results).glob("recordings/*"))}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inference.commands.options import SeedOption
+from inference.commands.options import SamplingRateOption, SeedOption
 from inference.commands.output import console, plain_errors, refuse_no_picture, warn
 from simulators.files import refuse_unwritable
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The cortical column of the Human Neocortical Neurosolver and its dipole.", no_args_is_help=True)
 
 RateOption = Annotated[float, typer.Option("--rate", help="Rate of the noise at each cell (Hz).")]
-SamplingRateOption = Annotated[float | None, typer.Option(help="Hz, where the file does not say.")]
 UnitOption = Annotated[
     str | None, typer.Option(help="nAm, fAm ...; 1 for an unknown scale; where the file does not say.")
 ]

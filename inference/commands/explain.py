@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inference.commands.data_sets import ResultsOption, WorkersOption, answer_data_set, found_recordings, pages_in
-from inference.commands.options import BandOption, chosen_band
+from inference.commands.options import BandOption, SamplingRateOption, VariableOption, chosen_band
 from inference.commands.output import console, plain_errors, refuse_no_picture
 from inference.commands.pages import page_of, refuse_pages
 from simulators.files import refuse_unwritable
@@ -23,10 +23,8 @@ def explain(
         list[Path],
         typer.Argument(help=".npz, .npy, .csv, .mat, .nwb, .fif, .edf, .vhdr, ...; a folder; a BIDS data set."),
     ],
-    sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
-    variable: Annotated[
-        str | None, typer.Option(help="Which of the variables of a .npz, .mat or .nwb file is the recording.")
-    ] = None,
+    sampling_rate: SamplingRateOption = None,
+    variable: VariableOption = None,
     channel: Annotated[str | None, typer.Option(help="Channel to look at; the middle one by default.")] = None,
     band: BandOption = None,
     figure: Annotated[

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inference.commands.data_sets import ResultsOption, WorkersOption, answer_data_set, found_recordings, pages_in
-from inference.commands.options import BandOption, RangeOption, chosen_band, chosen_range, model_files, named_values
+from inference.commands.options import (
+    BandOption,
+    ChannelsOption,
+    RangeOption,
+    SamplingRateOption,
+    UnitOption,
+    VariableOption,
+    chosen_band,
+    chosen_range,
+    model_files,
+    named_values,
+)
 from inference.commands.output import console, plain_errors
 from inference.commands.pages import page_of, refuse_pages
 from simulators.files import refuse_unwritable
@@ -35,12 +46,10 @@ def infer(
         ),
     ] = None,
     range_name: RangeOption = "asynchronous",
-    sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
-    unit: Annotated[str | None, typer.Option(help="mV, uV, V, nAm, fAm ..., where the file does not say.")] = None,
-    variable: Annotated[
-        str | None, typer.Option(help="Which of the variables of a .npz, .mat or .nwb file is the recording.")
-    ] = None,
-    channels: Annotated[str | None, typer.Option(help="Channels to take, in this order: 'Cz' or 'ch3,ch2'.")] = None,
+    sampling_rate: SamplingRateOption = None,
+    unit: UnitOption = None,
+    variable: VariableOption = None,
+    channels: ChannelsOption = None,
     report: Annotated[
         Path | None, typer.Option(help="Page to write (.html); or a folder, for a page each recording and window.")
     ] = None,

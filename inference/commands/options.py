@@ -41,6 +41,12 @@ TestedOption = Annotated[
     Path | None, typer.Option("--campaign", help="Simulations to test on; by default shipped ones.")
 ]
 
+SamplingRateOption = Annotated[float | None, typer.Option(help="Hz, where the file does not say.")]
+UnitOption = Annotated[str | None, typer.Option(help="mV, uV, V, nAm, fAm ..., where the file does not say.")]
+VariableOption = Annotated[
+    str | None, typer.Option(help="Which of the variables of a .npz, .mat or .nwb file is the recording.")
+]
+ChannelsOption = Annotated[str | None, typer.Option(help="Channels to take, in this order: 'Cz' or 'ch3,ch2'.")]
 BandOption = Annotated[
     str | None, typer.Option("--band", help="Frequencies that count alone: 'LOW,HIGH' in Hz, such as 2,45.")
 ]

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from inference.commands.options import RangeOption, chosen_range
+from inference.commands.options import (
+    ChannelsOption,
+    RangeOption,
+    SamplingRateOption,
+    UnitOption,
+    VariableOption,
+    chosen_range,
+)
 from inference.commands.output import console, plain_errors, warn
 from simulators.files import refuse_unwritable
 
@@ -26,12 +33,10 @@ def play(
     model: Annotated[
         Path | None, typer.Option(help="A gradient fit of yours instead (.safetensors), or the folder it is in.")
     ] = None,
-    sampling_rate: Annotated[float | None, typer.Option(help="Hz, where the file does not say.")] = None,
-    unit: Annotated[str | None, typer.Option(help="mV, uV, V, nAm, fAm ..., where the file does not say.")] = None,
-    variable: Annotated[
-        str | None, typer.Option(help="Which of the variables of a .npz, .mat or .nwb file is the recording.")
-    ] = None,
-    channels: Annotated[str | None, typer.Option(help="Channels to take, in this order: 'Cz' or 'ch3,ch2'.")] = None,
+    sampling_rate: SamplingRateOption = None,
+    unit: UnitOption = None,
+    variable: VariableOption = None,
+    channels: ChannelsOption = None,
 ) -> None:
     """Write a page with sliders for a circuit's parameters, which shows the spectrum they give, beside a recording's.
 
