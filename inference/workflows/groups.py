@@ -80,8 +80,8 @@ def kept_answers(folder: Path, method: str | None = None) -> tuple[str, list[Kep
     method's are meant.
     """
     named = _in_table(folder)
-    records = [record for path in sorted((folder / "recordings").glob("*.json")) if (record := _record(path))]
-    records = [record for record in records if record[1][0].get("recording") in named]
+    records = [_record(path) for path in sorted((folder / "recordings").glob("*.json"))]
+    records = [record for record in records if record[1][0]["recording"] in named]
     methods = list(dict.fromkeys(name for _, rows, _ in records for row in rows if (name := row.get("method"))))
     if not methods:
         raise ValueError(f"no recording in {folder} has an answer; its table.csv says why")
