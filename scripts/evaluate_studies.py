@@ -2,11 +2,15 @@
 
     python scripts/evaluate_studies.py                           from what ships, 20 minutes on two cores
     python scripts/evaluate_studies.py --scratch FOLDER           keep the simulations, and go on with those there
-    python scripts/evaluate_studies.py --parts shared             one gain alone; or studies
+    python scripts/evaluate_studies.py --parts gain               one of gain, contact, studies
 
-Shared: sets of 20 recordings at one EEG electrode, each of another asynchronous network that nothing was learned from,
+Gain: sets of 20 recordings at one EEG electrode, each of another asynchronous network that nothing was learned from,
 of one unknown gain; errors of the gradient fit with the gain known, unknown, and inferred from all 20, and of a neural
 posterior of relative spectra, which learned the power besides.
+
+Contact: sets of 20 recordings by one contact at one depth, of one gain, each of another fresh network, with
+backgrounds of one exponent that make 10 to 60 % of the power; errors of the posterior that ships as one-channel, with
+each of the three inferred from all 20.
 
 Studies: fresh networks over all states, one contact of unknown gain and depth, answered by the posterior that ships as
 one-channel. In a group a parameter's probit is normal; groups of 5, 20 and 60 differ by nothing in every other
@@ -15,7 +19,8 @@ or of pairs) on the point estimates. What is right is the difference of the grou
 
 The last line is one JSON object: shared_gain_error_percent of g (of its range, the neural posterior), shared by
 estimator with error_percent, coverage50 and coverage90 by parameter for a gain known, unknown and shared, and
-gain_error_sds (root mean square error of the log gain, in its own standard deviations);
+gain_error_sds (root mean square error of the log gain, in its own standard deviations); contact by what is shared, with
+the same, and the mean absolute error of what is shared by one recording and by all;
 difference_coverage90, false_alarms_percent and found_percent by group size, and the t-test's beside them.
 """
 
@@ -29,7 +34,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from make_one_channel import RANGE, contacts, seen
+from make_one_channel import DEPTHS_UM, RANGE, contacts, drawn_exponent, seen
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -37,11 +42,11 @@ from scipy import stats
 from scipy.special import ndtr, ndtri
 
 from inference.estimate import Estimate
+from inference.estimators.along import DEPTH, EXPONENT, LOG_GAIN
 from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.load import load_estimator
 from inference.estimators.neural_posterior import NeuralPosterior
-from inference.features.spectra import SpectralFeatures
-from inference.groups.gain import with_gain, with_power
+from inference.explaining.spectra import FEATURES
 from inference.groups.hierarchical import difference, paired_difference
 from inference.groups.shared import share
 from inference.workflows.shipped import SHIPPED, reference_campaign, reference_tests
@@ -49,8 +54,10 @@ from inference.workflows.train import spectral_study, train
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import RANGES, BrunelNetwork
 from simulators.campaigns.run import run_campaign
+from simulators.campaigns.store import Campaign
 from simulators.fields.probes import parse_probe
 from simulators.interface import ParameterSpace
+from surrogates.spectra.additions import Additions
 
 console = Console()
 SEED = 1700
@@ -58,6 +65,7 @@ OF_ONE_GAIN = 20
 SIZES = (5, 20, 60)
 LEVELS, SPREADS, SHIFTS = (-0.4, 0.4), (0.25, 0.6), (0.2, 0.8)  # of probits, drawn evenly
 CHANGE = 0.2  # spread of the changes of paired subjects
+SHARES = (0.1, 0.6)  # of the power, that a background makes
 MASS = 0.9
 AT_ONCE = 50
 
@@ -86,22 +94,18 @@ def of_one_gain(sets: int) -> dict[str, Any]:
     study = spectral_study(campaign, probe=parse_probe("angles=0"), test=test, relative=True)
     fit = next(e for _, e in train(study, campaign, ["gradient"], test=test, progress=False))
     assert isinstance(fit, GradientFit)
-    assert isinstance(study.features, SpectralFeatures)
     rows, n, names = campaign.usable, sets * OF_ONE_GAIN, campaign.parameters
     theta = campaign.theta[rows]
     recordings = [study.observe(s, t) for s, t in zip(campaign.recordings(rows), theta, strict=True)]
     learned, tested = slice(0, len(rows) - test), slice(len(rows) - test, len(rows) - test + n)
-    space, taught = with_power(names, theta[learned], recordings[learned], study.features)
-    posterior = NeuralPosterior(space, study.features).fit(taught, recordings[learned])
+    posterior = NeuralPosterior(names, study.features).fit(theta[learned], recordings[learned])
     gains = np.exp(np.random.default_rng(SEED).standard_normal(sets)).repeat(OF_ONE_GAIN)
     scaled = [r.with_values(r.values * g) for r, g in zip(recordings[tested], gains, strict=True)]
     known, found = fit.with_nuisances(gain=False), dict[str, list[Estimate]]()
     for k in track(range(0, n, AT_ONCE), "one gain", transient=True):
         for name, one, some in (("known", known, recordings[tested]), ("unknown", fit, scaled)):
             found.setdefault(f"gradient fit, gain {name}", []).extend(one.estimate_each(some[k : k + AT_ONCE]))
-    found["posterior, gain unknown"] = [
-        with_gain(posterior.estimate(r), posterior.ready(r), study.features) for r in scaled
-    ]
+    found["posterior, gain unknown"] = [posterior.estimate(r) for r in scaled]
     off = {}
     for kind in ("gradient fit", "posterior"):
         alone = found[f"{kind}, gain unknown"]
@@ -115,6 +119,34 @@ def of_one_gain(sets: int) -> dict[str, Any]:
     }
 
 
+def of_one_contact(sets: int, networks: Campaign) -> dict[str, Any]:
+    """Errors with gain, depth and background unknown, and with each of them inferred from all recordings of a set."""
+    posterior = load_estimator(SHIPPED / "one-channel" / "npe.safetensors")
+    views, additions, rng = contacts(), Additions(band_hz=FEATURES.band), np.random.default_rng([SEED, 1])
+    rows, space = networks.usable[: sets * OF_ONE_GAIN], networks.parameters
+    theta, truth, alone = networks.theta[rows], [], []
+    for some in track(np.split(np.arange(len(rows)), sets), "one contact", transient=True):
+        at, gain, exponent = int(rng.integers(len(views))), float(np.exp(rng.standard_normal())), drawn_exponent(rng)
+        truth.append({LOG_GAIN: np.log(gain), DEPTH: DEPTHS_UM[at], EXPONENT: exponent})
+        for k, source in zip(some, networks.recordings(rows[some]), strict=True):
+            recording = additions.added(
+                seen(views[at], source, theta[k], space.names), rng.uniform(*SHARES), rng, exponent
+            )
+            alone.append(posterior.estimate(recording.with_values(gain * recording.values)))
+    out = {"each alone": scores(alone, space, theta)}
+    for name in (LOG_GAIN, DEPTH, EXPONENT):
+        shared = [share(alone[k : k + OF_ONE_GAIN], name) for k in range(0, len(alone), OF_ONE_GAIN)]
+        told, right = np.array([one.mean_sd for one in shared]), np.array([one[name] for one in truth])
+        each = np.array([e.nuisances[name].mean() for e in alone]) - right.repeat(OF_ONE_GAIN)
+        out[f"{name} shared"] = scores([e for one in shared for e in one.estimates], space, theta) | {
+            "error_sds": round(float(np.sqrt(np.mean(((told[:, 0] - right) / told[:, 1]) ** 2))), 2),
+            "error_alone": round(float(np.abs(each).mean()), 3),
+            "error_shared": round(float(np.abs(told[:, 0] - right).mean()), 3),
+            "left_out": sum(len(one.left_out) for one in shared),
+        }  # fmt: skip
+    return out
+
+
 def scores(estimates: list[Estimate], space: ParameterSpace, theta: np.ndarray) -> dict[str, Any]:
     """Mean absolute error in % of the range, and how often intervals hold, by parameter."""
     points, truth = (space.to_unit(v) for v in (np.stack([e.point for e in estimates]), theta))
@@ -125,14 +157,19 @@ def scores(estimates: list[Estimate], space: ParameterSpace, theta: np.ndarray) 
     return {key: dict(zip(space.names, np.round(v, 3).tolist(), strict=True)) for key, v in out.items()}
 
 
-def pool_of(n: int, scratch: Path, workers: int) -> Pool:
-    """Fresh networks at one contact, and what the shipped posterior says of each."""
-    simulator = CompiledBrunel(BrunelNetwork(), RANGES[RANGE])
-    campaign = run_campaign(simulator, n, SEED, scratch / "studies.zarr", workers=workers)
+def fresh(n: int, scratch: Path, workers: int) -> Campaign:
+    """Networks that nothing was learned from."""
+    return run_campaign(
+        CompiledBrunel(BrunelNetwork(), RANGES[RANGE]), n, SEED, scratch / "studies.zarr", workers=workers
+    )
+
+
+def pool_of(campaign: Campaign) -> Pool:
+    """What the shipped posterior says of each network, at some contact."""
     posterior = load_estimator(SHIPPED / "one-channel" / "npe.safetensors")
     views, rng = contacts(), np.random.default_rng(SEED)
     truth, draws, points, drawn = [], [], [], campaign.theta
-    for some in track(np.array_split(campaign.usable, max(1, n // AT_ONCE)), "answering", transient=True):
+    for some in track(np.array_split(campaign.usable, max(1, len(campaign) // AT_ONCE)), "answering", transient=True):
         for row, source in zip(some, campaign.recordings(some), strict=True):
             view = views[rng.integers(len(views))]
             estimate = posterior.estimate(seen(view, source, drawn[row], campaign.parameters.names))
@@ -224,45 +261,63 @@ def summarised(results: list[dict[str, Any]], prefix: str) -> dict[str, dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scratch", type=Path)
-    parser.add_argument("--parts", default="shared,studies")
-    parser.add_argument("--sets", type=int, default=10, help="of 20 recordings of one gain, at most 20")
+    parser.add_argument("--parts", default="gain,contact,studies")
+    parser.add_argument("--sets", type=int, default=10, help="of 20 recordings, at most 20")
     parser.add_argument("--pool", type=int, default=1000, help="networks to draw subjects from")
     parser.add_argument("--each", type=int, default=100, help="studies of every size, design and parameter")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     out: dict[str, Any] = {}
-    if "shared" in arguments.parts:
+    if "gain" in arguments.parts:
         found = of_one_gain(arguments.sets)
-        errors = found["posterior, gain shared"]["error_percent"]
-        table = Table("", *(f"{p}: error, %; in 50, 90 %" for p in errors))
-        for name, one in found.items():
-            cells = zip(*(one[k].values() for k in ("error_percent", "coverage50", "coverage90")), strict=True)
-            table.add_row(name, *(f"{e:.1f}; {a:.2f}, {b:.2f}" for e, a, b in cells))
-        console.print(table)
-        out |= {"shared_gain_error_percent": errors["g"], "shared": found}
-    if "studies" in arguments.parts:
-        with tempfile.TemporaryDirectory() as folder:
-            pool = pool_of(arguments.pool, arguments.scratch or Path(folder), arguments.workers)
-        results = studies(pool, arguments.each, arguments.workers)
-        table = Table("", "subjects a group", "in 90 %", "false alarms, %", "found, %", "error, %")
-        for name, prefix, some in (
-            ("hierarchical", "", results), ("t-test", "t_", results),
-            *((f"hierarchical, {kind}", "", [r for r in results if r["paired"] == paired])
-              for kind, paired in (("two groups", False), ("pairs", True))),
-            *((f"t-test, {kind}", "t_", [r for r in results if r["paired"] == paired])
-              for kind, paired in (("two groups", False), ("pairs", True))),
-        ):  # fmt: skip
-            figures = summarised(some, prefix)
-            for n, one in figures.items():
-                table.add_row(name, n, *(f"{value:g}" for value in one.values()))
-            out[name.replace(", ", "_").replace(" ", "_").replace("-", "_")] = figures
-        console.print(table)
-        first = out["hierarchical"]
-        out["difference_coverage90"] = {n: one["difference_coverage90"] for n, one in first.items()}
-        out["false_alarms_percent"] = {n: one["false_alarms_percent"] for n, one in first.items()}
-        out["answered"] = len(pool.truth)
+        show("one EEG electrode", found)
+        out |= {"shared_gain_error_percent": found["posterior, gain shared"]["error_percent"]["g"], "shared": found}
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = arguments.scratch or Path(folder)
+        if "contact" in arguments.parts:
+            out["contact"] = of_one_contact(arguments.sets, fresh(arguments.pool, scratch, arguments.workers))
+            show("one contact", out["contact"])
+        if "studies" in arguments.parts:
+            pool = pool_of(fresh(arguments.pool, scratch, arguments.workers))
+            out |= of_groups(pool, arguments.each, arguments.workers)
     print(json.dumps(out))
+
+
+def show(title: str, found: dict[str, Any]) -> None:
+    """A row an answer."""
+    table = Table(
+        title, *(f"{p}: error, %; in 50, 90 %" for p in next(iter(found.values()))["error_percent"]), "shared"
+    )
+    for name, one in found.items():
+        cells = zip(*(one[k].values() for k in ("error_percent", "coverage50", "coverage90")), strict=True)
+        about = "; ".join(f"{k} {v:g}" for k, v in one.items() if not isinstance(v, dict))
+        table.add_row(name, *(f"{e:.1f}; {a:.2f}, {b:.2f}" for e, a, b in cells), about)
+    console.print(table)
+
+
+def of_groups(pool: Pool, each: int, workers: int) -> dict[str, Any]:
+    """Differences of groups, by the hierarchical model and by the t-test."""
+    out: dict[str, Any] = {}
+    results = studies(pool, each, workers)
+    table = Table("", "subjects a group", "in 90 %", "false alarms, %", "found, %", "error, %")
+    for name, prefix, some in (
+        ("hierarchical", "", results), ("t-test", "t_", results),
+        *((f"hierarchical, {kind}", "", [r for r in results if r["paired"] == paired])
+          for kind, paired in (("two groups", False), ("pairs", True))),
+        *((f"t-test, {kind}", "t_", [r for r in results if r["paired"] == paired])
+          for kind, paired in (("two groups", False), ("pairs", True))),
+    ):  # fmt: skip
+        figures = summarised(some, prefix)
+        for n, one in figures.items():
+            table.add_row(name, n, *(f"{value:g}" for value in one.values()))
+        out[name.replace(", ", "_").replace(" ", "_").replace("-", "_")] = figures
+    console.print(table)
+    first = out["hierarchical"]
+    out["difference_coverage90"] = {n: one["difference_coverage90"] for n, one in first.items()}
+    out["false_alarms_percent"] = {n: one["false_alarms_percent"] for n, one in first.items()}
+    out["answered"] = len(pool.truth)
+    return out
 
 
 if __name__ == "__main__":

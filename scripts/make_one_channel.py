@@ -4,7 +4,8 @@
 
 FOLDER is the campaign of 'circuitsbi simulate --simulator brunel --range full --seed 2 --n 10000'; by default the
 shipped part of it. Half of what they learn from are its simulations, half recordings of 2.8 to 120 s that the shipped
-emulator draws; each is seen by one contact at a depth drawn at random, and 70 % have a background besides.
+emulator draws; each is seen by one contact at a depth drawn at random, and 70 % have a background besides. The
+posterior learns the power, the depth and the background's exponent along, so that recordings can share these.
 
     python scripts/make_one_channel.py --features FILE.npz         only what they learn from
     python scripts/make_one_channel.py --from FILE.npz --out ...   train on that
@@ -22,7 +23,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from rich.progress import track
+from scipy.stats import truncnorm
 
+from inference.estimators.along import DEPTH, EXPONENT, log_power, power_parameter
 from inference.estimators.amortised import AmortisedEstimator
 from inference.estimators.cnn import CNNRegressor
 from inference.estimators.gradient_fit import GradientFit
@@ -36,19 +39,27 @@ from inference.workflows.shipped import SHIPPED, reference_campaign, reference_t
 from simulators.campaigns.store import Campaign
 from simulators.fields.linear import LinearView
 from simulators.fields.probes import LaminarProbe
+from simulators.interface import Parameter
 from simulators.recording import Recording
 from surrogates.spectra.additions import Additions
+from surrogates.spectra.background import Background
 
 RANGE = "full"
-DEPTHS_UM = tuple(-50.0 * k for k in range(11))
+STEP_UM = 50.0
+DEPTHS_UM = tuple(-STEP_UM * k for k in range(11))
 FEATURES_OF_ANY_LENGTH = TimedSpectra(FEATURES, (SECONDS, 120.0))
+STEEPEST = 4.0  # exponent of a background
 SEED = 16
 
 
 class Taught(NamedTuple):
-    """What estimators learn from: theta, and features without and with additions (rows, 2, frequencies)."""
+    """What estimators learn from: theta, and features without and with additions (rows, 2, frequencies).
+
+    along: what the posterior learns beside theta: log power, depth (um), and the exponent of the background.
+    """
 
     theta: np.ndarray
+    along: np.ndarray
     clean: np.ndarray
     added: np.ndarray
 
@@ -64,10 +75,25 @@ def contacts() -> list[LinearView]:
 
 
 def seen(view: LinearView, source: Recording, theta: np.ndarray, names: tuple[str, ...]) -> Recording:
-    """One contact's recording, in its own scale: the gain is unknown anyway."""
+    """One contact's recording, in the circuit's own scale; estimators take no notice of the unit."""
     recording = resampled(view.observe(source, dict(zip(names, theta, strict=True))), FEATURES.sampling_rate)
-    values = recording.steady / recording.steady.std()
-    return Recording(values, recording.sampling_rate, "1", ("signal",))
+    return Recording(recording.steady, recording.sampling_rate, "1", ("signal",))
+
+
+def drawn_exponent(rng: np.random.Generator) -> float:
+    """Of a background, from its prior, but none below 0 or above 4."""
+    mean, sd = Background.MEAN[0], Background.SD[0]
+    low, high = (np.array([0.0, STEEPEST]) - mean) / sd
+    return float(truncnorm.rvs(low, high, mean, sd, random_state=rng))
+
+
+def learned_along(powers: np.ndarray) -> tuple[Parameter, ...]:
+    """What the posterior learns beside the parameters."""
+    return (
+        power_parameter(powers.tolist()),
+        Parameter(DEPTH, "um", DEPTHS_UM[-1] - STEP_UM / 2, DEPTHS_UM[0] + STEP_UM / 2, "of the contact"),
+        Parameter(EXPONENT, "1", 0.0, STEEPEST, "of the background"),
+    )
 
 
 def taught(campaign: Campaign, drawn: int) -> Taught:
@@ -78,13 +104,17 @@ def taught(campaign: Campaign, drawn: int) -> Taught:
     tested = range(REFERENCE_SIMULATIONS - reference_tests(RANGE), REFERENCE_SIMULATIONS)
     rows = np.setdiff1d(campaign.usable, tested)
     names, places, additions = campaign.parameters.names, campaign.theta, Additions(band_hz=FEATURES.band)
-    theta, clean, added = [], [], []
+    theta, along, clean, added = [], [], [], []
 
     def take(place: np.ndarray, source: Recording) -> None:
-        recording = seen(views[rng.integers(len(views))], source, place, names)
+        at, exponent = int(rng.integers(len(views))), drawn_exponent(rng)
+        recording = seen(views[at], source, place, names)
+        share = 0.0 if rng.random() < additions.none else rng.uniform(0, additions.most)
+        more = additions.added(recording, share, rng, exponent)
         theta.append(place)
+        along.append((log_power(more, FEATURES), DEPTHS_UM[at] + rng.uniform(-STEP_UM, STEP_UM) / 2, exponent))
         clean.append(FEATURES_OF_ANY_LENGTH(recording))
-        added.append(FEATURES_OF_ANY_LENGTH(additions(recording, rng)))
+        added.append(FEATURES_OF_ANY_LENGTH(more))
 
     for some in track(np.array_split(rows, max(1, len(rows) // 250)), "simulations"):
         for row, source in zip(some, campaign.recordings(some), strict=True):
@@ -94,7 +124,9 @@ def taught(campaign: Campaign, drawn: int) -> Taught:
         low, high = np.log(FEATURES_OF_ANY_LENGTH.lengths_s)
         emulator.duration_ms = 1e3 * float(np.exp(rng.uniform(low, high))) + emulator.transient_ms + 1.0
         take(place, emulator.simulate(place, rng))
-    return Taught(np.array(theta), np.stack(clean).astype(np.float32), np.stack(added).astype(np.float32))
+    return Taught(
+        np.array(theta), np.array(along), np.stack(clean).astype(np.float32), np.stack(added).astype(np.float32)
+    )
 
 
 def estimators(seed: int = 0) -> dict[str, AmortisedEstimator]:
@@ -125,14 +157,17 @@ def main() -> None:
             Campaign(arguments.campaign) if arguments.campaign else reference_campaign(RANGE), arguments.drawn
         )
     if arguments.features is not None:
-        np.savez_compressed(arguments.features, theta=data.theta, clean=data.clean, added=data.added)
+        np.savez_compressed(arguments.features, **data._asdict())
         return
     seconds = {}
     arguments.out.mkdir(parents=True, exist_ok=True)
     for kind in arguments.kinds.split(","):
         start = time.perf_counter()
         estimator = estimators()[kind]
-        estimator.fit_features(data.theta, data.clean if arguments.clean else data.added, ("signal",), "1")
+        theta, along = data.theta, tuple[Parameter, ...]()
+        if kind == "npe" and not arguments.clean:
+            theta, along = np.column_stack([data.theta, data.along]), learned_along(data.along[:, 0])
+        estimator.fit_features(theta, data.clean if arguments.clean else data.added, ("signal",), "1", along)
         estimator.save(arguments.out / f"{kind}.safetensors")
         seconds[kind] = round(time.perf_counter() - start)
     print(json.dumps({"seconds": seconds, "recordings": len(data.theta)}))

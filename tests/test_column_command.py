@@ -107,7 +107,10 @@ def test_the_page_says_what_the_recording_does_not_tell(folder, tmp_path):
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     text = page.read_text(encoding="utf-8")
-    for part in ("<h2>Verdict", "<h2>Circuit</h2>", "constrained", "64 networks simulated", "<h2>Posterior</h2>"):
+    for part in (
+        "<h2>Verdict", "<h2>Circuit</h2>", "constrained", "64 networks simulated", "<h2>Posterior</h2>",
+        ">Play with the parameters</h2>", 'type="range"',
+    ):  # fmt: skip
         assert part in text
     assert text.index("<h2>Verdict") < text.index("<h2>Circuit") < text.index("<h2>Parameters")
     assert figure.stat().st_size > 50_000

@@ -253,6 +253,32 @@ def test_a_parameter_can_be_shared_too():
     assert found.mean_sd[1] == pytest.approx(0.1 / 3, rel=0.2)
 
 
+EXPONENT, MEAN, SD = "background_exponent", 1.5, 0.75  # and its normal prior
+
+
+def with_exponent(draws):
+    samples = np.linspace(4.0, 6.0, len(draws))[:, None]
+    return Estimate(SPACE, samples.mean(0), samples, "neural posterior", nuisances={EXPONENT: draws})
+
+
+def test_the_prior_of_what_is_shared_counts_once():
+    rng, n, noise = np.random.default_rng(21), 20, 0.5
+    each, off = 1 / np.sqrt(1 / SD**2 + 1 / noise**2), []
+    for truth in rng.normal(MEAN, SD, 6):
+        centres = each**2 * (MEAN / SD**2 + rng.normal(truth, noise, n) / noise**2)
+        together = share([with_exponent(rng.normal(c, each, 2000)) for c in centres], EXPONENT)
+        assert together.mean_sd[1] == pytest.approx(1 / np.sqrt(1 / SD**2 + n / noise**2), rel=0.25)
+        off.append((together.mean_sd[0] - truth) / together.mean_sd[1])
+    assert np.sqrt(np.mean(np.square(off))) < 1.8
+
+
+def test_many_that_know_nothing_of_what_is_shared_know_nothing_together():
+    rng = np.random.default_rng(22)
+    mean, sd = share([with_exponent(rng.normal(MEAN, SD, 2000)) for _ in range(20)], EXPONENT).mean_sd
+    assert mean == pytest.approx(MEAN, abs=0.4)
+    assert 0.5 < sd / SD < 1.5
+
+
 def test_a_parameter_that_is_shared_may_lie_at_the_edge_of_its_range():
     rng = np.random.default_rng(16)
     drawn = np.clip(6.0 - 0.3 * np.abs(rng.standard_normal((60, 1000))), 4.0, 6.0)

@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import data_sets
 import numpy as np
 import pytest
 import torch
@@ -214,6 +215,8 @@ def test_a_page_of_the_command(tmp_path):
         (["--circuit", "nobody"], "choose one of brunel-alpha"),
         (["--out", "play.txt"], "written as .html"),
         (["--circuit", "ring", "--model", "models"], "give one of them"),
+        (["--circuit", "ring", "--range", "full"], "--range and --circuit all say what to play with"),
+        ([".", "--circuit", "ring"], "holds several recordings; name one of them"),
     ],
 )
 def test_what_the_command_refuses(tmp_path, monkeypatch, options, why):
@@ -222,3 +225,16 @@ def test_what_the_command_refuses(tmp_path, monkeypatch, options, why):
     assert done.exit_code == 2
     assert why in done.output
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_channel_is_not_played_with(tmp_path):
+    """Of three the middle one is bad, as channels.tsv says: the page is of another, and says so."""
+    folder = tmp_path / "sub-01" / "eeg"
+    folder.mkdir(parents=True)
+    (tmp_path / "dataset_description.json").write_text('{"Name": "one", "BIDSVersion": "1.8.0"}')
+    names = ("Fz", "Cz", "Pz")
+    data_sets.write_edf(folder / "sub-01_task-rest_eeg.edf", data_sets.noise(0.0, 0, seconds=8, channels=3), names)
+    data_sets.write_channels(folder / "sub-01_task-rest_channels.tsv", ["uV"] * 3, names, bad=("Cz",))
+    made = play_file(chosen_fit(circuit="ring"), folder / "sub-01_task-rest_eeg.edf")
+    assert made.channels == ("Pz",)
+    assert any("Cz (bad)" in warning for warning in made.warnings)

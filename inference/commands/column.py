@@ -147,7 +147,7 @@ def infer(
         from inference.evaluation.constraint import trade_offs
         from inference.reports.tables import detail_lines, estimates_table, show, verdict_lines
         from inference.reports.verdict import REFUSED
-        from inference.workflows.column_infer import column_figure, column_posterior, infer_column
+        from inference.workflows.column_infer import column_figure, column_play, column_posterior, infer_column
         from inference.workflows.infer import write_page
 
         window = infer_column(
@@ -174,7 +174,7 @@ def infer(
             drawn.savefig(figure)
             console.print(f"figure: {figure}")
         if report is not None:
-            write_page(report, f"The circuit behind {recording.name}", window, drawn)
+            write_page(report, f"The circuit behind {recording.name}", window, drawn, column_play(window))
             console.print(f"report: {report}")
 
 

@@ -18,8 +18,8 @@ def groups(
     shared: Annotated[
         str | None,
         typer.Option(
-            help="What all recordings have in common and is inferred from all of them: gain (of a gradient fit trained "
-            "with --relative), or a parameter's name."
+            help="What all recordings have in common and is inferred from all of them: gain (of estimators trained "
+            "with --relative), depth (of one-channel), exponent (of a background), or a parameter's name."
         ),
     ] = None,
     paired: Annotated[

@@ -7,7 +7,6 @@ import typer
 
 from inference.commands.options import (
     ChannelsOption,
-    RangeOption,
     SamplingRateOption,
     UnitOption,
     VariableOption,
@@ -22,7 +21,9 @@ def play(
         Path | None, typer.Argument(help="To begin at the estimate of: .npz, .npy, .csv, .mat, .nwb, .fif, .edf, ...")
     ] = None,
     out: Annotated[Path, typer.Option(help="Page to write (.html).")] = Path("play.html"),
-    range_name: RangeOption = "asynchronous",
+    range_name: Annotated[
+        str | None, typer.Option("--range", help="Parameter range that ships: asynchronous (the default) or full.")
+    ] = None,
     circuit: Annotated[
         str | None,
         typer.Option(
@@ -45,13 +46,17 @@ def play(
     with plain_errors():
         if out.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"the page is written as .html, not as '{out.suffix}'; rename {out}")
-        if circuit is not None and model is not None:
-            raise ValueError("--circuit and --model both say what to play with; give one of them")
+        given = {"--range": range_name, "--circuit": circuit, "--model": model}
+        named = [option for option, value in given.items() if value is not None]
+        if len(named) > 1:
+            raise ValueError(f"{' and '.join(named)} all say what to play with; give one of them")
         refuse_unwritable(out)
         from inference.reports.play import play_of, write_play
         from inference.workflows.play import chosen_fit, play_file
+        from inference.workflows.shipped import DEFAULT_RANGE
 
-        fit = chosen_fit(chosen_range(range_name), circuit, model)
+        range_name = chosen_range(range_name or DEFAULT_RANGE)
+        fit = chosen_fit(range_name, circuit, model)
         pick = None if channels is None else [channel.strip() for channel in channels.split(",")]
         if recording is None:
             made = play_of(fit)

@@ -13,16 +13,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inference.estimate import Estimate
+from inference.estimators.along import apart, log_power, power_parameter
 from inference.estimators.base import BaseEstimator, refuse_known
 from inference.estimators.familiarity import Familiarity
 from inference.estimators.training_loop import Split
 from inference.features.interface import Features, features_of_all
 from inference.features.timed import TimedSpectra
 from inference.recordings.conform import resampled
-from simulators.interface import ParameterSpace
+from simulators.interface import Parameter, ParameterSpace
 from simulators.provenance import versions
 from simulators.recording import Recording
-from surrogates.headers import LARGEST_SEED, integer, number, texts
+from surrogates.headers import LARGEST_SEED, integer, number, parameter_space, texts
 from surrogates.threads import one_thread
 
 _KEPT = ("seed", "members", "validation_fraction")
@@ -51,20 +52,30 @@ class AmortisedEstimator(BaseEstimator):
     about: dict[str, Any] = field(default_factory=dict, init=False)
     familiarity: Familiarity | None = field(default=None, init=False)
     known: Mapping[str, float] = field(default_factory=dict, init=False)
+    along: tuple[Parameter, ...] = field(default=(), init=False)  # learned beside the parameters, reported as nuisances
     _whole: ParameterSpace | None = field(default=None, init=False)  # all parameters, where some are known
 
     def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self:
         """Learn from recordings simulated at ``theta``. Raises ValueError as ``fit_features`` and the features do."""
-        first, seconds, sds = recordings[0], [], []
+        first, seconds, sds, powers = recordings[0], [], [], []
+        gain = self._learns_gain
 
         def noted() -> Iterator[Recording]:
             for simulated in recordings:  # once only: they may be computed when asked for
                 recording = resampled(simulated, self.features.sampling_rate)
                 seconds.append(recording.duration_ms / 1e3)
                 sds.append(recording.steady.std(axis=1))
+                if gain:
+                    powers.append(log_power(recording, self.features))
                 yield recording
 
-        self.fit_features(theta, features_of_all(self.features, noted()), first.channels, first.unit)
+        x = features_of_all(self.features, noted())
+        if gain and len(theta) == len(x):
+            self.fit_features(
+                np.column_stack([theta, powers]), x, first.channels, first.unit, (power_parameter(powers),)
+            )
+        else:
+            self.fit_features(theta, x, first.channels, first.unit)
         self.about["duration_s"] = float(np.median(seconds))
         self.about["trained_sd"] = [np.min(sds, 0).tolist(), np.max(sds, 0).tolist()]
         return self
@@ -75,8 +86,13 @@ class AmortisedEstimator(BaseEstimator):
         features: Float[np.ndarray, "simulations channels values"],
         channels: tuple[str, ...],
         unit: str,
+        along: tuple[Parameter, ...] = (),
     ) -> Self:
-        """Learn from features computed before. Raises ValueError for theta outside the box or too few simulations."""
+        """Learn from features computed before. Raises ValueError for theta outside the box or too few simulations.
+
+        along: what a posterior is to learn beside the parameters; theta has its values in further columns.
+        """
+        self.along = along
         x, u = self._tensors(theta, features)
         self.channels, self.unit = channels, unit
         self.about = {
@@ -92,10 +108,10 @@ class AmortisedEstimator(BaseEstimator):
     def _tensors(self, theta: np.ndarray, features: np.ndarray) -> tuple[Tensor, Tensor]:
         """Features and unit-cube parameters. Raises ValueError as ``fit_features``, and where values are known."""
         refuse_known(self.known)
-        self.parameters.check_simulations(theta, len(features))
+        self._learned.check_simulations(theta, len(features))
         if not np.isfinite(features).all():
             raise ValueError("some features are not finite; leave silent and failed simulations out")
-        unit = self.parameters.to_unit(theta)
+        unit = self._learned.to_unit(theta)
         return torch.as_tensor(features, dtype=torch.float32), torch.as_tensor(unit, dtype=torch.float32)
 
     def estimate(self, recording: Recording) -> Estimate:
@@ -103,7 +119,7 @@ class AmortisedEstimator(BaseEstimator):
         x = torch.as_tensor(self.features(recording)[None], dtype=torch.float32)
         seconds = recording.duration_ms / 1e3
         with one_thread():
-            estimate = self._answer(x)
+            estimate = apart(self._answer(x), self.along, recording, self.features)
             unlike = self._unlike_the_simulations(x, seconds)
         warnings = (*unlike, *estimate.warnings, *self._unknown(), *self._of_another_length(seconds))
         return replace(estimate, warnings=warnings, trusted=estimate.trusted and not unlike)
@@ -115,11 +131,21 @@ class AmortisedEstimator(BaseEstimator):
 
     def _known_places(self) -> tuple[list[int], list[int], Float[Tensor, " known"]]:
         """Which of all parameters are free, which are known, and the values of these in the unit cube."""
-        space = self._whole or self.parameters
+        space = self._learned
         at = [space.names.index(name) for name in self.known]
         free = [i for i in range(len(space)) if i not in at]
         u = (np.array(list(self.known.values())) - space.low[at]) / (space.high - space.low)[at]
         return free, at, torch.as_tensor(u).float()
+
+    @property
+    def _learned(self) -> ParameterSpace:
+        """All that is learned: parameters, also those that are known, and what is learned along."""
+        return ParameterSpace((*(self._whole or self.parameters), *self.along))
+
+    @property
+    def _learns_gain(self) -> bool:
+        """Whether it learns the power at a gain of one along."""
+        return False
 
     @property
     def _rows(self) -> tuple[str, ...]:
@@ -200,7 +226,8 @@ class AmortisedEstimator(BaseEstimator):
         refuse_known(self.known)
         settings, tensors = self._settings()
         known = self.familiarity.tensors() if self.familiarity else {}
-        return {name: getattr(self, name) for name in _KEPT} | {"settings": settings}, tensors | known
+        along = {"along": ParameterSpace(self.along).to_json()} if self.along else {}
+        return {name: getattr(self, name) for name in _KEPT} | {"settings": settings} | along, tensors | known
 
     @classmethod
     def _restored(
@@ -214,6 +241,8 @@ class AmortisedEstimator(BaseEstimator):
             validation_fraction=number(header, "validation_fraction", 0.0, 1.0),
         )
         estimator.channels = texts(header, "channels")
+        if "along" in header:
+            estimator.along = tuple(parameter_space(header, "along"))
         estimator._restore(header["settings"], tensors)
         estimator.familiarity = Familiarity.restored(
             tensors, len(estimator._rows) + estimator._alike, len(features.axis.values)

@@ -13,6 +13,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from inference.estimate import Estimate
+from inference.estimators.along import tells_gain
 from inference.estimators.amortised import AmortisedEstimator
 from inference.estimators.base import refuse_known
 from inference.estimators.gaussian_mixture import GaussianMixture
@@ -125,6 +126,10 @@ class NeuralPosterior(AmortisedEstimator):
         self._widen(splits[0].x_validation, splits[0].u_validation)
         self.about["validation_log_prob"] = scores
 
+    @property
+    def _learns_gain(self) -> bool:
+        return tells_gain(self.features)
+
     def learn_more(
         self,
         theta: Float[np.ndarray, "simulations n_parameters"],
@@ -207,7 +212,7 @@ class NeuralPosterior(AmortisedEstimator):
             (density.width if parameter is None else density.width[parameter]).fill_(width)
 
     def _untrained(self, channels: int, frequencies: int) -> GaussianMixture | SbiFlow:
-        n = len(self.parameters)
+        n = len(self._learned)
         if self.density == "gaussian mixture":
             return GaussianMixture(
                 n, channels, frequencies, self.components, self.width, self.dropout, self._alike, self.bounded
@@ -216,6 +221,7 @@ class NeuralPosterior(AmortisedEstimator):
         return SbiFlow(self.density, n, channels, frequencies, embedding, self.hidden_features, self.transforms)
 
     def _answer(self, x: Float[Tensor, "1 channels frequencies"]) -> Estimate:
+        space = ParameterSpace((*self.parameters, *self.along))
         samples, acceptance = self._sample(x, self.draws)
         # Where many parameters are hardly told, most of every posterior lies outside.
         cautions, trusted = [], acceptance >= _LOW_ACCEPTANCE * self.about.get("usually_inside", 1.0)
@@ -228,9 +234,9 @@ class NeuralPosterior(AmortisedEstimator):
             cautions.append(f"sampling was cut short at {len(samples)} of {self.draws} draws")
         if not len(samples):
             cautions.append("no draw fell into the parameter space: the samples are its centre, not a posterior")
-            samples = torch.full((1, len(self.parameters)), 0.5)
-        draws = self.parameters.from_unit(samples.numpy().astype(float))
-        return Estimate(self.parameters, draws.mean(0), draws, "neural posterior", tuple(cautions), trusted)
+            samples = torch.full((1, len(space)), 0.5)
+        draws = space.from_unit(samples.numpy().astype(float))
+        return Estimate(space, draws.mean(0), draws, "neural posterior", tuple(cautions), trusted)
 
     def _sample(self, x: Tensor, draws: int) -> tuple[Float[Tensor, "accepted n_parameters"], float]:
         """Draws inside the unit cube, as many of each density, and the share of all draws that fell inside."""
@@ -277,11 +283,11 @@ class NeuralPosterior(AmortisedEstimator):
     ) -> Float[np.ndarray, " thetas"]:
         """Log densities in the unit cube, given one spectrum: they add up to 1 over the box.
 
-        How much of a density lies inside is counted among draws, which is right to within a percent or so. Raises
-        ValueError where parameters are known.
+        theta: with the values of what was learned ``along``. How much of a density lies inside is counted among draws,
+        which is right to within a percent or so. Raises ValueError where parameters are known.
         """
         refuse_known(self.known)
-        u = torch.as_tensor(self.parameters.to_unit(theta), dtype=torch.float32)
+        u = torch.as_tensor(self._learned.to_unit(theta), dtype=torch.float32)
         rows = x.expand(len(u), *x.shape[1:])
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(self.seed)
@@ -304,7 +310,7 @@ class NeuralPosterior(AmortisedEstimator):
             raise ValueError(
                 "a Gaussian mixture is no density of sbi; train one with density='nsf' or another of sbi's"
             )
-        return [DirectPosterior(flow, box_prior(self.parameters)) for flow in flows]
+        return [DirectPosterior(flow, box_prior(self._learned)) for flow in flows]
 
     def _settings(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {k: v for i, density in enumerate(self._densities) for k, v in stored_state(density, f"{i}.").items()}

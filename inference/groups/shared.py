@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.stats import gaussian_kde, norm
 
 from inference.estimate import Estimate
+from surrogates.spectra.background import Background
 
 _POINTS = 400
 _ROOM = 4.0  # standard deviations around all posteriors
@@ -36,14 +37,15 @@ class Shared:
     @property
     def mean_sd(self) -> tuple[float, float]:
         """Of the posterior by all recordings."""
-        return _moments(np.log(self.density + np.finfo(float).tiny)[None], self.values)
+        return _moments(np.log(self.density + np.finfo(float).tiny), self.values)
 
 
 def share(estimates: Sequence[Estimate], name: str, seed: int = 0) -> Shared:
-    """Estimates of which ``name`` is the same: ``log_gain`` where it was fitted along, or one of their parameters.
+    """Estimates of which ``name`` is the same: one of their nuisances, such as ``log_gain``, or of their parameters.
 
-    Each must have been made under a prior that is uniform in it. An estimate that the others contradict stays as it is,
-    with a warning. Raises ValueError where one of them has no draws of it.
+    Each must have been made under a prior that is uniform in it, or, of a background's shape, the normal one of
+    ``Background``. An estimate that the others contradict stays as it is, with a warning. Raises ValueError where one
+    of them has no draws of it.
     """
     draws = [_draws_of(estimate, name) for estimate in estimates]
     if len(draws) < 2:
@@ -51,14 +53,15 @@ def share(estimates: Sequence[Estimate], name: str, seed: int = 0) -> Shared:
     if not all(np.isfinite(d).all() and d.std() > 0 for d in draws):
         raise ValueError(f"the draws of {name} are not finite, or all the same: they are no posterior's")
     range_ = next(((p.low, p.high) for p in estimates[0].parameters if p.name == name), None)
-    values = _places(draws, range_)
-    logs = np.stack([_log_density(d, values, range_) for d in draws])
-    left_out = _contradicting(draws, logs, values)
+    values, prior = _places(draws, range_), _prior_of(name)
+    before = np.zeros(len(values)) if prior is None else norm.logpdf(values, *prior)
+    told = np.stack([_log_likelihood(d, values, range_, prior) for d in draws])
+    left_out = _contradicting(draws, told, before, values)
     kept = [k for k in range(len(draws)) if k not in left_out]
-    total = logs[kept].sum(0)
+    total = told[kept].sum(0) + before
     rng = np.random.default_rng(seed)
     found = [
-        _weighted(estimate, _weights(draws[k], values, logs[[i for i in kept if i != k]].sum(0)), name, kept, rng)
+        _weighted(estimate, _weights(draws[k], values, told[[i for i in kept if i != k]].sum(0)), name, kept, rng)
         if k in kept
         else _contradicted(estimate, name)
         for k, estimate in enumerate(estimates)
@@ -71,9 +74,10 @@ def _draws_of(estimate: Estimate, name: str) -> Float[np.ndarray, " draws"]:
         return estimate.samples[:, estimate.names.index(name)]
     if name in estimate.nuisances:
         return estimate.nuisances[name]
+    there = ", ".join((*(estimate.names if estimate.samples is not None else ()), *estimate.nuisances)) or "nothing"
     raise ValueError(
-        f"the {estimate.method or 'estimate'} has no draws of {name}; of several recordings it is inferred where each "
-        f"one's estimate has it: a gradient fit with the gain unknown, or a parameter"
+        f"the {estimate.method or 'estimate'} has no draws of {name}, so recordings cannot share it; it has those of "
+        f"{there}. The gain is told by estimators trained with --relative"
     )
 
 
@@ -88,30 +92,43 @@ def _places(
     return np.linspace(low, high, int(np.clip(10 * (high - low) / sd, _POINTS, 20_000)))
 
 
-def _log_density(
-    draws: Float[np.ndarray, " draws"], values: Float[np.ndarray, " points"], range_: tuple[float, float] | None
-) -> np.ndarray:
-    """Of one recording's posterior, with wider tails than it has: where it is wrong, it must not outvote all others.
+def _prior_of(name: str) -> tuple[float, float] | None:
+    """Mean and standard deviation of the normal prior of what is shared; None where it is uniform."""
+    background = Background()
+    return background.prior(name) if name in background.names else None
 
-    What smoothing would put beyond an edge of the range is reflected there.
+
+def _log_likelihood(
+    draws: Float[np.ndarray, " draws"],
+    values: Float[np.ndarray, " points"],
+    range_: tuple[float, float] | None,
+    prior: tuple[float, float] | None,
+) -> np.ndarray:
+    """What one recording tells: its posterior over the prior, with doubts: where it is wrong, it must not outvote all.
+
+    In doubt it tells nothing but the prior, or, where that is uniform, what a wider posterior does. What smoothing
+    would put beyond an edge of the range is reflected there.
     """
     smooth, centre, width = gaussian_kde(draws), draws.mean(), _WIDER * draws.std()
+    # Smoothed alike: else what tells nothing would count against the middle of the prior.
+    before = norm(centre, width) if prior is None else norm(prior[0], np.hypot(prior[1], smooth.factor * draws.std()))
     mirrored = [values] if range_ is None else [values, 2 * range_[0] - values, 2 * range_[1] - values]
-    density = sum((1 - _DOUBTED) * smooth(v) + _DOUBTED * norm.pdf(v, centre, width) for v in mirrored)
-    return np.log(density + np.finfo(float).tiny)
+    density = sum((1 - _DOUBTED) * smooth(v) + _DOUBTED * before.pdf(v) for v in mirrored)
+    log = np.log(density + np.finfo(float).tiny)
+    return log if prior is None else log - before.logpdf(values)
 
 
-def _moments(logs: Float[np.ndarray, "recordings points"], values: Float[np.ndarray, " points"]) -> tuple[float, float]:
-    """Mean and standard deviation of the product of posteriors."""
-    total = logs.sum(0)
-    weights = np.exp(total - total.max())
+def _moments(log: Float[np.ndarray, " points"], values: Float[np.ndarray, " points"]) -> tuple[float, float]:
+    """Mean and standard deviation under a log density."""
+    weights = np.exp(log - log.max())
     mean = np.average(values, weights=weights)
     return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
 
 
 def _contradicting(
     draws: Sequence[Float[np.ndarray, " draws"]],
-    logs: Float[np.ndarray, "recordings points"],
+    told: Float[np.ndarray, "recordings points"],
+    before: Float[np.ndarray, " points"],
     values: Float[np.ndarray, " points"],
 ) -> tuple[int, ...]:
     """Places of the recordings that the others contradict, the farthest first; of two nobody can say which."""
@@ -119,7 +136,7 @@ def _contradicting(
     while len(kept) > 2:
         apart = {}
         for k in kept:
-            mean, sd = _moments(logs[[i for i in kept if i != k]], values)
+            mean, sd = _moments(told[[i for i in kept if i != k]].sum(0) + before, values)
             apart[k] = abs(draws[k].mean() - mean) / np.hypot(draws[k].std(), sd)
         worst = max(kept, key=lambda k: apart[k])
         if apart[worst] < _APART:

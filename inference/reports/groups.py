@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from inference.estimate import decimals
+from inference.estimators.along import LOG_GAIN
 from inference.groups.compare import Answered, Compared, Contrast
 from inference.groups.hierarchical import MASS, Summary, summary
 from inference.groups.shared import Shared
@@ -112,8 +113,10 @@ def sharing(study: GroupStudy) -> str:
     if study.shared is None:
         return ""
     mean, sd = study.shared.mean_sd
-    if study.shared.name != "log_gain":
-        return f"{study.shared.name} was taken to be the same in all recordings: {mean:.3g} +- {sd:.2g}"
+    if study.shared.name != LOG_GAIN:
+        return (
+            f"{study.shared.name.replace('_', ' ')} was taken to be the same in all recordings: {mean:.3g} +- {sd:.2g}"
+        )
     low, high = np.exp([mean - 2 * sd, mean + 2 * sd])
     return (
         f"The gain was taken to be the same in all recordings: a factor of {np.exp(mean):.3g} [{low:.3g}, {high:.3g}]"

@@ -63,6 +63,7 @@ def write_report(
     notes: Sequence[str] = (),
     circuit: Figure | None = None,
     fit: Any = None,
+    play: Play | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the report: verdict, circuit, numbers, activity, recording, spectra, posteriors, details, provenance.
@@ -73,9 +74,9 @@ def write_report(
     holding the recording against such spectra, instead of these. verdict: made from the estimates unless given. notes:
     what else to know before believing the numbers. circuit: a figure of the circuit with its parameters; with it the
     table says how much of each range is left, and which parameters make up for one another. fit: the estimator that the
-    check is of; with a gradient fit the page has sliders for the parameters, at its estimate. Raises ValueError for
-    estimates of different parameters, a truth or predictive spectra that do not fit them, or a recording without a
-    spectrum.
+    check is of; with a gradient fit the page has sliders for the parameters, at its estimate; play: other sliders.
+    Raises ValueError for estimates of different parameters, a truth or predictive spectra that do not fit them, or a
+    recording without a spectrum.
     """
     if check is None and predictive is not None:
         check = predictive_check(recording, features, predictive)
@@ -108,7 +109,7 @@ def write_report(
         spikes=spikes,
         check=check,
         figures=figures,
-        play=played(fit, recording, estimates),
+        play=play or played(fit, recording, estimates),
         provenance=list(flat(provenance or {})),
     )
     Path(path).write_text(page, encoding="utf-8")

@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from inference.estimate import Estimate
 from inference.estimators.base import BaseEstimator
 from inference.estimators.load import load_estimator
 from inference.features.interface import shown
 from inference.recordings.conform import notched
 from inference.recordings.files import read_recording
 from inference.reports.circuit_figure import circuit_figure
+from inference.reports.play import Play, play_of
 from inference.reports.verdict import REFUSED
 from inference.workflows.column import rhythm_study
 from inference.workflows.column_rhythm import activities
 from inference.workflows.infer import AnsweredWindow, answered
+from inference.workflows.play import chosen_fit
 from inference.workflows.shipped import SHIPPED
 from simulators.recording import Recording
 from simulators.units import factor
@@ -73,11 +76,31 @@ def column_figure(window: AnsweredWindow) -> Figure:
     """The circuit that was found, with a column of surrogates simulated at the median of its posterior."""
     assert window.measured is not None
     assert window.seen_by is not None
-    estimate = replace(window.estimates[0], trusted=window.verdict.status != REFUSED)
+    estimate = _found(window)
     middle = estimate.point if estimate.samples is None else np.median(estimate.samples, axis=0)
     run = activities(_column(window.seen_by), middle, [_SEED])[0]
     ready = window.seen_by.ready(window.measured)
     return circuit_figure(estimate, ready, shown(window.seen_by.features), run, window.check)
+
+
+def column_play(window: AnsweredWindow) -> Play | None:
+    """Sliders at the gains that were found, by the emulator of ``circuitsbi explain``, which sees 10 to 200 Hz.
+
+    None for a recording that is too slow or too short for it.
+    """
+    assert window.measured is not None
+    fit = chosen_fit(circuit="column")
+    measured = replace(window.measured, unit=fit.unit)
+    try:
+        suited = fit.suited(measured)
+        return play_of(suited, suited.ready(measured), _found(window))
+    except ValueError:
+        return None
+
+
+def _found(window: AnsweredWindow) -> Estimate:
+    """Not to be trusted where the verdict is that."""
+    return replace(window.estimates[0], trusted=window.verdict.status != REFUSED)
 
 
 def _column(estimator: BaseEstimator) -> SurrogateColumn:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from inference.estimate import DOUBTFUL, FAILED, OK, REFUSED, Estimate
+from inference.estimators.along import EXPONENT, LOG_GAIN
 from inference.groups.compare import Answered, compared
 from inference.groups.shared import Shared, share
 from inference.recordings.dataset import RESULTS_MARK
@@ -18,7 +19,7 @@ from inference.reports.predicted import GROUP as PREDICTED
 from inference.reports.predicted import Predicted, predicted_of
 from simulators.interface import Parameter, ParameterSpace
 
-_NAMES = {"gain": "log_gain"}
+_NAMES = {"gain": LOG_GAIN, "exponent": EXPONENT}
 _SAMPLES = "{method}/0/{window}"  # where a file of one recording has them
 _POINTS = ("cnn", "stasik-cnn")
 _ORDER = (OK, DOUBTFUL, REFUSED, FAILED)
@@ -47,7 +48,8 @@ def group_study(
 ) -> GroupStudy:
     """Compare recordings whose answers are in ``folder``, by a label: condition, group, session ...
 
-    method: whose answers, where there are several; shared: ``gain``, or a parameter that is the same in all recordings.
+    method: whose answers, where there are several; shared: ``gain``, ``depth``, ``exponent`` (of the
+    background), another nuisance or a parameter, that is the same in all recordings.
     Raises ValueError for a folder without answers, a method or a label that is not there, and as ``compared``.
     """
     method, answers = kept_answers(folder, method)

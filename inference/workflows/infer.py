@@ -21,6 +21,7 @@ from inference.recordings.conform import detrended, notched
 from inference.recordings.dataset import Listed, read_listed
 from inference.recordings.quality import quality_warnings
 from inference.reports.answers import Answer
+from inference.reports.play import Play
 from inference.reports.recording_page import write_report
 from inference.reports.verdict import Verdict, verdict
 from simulators.interface import Simulator
@@ -182,11 +183,13 @@ def _checked(
     return predictive_check(ready, estimator.features, spectra, emulated=True)
 
 
-def write_page(path: Path, title: str, window: AnsweredWindow, circuit: Figure | None = None) -> None:
+def write_page(
+    path: Path, title: str, window: AnsweredWindow, circuit: Figure | None = None, play: Play | None = None
+) -> None:
     """The HTML report of an answered window. Raises ValueError for one without an answer.
 
     circuit: a figure of the circuit that was found; with it, the page says how much the recording tells of each
-    parameter.
+    parameter. play: sliders, by default those of a gradient fit.
     """
     if window.measured is None or window.seen_by is None:
         raise ValueError(f"{window.recording} has no answer to report: {window.verdict.sentence}")
@@ -200,6 +203,7 @@ def write_page(path: Path, title: str, window: AnsweredWindow, circuit: Figure |
         verdict=window.verdict,
         circuit=circuit,
         fit=window.seen_by,
+        play=play,
         provenance={"recording": window.recording, "from (s)": f"{window.start_s:g}", **window.seen_by.about},
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from inference.estimators.gradient_fit import GradientFit
 from inference.estimators.load import load_estimator
-from inference.recordings.files import read_trials
+from inference.recordings.dataset import is_data_set, listed, read_listed
 from inference.reports.play import Play, play_of
 from inference.workflows.explain import CIRCUITS
 from inference.workflows.shipped import DEFAULT_RANGE, shipped_estimators
@@ -44,11 +44,15 @@ def chosen_fit(range_name: str = DEFAULT_RANGE, circuit: str | None = None, mode
 def play_file(fit: GradientFit, path: Path, pick: Sequence[str] | None = None, **reading: Any) -> Play:
     """The page's contents for a recording, at its estimate; of trials the first.
 
-    A fit of one channel takes the middle one where none is picked, and one of unknown gain any unit. ``reading`` goes
-    to ``read_trials``. Raises ValueError for a recording that the fit cannot answer for.
+    A fit of one channel takes the middle one where none is picked, and one of unknown gain any unit. What stands beside
+    the file counts (units, bad channels). ``reading`` goes to ``read_listed``. Raises ValueError for a recording that
+    the fit cannot answer for, and for a folder of them.
     """
+    if is_data_set(path):
+        raise ValueError(f"{path} holds several recordings; name one of them")
     any_unit = fit.features.scale_free
-    recording = read_trials(path, pick=None if pick is None else list(pick), any_unit=any_unit, **reading)[0]
+    picked = None if pick is None else list(pick)
+    (recording, *_), notes = read_listed(listed([path])[0], pick=picked, any_unit=any_unit, **reading)
     if len(fit.channels) == 1 and len(recording.channels) > 1 and pick is None:
         k = len(recording.channels) // 2
         recording = replace(
@@ -57,4 +61,5 @@ def play_file(fit: GradientFit, path: Path, pick: Sequence[str] | None = None, *
     if any_unit:
         recording = replace(recording, unit=fit.unit)
     suited = fit.suited(recording)
-    return play_of(suited, suited.ready(recording), suited.estimate(recording))
+    made = play_of(suited, suited.ready(recording), suited.estimate(recording))
+    return replace(made, warnings=(*made.warnings, *notes))

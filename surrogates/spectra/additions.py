@@ -36,13 +36,20 @@ class Additions:
             return recording
         return self.added(recording, rng.uniform(0, self.most), rng)
 
-    def added(self, recording: Recording, share: float, rng: np.random.Generator) -> Recording:
-        """With additions that make ``share`` of the power in the band; with a share of 1 they are all there is."""
+    def added(
+        self, recording: Recording, share: float, rng: np.random.Generator, exponent: float | None = None
+    ) -> Recording:
+        """With additions that make ``share`` of the power in the band; with a share of 1 they are all there is.
+
+        exponent: of the background; drawn like the rest where None.
+        """
         rhythms = int(rng.integers(self.rhythms + 1)) if self.rhythms else 0
         background = Background(rhythms)
         values = recording.values
         frequencies = np.fft.rfftfreq(values.shape[1], 1 / recording.sampling_rate)
         drawn = torch.as_tensor(background.draw(1, rng)[0]).float()
+        if exponent is not None:
+            drawn[1] = exponent
         density = background.density(drawn, torch.as_tensor(frequencies.clip(min=1.0)).float()).numpy()
         noise = coloured(density, values.shape, recording.sampling_rate, rng)
         if share >= 1:

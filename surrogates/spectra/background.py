@@ -23,6 +23,11 @@ class ChannelNoise(Protocol):
         """Number of variables."""
         ...
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the variables."""
+        ...
+
     def density(
         self, variables: Float[Tensor, "*batch size"], frequencies: Float[Tensor, " bands"]
     ) -> Float[Tensor, "*batch bands"]:
@@ -38,6 +43,7 @@ class NoiseFloor:
     """White and 1/f noise, by their log densities (at 1 Hz). Both are equal within a factor of seven of 10 Hz."""
 
     size = 2
+    names = "log_white", "log_pink"
     MEAN, SD = float(np.log(10.0)), 2.0
 
     def density(self, variables: Float[Tensor, "*batch 2"], frequencies: Float[Tensor, " bands"]) -> Tensor:
@@ -70,6 +76,19 @@ class Background:
     def size(self) -> int:
         """Number of variables."""
         return self.APERIODIC + 3 * self.rhythms
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the variables; those of a rhythm have its number."""
+        each = ("log_height", "log_frequency", "log_width")
+        rhythms = (f"rhythm{k + 1}_{name}" for k in range(self.rhythms) for name in each)
+        return ("background_log_level", "background_exponent", "background_log_knee", "background_log_white", *rhythms)
+
+    def prior(self, name: str) -> tuple[float, float] | None:
+        """Mean and standard deviation of a variable's normal prior; None for the level, which is free."""
+        mean, sd = self._prior
+        k = self.names.index(name) - 1
+        return None if k < 0 else (float(mean[k]), float(sd[k]))
 
     @property
     def _prior(self) -> tuple[Tensor, Tensor]:

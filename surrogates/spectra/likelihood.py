@@ -98,8 +98,8 @@ class SpectralModel:
 
     @property
     def nuisance_names(self) -> tuple[str, ...]:
-        """Those that recordings may have in common: ``log_gain``, the first, where the gain is unknown."""
-        return ("log_gain",) if self.gain else ()
+        """``log_gain``, where the gain is unknown, and those of the channels' noise."""
+        return (*(("log_gain",) if self.gain else ()), *(self.noise.names if self.noise else ()))
 
     def observe(self, recording: Recording) -> ObservedSpectrum:
         """Reduce a recording of the view's channels (or of the emulator's, without a view).
