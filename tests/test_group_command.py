@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from inference.cli import app
 from inference.groups.compare import Answered, compared
 from inference.recordings.files import write_recording
+from inference.reports.groups import sharing
 from inference.workflows.groups import group_study, kept_answers
 from inference.workflows.shipped import SHIPPED, reference_campaign
 from inference.workflows.study import study_of
@@ -234,9 +235,32 @@ def test_a_shared_gain_goes_through_the_command(tmp_path, results):
     done = RUNNER.invoke(app, ["groups", str(copy), "--shared", "gain", "--report", str(tmp_path / "g.html")])
     assert done.exit_code == 0, done.output
     said = " ".join(done.output.split())
-    assert re.search(r"the same in all recordings: a factor of (2\.9|3|3\.0)", said)
-    assert "log_gain is not that of the others, so they share it with none" in said
+    assert re.search(r"the same in all recordings: gain, a factor of (2\.9|3|3\.0)", said)
+    assert "their gain is not that of the others, so they share it with none" in said
     assert "a factor of" in (tmp_path / "g.html").read_text(encoding="utf-8")
+
+
+def test_subjects_share_among_themselves(tmp_path, results):
+    """Every subject has a depth of its own; the first subject's recordings contradict no other one's."""
+    copy, rng = copytree(results, tmp_path / "results"), np.random.default_rng(2)
+    for file in sorted((copy / "recordings").glob("*.nc")):
+        with xarray.open_datatree(file, engine="h5netcdf") as tree:
+            changed = {n.path: n.to_dataset(inherit=False).load() for n in tree.subtree if n.has_data}
+        n = changed["/nearest/0/0/posterior"].sizes["draw"]
+        depth = -100.0 * (1 + int(re.search(r"m(\d)", file.name)[1])) + rng.standard_normal((1, n))
+        changed["/nearest/0/0/nuisances"] = xarray.Dataset({"depth": (("chain", "draw"), depth)})
+        xarray.DataTree.from_dict(changed).to_netcdf(file, engine="h5netcdf")
+    study = group_study(copy, "condition", shared="depth", within="subject")
+    assert not study.contradicting
+    assert len(study.shared) > 2
+    told = sharing(study)
+    assert told.startswith("Taken to be the same in all recordings of one subject: depth, m")
+    assert re.search(r"m0: -(99\.\d|10[01]) \+- 0\.\d.*m4: -(499|50[01]) \+- 0\.\d", told)
+    assert group_study(copy, "condition", shared="depth").contradicting
+    with pytest.raises(ValueError, match="no recording has a amplifier"):
+        group_study(copy, "condition", shared="depth", within="amplifier")
+    with pytest.raises(ValueError, match="say what the recordings of one subject share"):
+        group_study(copy, "condition", within="subject")
 
 
 # --- who counts ---

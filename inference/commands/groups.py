@@ -22,6 +22,10 @@ def groups(
             "with --relative), depth (of one-channel), exponent (of a background), or a parameter's name."
         ),
     ] = None,
+    within: Annotated[
+        str | None,
+        typer.Option(help="Only recordings with one value of this label share it: subject, session ..."),
+    ] = None,
     paired: Annotated[
         bool | None,
         typer.Option(
@@ -47,7 +51,7 @@ def groups(
         from inference.reports.tables import show
         from inference.workflows.groups import group_study
 
-        study = group_study(results, between, method, shared, paired)
+        study = group_study(results, between, method, shared, paired, within)
         show(console, *([said] if (said := sharing(study)) else []))
         show_groups(console, study)
         if out is not None:

@@ -29,8 +29,9 @@ INTERVAL = f"{MASS:.0%}".replace("%", " %")
 
 @dataclass(frozen=True, eq=False)
 class GroupStudy:
-    """Groups, the answers they were made of, and what the recordings were taken to share (None for nothing).
+    """Groups, the answers they were made of, and what recordings were taken to share ({} for nothing).
 
+    shared: by the label of the recordings that share it (the subject, say), or "" of all; within: that label's name.
     contradicting: recordings of which another value of that is told than of the others; predicted: of recordings whose
     results hold them, their spectra beside the band of their answer.
     """
@@ -38,9 +39,10 @@ class GroupStudy:
     method: str
     found: Compared
     answers: tuple[Answered, ...]
-    shared: Shared | None
+    shared: Mapping[str, Shared]
     contradicting: tuple[str, ...]
     predicted: Mapping[str, Predicted]
+    within: str = ""
 
 
 def in_units(parameter: Parameter, told: Summary, offset: bool) -> Summary:
@@ -76,9 +78,9 @@ def sentences(found: Compared) -> Iterator[str]:
 def notes(study: GroupStudy) -> Iterator[str]:
     """Who does not count, and why; how often chance alone differs."""
     found = study.found
-    if study.shared is not None and study.contradicting:
+    if study.contradicting:
         names = ", ".join(study.contradicting)
-        yield f"their {study.shared.name} is not that of the others, so they share it with none: {names}"
+        yield f"their {_shared_name(study)} is not that of the others, so they share it with none: {names}"
     for contrast in found.contrasts:
         if contrast.alone:
             names = ", ".join(contrast.alone)
@@ -109,18 +111,26 @@ def changes(found: Compared) -> Iterator[str]:
 
 
 def sharing(study: GroupStudy) -> str:
-    """What was taken to be the same in all recordings; empty for nothing."""
-    if study.shared is None:
+    """What was taken to be the same in which recordings, without a full stop; empty for nothing."""
+    if not study.shared:
         return ""
-    mean, sd = study.shared.mean_sd
-    if study.shared.name != LOG_GAIN:
-        return (
-            f"{study.shared.name.replace('_', ' ')} was taken to be the same in all recordings: {mean:.3g} +- {sd:.2g}"
-        )
+    name, whose = _shared_name(study), f" of one {study.within}" if study.within else ""
+    each = "; ".join(f"{label + ': ' if label else ''}{_told(one)}" for label, one in study.shared.items())
+    return f"Taken to be the same in all recordings{whose}: {name}, {each}"
+
+
+def _shared_name(study: GroupStudy) -> str:
+    name = next(iter(study.shared.values())).name
+    return "gain" if name == LOG_GAIN else name.replace("_", " ")
+
+
+def _told(shared: Shared) -> str:
+    """The gain as a factor, anything else as it is."""
+    mean, sd = shared.mean_sd
+    if shared.name != LOG_GAIN:
+        return f"{mean:.3g} +- {sd:.2g}"
     low, high = np.exp([mean - 2 * sd, mean + 2 * sd])
-    return (
-        f"The gain was taken to be the same in all recordings: a factor of {np.exp(mean):.3g} [{low:.3g}, {high:.3g}]"
-    )
+    return f"a factor of {np.exp(mean):.3g} [{low:.3g}, {high:.3g}]"
 
 
 def show_groups(console: Console, study: GroupStudy) -> None:

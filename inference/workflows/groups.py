@@ -44,18 +44,27 @@ class Kept:
 
 
 def group_study(
-    folder: Path, between: str, method: str | None = None, shared: str | None = None, paired: bool | None = None
+    folder: Path,
+    between: str,
+    method: str | None = None,
+    shared: str | None = None,
+    paired: bool | None = None,
+    within: str | None = None,
 ) -> GroupStudy:
     """Compare recordings whose answers are in ``folder``, by a label: condition, group, session ...
 
     method: whose answers, where there are several; shared: ``gain``, ``depth``, ``exponent`` (of the
-    background), another nuisance or a parameter, that is the same in all recordings.
+    background), another nuisance or a parameter, that is the same in all recordings, or in those with one value of
+    the label ``within`` (subject, session ...).
     Raises ValueError for a folder without answers, a method or a label that is not there, and as ``compared``.
     """
     method, answers = kept_answers(folder, method)
-    if not any(between in one.labels for one in answers):
-        known = sorted({name for one in answers for name in one.labels})
-        raise ValueError(f"no recording has a {between}; they have {', '.join(known) or 'no labels at all'}")
+    for label in (between, *([within] if within is not None else [])):
+        if not any(label in one.labels for one in answers):
+            known = sorted({name for one in answers for name in one.labels})
+            raise ValueError(f"no recording has a {label}; they have {', '.join(known) or 'no labels at all'}")
+    if within is not None and shared is None:
+        raise ValueError(f"say what the recordings of one {within} share: --shared gain, depth ...")
     spaces = {one.estimate.parameters: one.recording for one in answers if one.estimate is not None}
     if not spaces:
         raise ValueError(f"{folder} holds no answer with samples by {method}; its table.csv says why")
@@ -63,16 +72,17 @@ def group_study(
         first, second = list(spaces.values())[:2]
         raise ValueError(f"answers to {first} and {second} are of other parameters or ranges; ask all with one --model")
     (space,) = spaces
-    common, left_out = None, list[str]()
+    common, left_out = dict[str, Shared](), list[str]()
     if shared is not None:
-        common, answers, left_out = _sharing(answers, _NAMES.get(shared, shared))
+        common, answers, left_out = _sharing(answers, _NAMES.get(shared, shared), within)
         left = tuple(p for p in space if p.name != shared)
         if not left:
             raise ValueError(f"{shared} is all there is to estimate: no parameter is left to compare")
         space = ParameterSpace(left)
     units = tuple(_in_cube(one, space) for one in answers)
     spectra = {one.recording: one.predicted for one in answers if one.predicted is not None}
-    return GroupStudy(method, compared(space, units, between, paired), units, common, tuple(left_out), spectra)
+    found = compared(space, units, between, paired)
+    return GroupStudy(method, found, units, common, tuple(left_out), spectra, within or "")
 
 
 def kept_answers(folder: Path, method: str | None = None) -> tuple[str, list[Kept]]:
@@ -175,14 +185,30 @@ def _parameter(name: str, about: dict[str, Any]) -> Parameter:
     return Parameter(name, str(about["units"]), float(about["low"]), float(about["high"]))
 
 
-def _sharing(answers: Sequence[Kept], name: str) -> tuple[Shared, list[Kept], list[str]]:
-    """Answers in the light of all others, and the recordings that these contradict; what is refused shares nothing."""
+def _sharing(answers: Sequence[Kept], name: str, within: str | None) -> tuple[dict[str, Shared], list[Kept], list[str]]:
+    """Answers in the light of those that share it, and recordings that these contradict.
+
+    What is refused shares nothing. By label, "" where all share; who has no label, or is alone with it, shares with
+    none.
+    """
     able = [k for k, one in enumerate(answers) if one.estimate is not None and one.status in (OK, DOUBTFUL)]
-    shared = share([one for k in able if (one := answers[k].estimate) is not None], name)
-    found = list(answers)
-    for k, estimate in zip(able, shared.estimates, strict=True):
-        found[k] = replace(found[k], estimate=estimate)
-    return shared, found, [answers[able[k]].recording for k in shared.left_out]
+    together: dict[str, list[int]] = {}
+    for k in able:
+        label = answers[k].labels.get(within, "") if within is not None else ""
+        if label or within is None:
+            together.setdefault(label, []).append(k)
+    if within is not None and not any(len(places) > 1 for places in together.values()):
+        raise ValueError(f"no {within} has two recordings that could share anything")
+    found, shared, left_out = list(answers), dict[str, Shared](), list[str]()
+    for label, places in together.items():
+        if within is not None and len(places) < 2:
+            continue
+        one = share([e for k in places if (e := answers[k].estimate) is not None], name)
+        for k, estimate in zip(places, one.estimates, strict=True):
+            found[k] = replace(found[k], estimate=estimate)
+        shared[label] = one
+        left_out += [answers[places[k]].recording for k in one.left_out]
+    return shared, found, left_out
 
 
 def _in_cube(one: Kept, space: ParameterSpace) -> Answered:
