@@ -49,7 +49,7 @@ def test_killed_and_resumed_it_ends_as_if_it_had_not_been(tmp_path, model, monke
     words, env = command(*order, "killed.nc", "--results", "killed", "--workers", workers)
     with subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         until = time.monotonic() + 120
-        while not list(Path("killed").glob("recordings/*.json")) and time.monotonic() < until:
+        while not list(Path("killed").glob("recordings/[!.]*.json")) and time.monotonic() < until:
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
     done = {name: at for name, at in stamps("killed").items() if name.endswith(".json") and name[0] != "."}
