@@ -40,7 +40,7 @@ VARIANTS = ("surrogates", "shifted", "mixed")
 
 
 class InNeuron(NamedTuple):
-    """Dipoles of NEURON's column, 500 Hz. seeds: what each one's generator began with, before theta was drawn."""
+    """Dipoles of NEURON's column, fAm, 500 Hz. seeds: what each one's generator began with, before theta was drawn."""
 
     theta: np.ndarray
     dipoles: np.ndarray
@@ -57,7 +57,7 @@ class InNeuron(NamedTuple):
     @property
     def recordings(self) -> list[Recording]:
         transient = round(0.2 * RATE_HZ)
-        return [Recording(x[None].astype(float), RATE_HZ, "nAm", ("dipole",), transient) for x in self.dipoles]
+        return [Recording(x[None].astype(float), RATE_HZ, "fAm", ("dipole",), transient) for x in self.dipoles]
 
     def by_surrogates(self, study: Study) -> list[Recording]:
         """What columns of surrogates give at the same thetas under the same drives."""

@@ -18,7 +18,7 @@ def in_neuron():
     """Thetas, dipoles and what their generators began with, of those that taught nothing."""
     with np.load(SHIPPED / "column_dipoles.npz", allow_pickle=False) as file:
         theta, dipoles, seeds = (file[name][-TESTS:] for name in ("theta", "dipoles", "seeds"))
-    return theta, [Recording(x[None].astype(float), RATE_HZ, "nAm", ("dipole",), 100) for x in dipoles], seeds
+    return theta, [Recording(x[None].astype(float), RATE_HZ, "fAm", ("dipole",), 100) for x in dipoles], seeds
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ class TestShippedPosterior:
         recording = in_neuron[1][0]
         given = posterior.estimate(recording).point
         larger = recording.with_values(3e3 * recording.values)
-        fainter = Recording(1e6 * recording.values, RATE_HZ, "fAm", ("dipole",), 100)
+        fainter = Recording(1e-6 * recording.values, RATE_HZ, "nAm", ("dipole",), 100)
         for other in (larger, fainter):
             np.testing.assert_allclose(posterior.estimate(other).point, given, atol=1e-3)
 
