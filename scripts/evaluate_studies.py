@@ -111,7 +111,7 @@ def of_one_gain(sets: int) -> dict[str, Any]:
         alone = found[f"{kind}, gain unknown"]
         shared = [share(alone[k : k + OF_ONE_GAIN], "log_gain") for k in range(0, n, OF_ONE_GAIN)]
         found[f"{kind}, gain shared"] = [e for one in shared for e in one.estimates]
-        told = np.array([one.mean_sd for one in shared])
+        told = np.array([one.mean_sd(LOG_GAIN) for one in shared])
         errors = (told[:, 0] - np.log(gains[::OF_ONE_GAIN])) / told[:, 1]
         off[f"{kind}, gain shared"] = {"gain_error_sds": round(float(np.sqrt(np.mean(errors**2))), 2)}
     return {
@@ -134,16 +134,19 @@ def of_one_contact(sets: int, networks: Campaign) -> dict[str, Any]:
             )
             alone.append(posterior.estimate(recording.with_values(gain * recording.values)))
     out = {"each alone": scores(alone, space, theta)}
-    for name in (LOG_GAIN, DEPTH, EXPONENT):
-        shared = [share(alone[k : k + OF_ONE_GAIN], name) for k in range(0, len(alone), OF_ONE_GAIN)]
-        told, right = np.array([one.mean_sd for one in shared]), np.array([one[name] for one in truth])
-        each = np.array([e.nuisances[name].mean() for e in alone]) - right.repeat(OF_ONE_GAIN)
-        out[f"{name} shared"] = scores([e for one in shared for e in one.estimates], space, theta) | {
-            "error_sds": round(float(np.sqrt(np.mean(((told[:, 0] - right) / told[:, 1]) ** 2))), 2),
-            "error_alone": round(float(np.abs(each).mean()), 3),
-            "error_shared": round(float(np.abs(told[:, 0] - right).mean()), 3),
-            "left_out": sum(len(one.left_out) for one in shared),
-        }  # fmt: skip
+    names = LOG_GAIN, DEPTH, EXPONENT
+    for chosen in ((LOG_GAIN, DEPTH), names):
+        shared = [share(alone[k : k + OF_ONE_GAIN], chosen) for k in range(0, len(alone), OF_ONE_GAIN)]
+        found = scores([e for one in shared for e in one.estimates], space, theta)
+        for name in chosen:
+            told, right = np.array([one.mean_sd(name) for one in shared]), np.array([one[name] for one in truth])
+            each = np.array([e.nuisances[name].mean() for e in alone]) - right.repeat(OF_ONE_GAIN)
+            found[name] = {
+                "error_alone": round(float(np.abs(each).mean()), 3),
+                "error_shared": round(float(np.abs(told[:, 0] - right).mean()), 3),
+                "error_sds": round(float(np.sqrt(np.mean(((told[:, 0] - right) / told[:, 1]) ** 2))), 2),
+            }
+        out[f"{', '.join(chosen)} shared"] = found | {"left_out": sum(len(one.left_out) for one in shared)}
     return out
 
 
@@ -291,7 +294,8 @@ def show(title: str, found: dict[str, Any]) -> None:
     )
     for name, one in found.items():
         cells = zip(*(one[k].values() for k in ("error_percent", "coverage50", "coverage90")), strict=True)
-        about = "; ".join(f"{k} {v:g}" for k, v in one.items() if not isinstance(v, dict))
+        rest = {k: v for k, v in one.items() if k not in ("error_percent", "coverage50", "coverage90")}
+        about = "; ".join(f"{k} {v}" for k, v in rest.items())
         table.add_row(name, *(f"{e:.1f}; {a:.2f}, {b:.2f}" for e, a, b in cells), about)
     console.print(table)
 

@@ -18,8 +18,8 @@ def groups(
     shared: Annotated[
         str | None,
         typer.Option(
-            help="What all recordings have in common and is inferred from all of them: gain (of estimators trained "
-            "with --relative), depth (of one-channel), exponent (of a background), or a parameter's name."
+            help="All that recordings have in common, with commas, which is inferred from all of them: gain (of "
+            "estimators trained with --relative), depth (of one-channel), exponent (of a background), parameters."
         ),
     ] = None,
     within: Annotated[

@@ -49,10 +49,12 @@ def apart(estimate: Estimate, along: Sequence[Parameter], recording: Recording, 
         return estimate
     n = len(estimate.parameters) - len(along)
     nuisances = dict(zip((p.name for p in along), estimate.samples[:, n:].T, strict=True))
+    # The power has no prior of its own, the exponent a normal one.
+    ranges = {p.name: (p.low, p.high) for p in along if p.name not in (POWER, EXPONENT)}
     if POWER in nuisances:
         more = log_power(recording, features) - nuisances.pop(POWER)
         nuisances[LOG_GAIN] = np.log(10) / 2 * more
     return replace(
         estimate, parameters=ParameterSpace(tuple(estimate.parameters)[:n]), point=estimate.point[:n],
-        samples=estimate.samples[:, :n], nuisances=nuisances,
+        samples=estimate.samples[:, :n], nuisances=nuisances, nuisance_ranges=ranges,
     )  # fmt: skip

@@ -1,72 +1,111 @@
 """What recordings have in common, such as the gain of one amplifier, inferred from all of them.
 
-Given the gain, recordings of different parameters are independent. So the posterior of all is the product of each
-one's, and what the others say of the gain weights the draws of each: nothing is fitted again.
+Given what they share, recordings are independent. So its posterior is the prior times what each recording says of it,
+and the rest of each recording's posterior follows from that: nothing is fitted again. Each posterior is seen as a
+mixture of normals, in coordinates in which the prior is normal or flat.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Float
-from scipy.stats import gaussian_kde, norm
+from scipy.special import ndtr, ndtri
+from torch import Tensor
 
 from inference.estimate import Estimate
+from inference.fitting.sampling import Loss, importance_samples
+from inference.groups.mixtures import LogDensities, Mixture
 from surrogates.spectra.background import Background
 
-_POINTS = 400
-_ROOM = 4.0  # standard deviations around all posteriors
+_EDGE = 1e-6  # of a range: nearer to its ends, places are not told apart
 _DOUBTED, _WIDER = 0.05, 3.0  # share in which a posterior may be wrong, and is so many times as wide
 _APART = 4.0  # standard deviations by which a recording contradicts the others
+_DRAWS = 2000
+_STEPS = 60  # to the most probable place
+
+
+@dataclass(frozen=True)
+class _Coordinate:
+    """A number as it is, or (``range``) as the probit of its place in a range; prior: mean and sd, None where flat."""
+
+    name: str
+    range: tuple[float, float] | None
+    prior: tuple[float, float] | None
+
+    def of(self, values: Float[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:
+        if self.range is None:
+            return values
+        low, high = self.range
+        return ndtri(((values - low) / (high - low)).clip(_EDGE, 1 - _EDGE))
+
+    def back(self, places: Float[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:
+        if self.range is None:
+            return places
+        return self.range[0] + (self.range[1] - self.range[0]) * ndtr(places)
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """A number that all recordings have in common.
+    """Numbers that all recordings have in common.
 
-    values, density: its posterior by all of them; estimates: each recording's, in the light of that. Those whose own
-    posterior lies far from what the others say stay as they are; ``left_out`` names their places.
+    draws: of their posterior by all recordings; estimates: each recording's, in the light of that, with as many samples
+    as before. Those that say of one of the numbers what the others contradict stay as they are; ``left_out`` names
+    their places.
     """
 
-    name: str
-    values: Float[np.ndarray, " points"]
-    density: Float[np.ndarray, " points"]
+    names: tuple[str, ...]
+    draws: Float[np.ndarray, "draws names"]
     estimates: tuple[Estimate, ...]
     left_out: tuple[int, ...] = ()
 
-    @property
-    def mean_sd(self) -> tuple[float, float]:
+    def mean_sd(self, name: str) -> tuple[float, float]:
         """Of the posterior by all recordings."""
-        return _moments(np.log(self.density + np.finfo(float).tiny), self.values)
+        own = self.draws[:, self.names.index(name)]
+        return float(own.mean()), float(own.std())
 
 
-def share(estimates: Sequence[Estimate], name: str, seed: int = 0) -> Shared:
-    """Estimates of which ``name`` is the same: one of their nuisances, such as ``log_gain``, or of their parameters.
+def share(estimates: Sequence[Estimate], names: str | Sequence[str], seed: int = 0) -> Shared:
+    """Estimates of which ``names`` are the same: some of their nuisances, such as ``log_gain``, or of their parameters.
 
-    Each must have been made under a prior that is uniform in it, or, of a background's shape, the normal one of
-    ``Background``. An estimate that the others contradict stays as it is, with a warning. Raises ValueError where one
-    of them has no draws of it.
+    All that is the same has to be named: what each recording is taken to have of its own may explain away what they
+    share. Each estimate must have been made under a uniform prior, or, of a background's shape, the normal one of
+    ``Background``. One that the others contradict stays as it is, with a warning. Raises ValueError where one of them
+    has no draws of a name.
     """
-    draws = [_draws_of(estimate, name) for estimate in estimates]
-    if len(draws) < 2:
-        raise ValueError(f"{len(draws)} recording: there is none to share {name} with")
-    if not all(np.isfinite(d).all() and d.std() > 0 for d in draws):
-        raise ValueError(f"the draws of {name} are not finite, or all the same: they are no posterior's")
-    range_ = next(((p.low, p.high) for p in estimates[0].parameters if p.name == name), None)
-    values, prior = _places(draws, range_), _prior_of(name)
-    before = np.zeros(len(values)) if prior is None else norm.logpdf(values, *prior)
-    told = np.stack([_log_likelihood(d, values, range_, prior) for d in draws])
-    left_out = _contradicting(draws, told, before, values)
-    kept = [k for k in range(len(draws)) if k not in left_out]
-    total = told[kept].sum(0) + before
-    rng = np.random.default_rng(seed)
-    found = [
-        _weighted(estimate, _weights(draws[k], values, told[[i for i in kept if i != k]].sum(0)), name, kept, rng)
-        if k in kept
-        else _contradicted(estimate, name)
-        for k, estimate in enumerate(estimates)
-    ]
-    return Shared(name, values, np.exp(total - total.max()), tuple(found), left_out)
+    names = (names,) if isinstance(names, str) else tuple(names)
+    if len(estimates) < 2:
+        raise ValueError(f"{len(estimates)} recording: there is none to share {' and '.join(names)} with")
+    shared = [_coordinate(estimates, name) for name in names]
+    own = [_own(estimate, names) for estimate in estimates]
+    each = [Mixture.of(_places(e, [*o, *shared]), seed) for e, o in zip(estimates, own, strict=True)]
+    said = [mixture.of_last(len(names)) for mixture in each]
+    left_out = _contradicting(said, shared)
+    kept = [k for k in range(len(each)) if k not in left_out]
+    draws = _together([said[k] for k in kept], shared, seed)
+    found, rng = list[Estimate](), np.random.default_rng(seed)
+    for k, estimate in enumerate(estimates):
+        if k in left_out:
+            found.append(_contradicted(estimate, names))
+        else:
+            some = draws[np.linspace(0, len(draws) - 1, len(_draws_of(estimate, names[0]))).round().astype(int)]
+            places = np.column_stack([each[k].draw_others(some, rng), some])
+            found.append(_at(estimate, [*own[k], *shared], places, f"{', '.join(names)} of {len(kept)} recordings"))
+    values = np.column_stack([c.back(places) for c, places in zip(shared, draws.T, strict=True)])
+    return Shared(names, values, tuple(found), left_out)
+
+
+def _coordinate(estimates: Sequence[Estimate], name: str) -> _Coordinate:
+    for estimate in estimates:
+        if not np.ptp(_draws_of(estimate, name)) > 0:
+            raise ValueError(f"the draws of {name} are all the same: they are no posterior's")
+    first = estimates[0]
+    background = Background()
+    if name in background.names and name not in first.names:
+        return _Coordinate(name, None, background.prior(name))
+    ranges = {p.name: (p.low, p.high) for p in first.parameters} | dict(first.nuisance_ranges)
+    return _Coordinate(name, ranges.get(name), (0.0, 1.0) if name in ranges else None)
 
 
 def _draws_of(estimate: Estimate, name: str) -> Float[np.ndarray, " draws"]:
@@ -81,90 +120,111 @@ def _draws_of(estimate: Estimate, name: str) -> Float[np.ndarray, " draws"]:
     )
 
 
-def _places(
-    draws: Sequence[Float[np.ndarray, " draws"]], range_: tuple[float, float] | None
-) -> Float[np.ndarray, " points"]:
-    """So many that the narrowest posterior is seen, within the range of a parameter."""
-    sd = min(d.std() for d in draws)
-    low, high = min(d.min() for d in draws) - _ROOM * sd, max(d.max() for d in draws) + _ROOM * sd
-    if range_ is not None:
-        low, high = max(low, range_[0]), min(high, range_[1])
-    return np.linspace(low, high, int(np.clip(10 * (high - low) / sd, _POINTS, 20_000)))
+def _own(estimate: Estimate, names: tuple[str, ...]) -> list[_Coordinate]:
+    """What is not shared: parameters, and nuisances that differ from draw to draw."""
+    parameters = [_Coordinate(p.name, (p.low, p.high), None) for p in estimate.parameters if p.name not in names]
+    ranges = estimate.nuisance_ranges
+    varied = [name for name, draws in estimate.nuisances.items() if name not in names and np.ptp(draws) > 0]
+    return [*parameters, *(_Coordinate(name, ranges.get(name), None) for name in varied)]
 
 
-def _prior_of(name: str) -> tuple[float, float] | None:
-    """Mean and standard deviation of the normal prior of what is shared; None where it is uniform."""
-    background = Background()
-    return background.prior(name) if name in background.names else None
+def _places(estimate: Estimate, coordinates: Sequence[_Coordinate]) -> Float[np.ndarray, "draws n"]:
+    return np.column_stack([c.of(_draws_of(estimate, c.name)) for c in coordinates])
 
 
-def _log_likelihood(
-    draws: Float[np.ndarray, " draws"],
-    values: Float[np.ndarray, " points"],
-    range_: tuple[float, float] | None,
-    prior: tuple[float, float] | None,
-) -> np.ndarray:
-    """What one recording tells: its posterior over the prior, with doubts: where it is wrong, it must not outvote all.
+def _together(said: Sequence[Mixture], shared: Sequence[_Coordinate], seed: int) -> Float[np.ndarray, "draws names"]:
+    """Draws of what is shared, by all that is said of it.
 
-    In doubt it tells nothing but the prior, or, where that is uniform, what a wider posterior does. What smoothing
-    would put beyond an edge of the range is reflected there.
+    A recording may be wrong, and must not outvote all others then: with some probability it says nothing but the
+    prior, or, where that is flat, what a wider posterior does.
     """
-    smooth, centre, width = gaussian_kde(draws), draws.mean(), _WIDER * draws.std()
-    # Smoothed alike: else what tells nothing would count against the middle of the prior.
-    before = norm(centre, width) if prior is None else norm(prior[0], np.hypot(prior[1], smooth.factor * draws.std()))
-    mirrored = [values] if range_ is None else [values, 2 * range_[0] - values, 2 * range_[1] - values]
-    density = sum((1 - _DOUBTED) * smooth(v) + _DOUBTED * before.pdf(v) for v in mirrored)
-    log = np.log(density + np.finfo(float).tiny)
-    return log if prior is None else log - before.logpdf(values)
+    densities = LogDensities(said)
+    doubts = LogDensities([_doubt(mixture, shared) for mixture in said])
+    proper = [k for k, c in enumerate(shared) if c.prior is not None]
+    mean, sd = (torch.tensor([c.prior[i] for c in shared if c.prior is not None]).double() for i in (0, 1))
+
+    def loss(values: Tensor) -> Tensor:
+        prior = -(((values[:, proper].double() - mean) / sd).square() / 2 + sd.log()).sum(1, keepdim=True)
+        prior = prior - 0.5 * len(proper) * np.log(2 * np.pi)
+        doubted = doubts(values) + np.log(_DOUBTED)
+        told = torch.logaddexp(densities(values) + np.log(1 - _DOUBTED), doubted) - prior
+        return -(told.sum(1) + prior[:, 0]).float()
+
+    start = torch.as_tensor(_product([m.moments for m in said], shared)[0]).float()
+    mode = _descended(loss, start)
+    return importance_samples(loss, mode[None], 0, _DRAWS, seed).samples.numpy().astype(float)
 
 
-def _moments(log: Float[np.ndarray, " points"], values: Float[np.ndarray, " points"]) -> tuple[float, float]:
-    """Mean and standard deviation under a log density."""
-    weights = np.exp(log - log.max())
-    mean = np.average(values, weights=weights)
-    return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
+def _doubt(mixture: Mixture, shared: Sequence[_Coordinate]) -> Mixture:
+    mean, covariance = mixture.moments
+    wide = [(m, _WIDER**2 * v) for m, v in zip(mean, covariance.diagonal(), strict=True)]
+    each = [w if c.prior is None else (c.prior[0], c.prior[1] ** 2) for c, w in zip(shared, wide, strict=True)]
+    return Mixture(np.zeros(1), np.array([[m for m, _ in each]]), np.diag([v for _, v in each])[None])
 
 
-def _contradicting(
-    draws: Sequence[Float[np.ndarray, " draws"]],
-    told: Float[np.ndarray, "recordings points"],
-    before: Float[np.ndarray, " points"],
-    values: Float[np.ndarray, " points"],
-) -> tuple[int, ...]:
+def _descended(loss: Loss, start: Float[Tensor, " names"]) -> Float[Tensor, " names"]:
+    """The most probable place near a start."""
+    place = start[None].clone().requires_grad_()
+    optimiser = torch.optim.LBFGS([place], max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        value = loss(place).sum()
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    return place.detach()[0]
+
+
+_Moments = tuple[Float[np.ndarray, " names"], Float[np.ndarray, "names names"]]
+
+
+def _product(moments: Sequence[_Moments], shared: Sequence[_Coordinate]) -> _Moments:
+    """Mean and covariance of the posterior by all, were each posterior normal."""
+    priors = [c.prior for c in shared]
+    before = np.diag([0.0 if p is None else p[1] ** -2 for p in priors])
+    middle = np.array([0.0 if p is None else p[0] for p in priors])
+    precision, total = before.copy(), before @ middle
+    for mean, covariance in moments:
+        own = np.linalg.inv(covariance)
+        values, vectors = np.linalg.eigh(own - before)
+        told = (vectors * values.clip(0)) @ vectors.T  # draws that say nothing seem to say less
+        precision += told
+        # What it says by itself has its middle where the prior takes it from to the posterior's mean.
+        total += told @ mean + before @ (mean - middle)
+    covariance = np.linalg.inv(precision)
+    return covariance @ total, covariance
+
+
+def _contradicting(said: Sequence[Mixture], shared: Sequence[_Coordinate]) -> tuple[int, ...]:
     """Places of the recordings that the others contradict, the farthest first; of two nobody can say which."""
-    kept = list(range(len(draws)))
+    moments = [mixture.moments for mixture in said]
+    kept = list(range(len(said)))
     while len(kept) > 2:
         apart = {}
         for k in kept:
-            mean, sd = _moments(told[[i for i in kept if i != k]].sum(0) + before, values)
-            apart[k] = abs(draws[k].mean() - mean) / np.hypot(draws[k].std(), sd)
+            mean, covariance = _product([moments[i] for i in kept if i != k], shared)
+            off, variance = moments[k][0] - mean, moments[k][1].diagonal() + covariance.diagonal()
+            apart[k] = float(np.abs(off / np.sqrt(variance)).max())
         worst = max(kept, key=lambda k: apart[k])
         if apart[worst] < _APART:
             break
         kept.remove(worst)
-    return tuple(sorted(set(range(len(draws))) - set(kept)))
+    return tuple(sorted(set(range(len(said))) - set(kept)))
 
 
-def _weights(
-    draws: Float[np.ndarray, " draws"], values: Float[np.ndarray, " points"], others: Float[np.ndarray, " points"]
-) -> Float[np.ndarray, " draws"]:
-    log = np.interp(draws, values, others)
-    weights = np.exp(log - log.max())
-    return weights / weights.sum()
-
-
-def _weighted(
-    estimate: Estimate, weights: Float[np.ndarray, " draws"], name: str, kept: list[int], rng: np.random.Generator
-) -> Estimate:
-    assert estimate.samples is not None
-    n = len(weights)
-    rows = np.searchsorted(weights.cumsum(), (np.arange(n) + rng.random()) / n).clip(max=n - 1)
-    samples = estimate.samples[rows]
-    nuisances = {key: draws[rows] for key, draws in estimate.nuisances.items()}
-    method = f"{estimate.method}, {name} of {len(kept)} recordings"
+def _at(estimate: Estimate, coordinates: Sequence[_Coordinate], places: np.ndarray, told: str) -> Estimate:
+    """Its posterior at these places."""
+    values = {c.name: c.back(column) for c, column in zip(coordinates, places.T, strict=True)}
+    fixed = {name: np.full(len(places), draws[0]) for name, draws in estimate.nuisances.items() if name not in values}
+    samples = np.column_stack([values[name] for name in estimate.names])
+    nuisances = {name: values[name] if name in values else fixed[name] for name in estimate.nuisances}
+    method = f"{estimate.method}, {told}"
     return replace(estimate, point=samples.mean(0), samples=samples, nuisances=nuisances, method=method)
 
 
-def _contradicted(estimate: Estimate, name: str) -> Estimate:
-    warning = f"its {name} is not that of the other recordings, so it is not shared with them"
+def _contradicted(estimate: Estimate, names: Sequence[str]) -> Estimate:
+    its = " and ".join(names)
+    warning = f"its {its} is not that of the other recordings, so it is not shared with them"
     return replace(estimate, warnings=(warning, *estimate.warnings))

@@ -80,7 +80,8 @@ def notes(study: GroupStudy) -> Iterator[str]:
     found = study.found
     if study.contradicting:
         names = ", ".join(study.contradicting)
-        yield f"their {_shared_name(study)} is not that of the others, so they share it with none: {names}"
+        its = " or ".join(_in_words(name) for name in next(iter(study.shared.values())).names)
+        yield f"their {its} is not that of the others, so they share it with none: {names}"
     for contrast in found.contrasts:
         if contrast.alone:
             names = ", ".join(contrast.alone)
@@ -114,23 +115,24 @@ def sharing(study: GroupStudy) -> str:
     """What was taken to be the same in which recordings, without a full stop; empty for nothing."""
     if not study.shared:
         return ""
-    name, whose = _shared_name(study), f" of one {study.within}" if study.within else ""
+    whose = f" of one {study.within}" if study.within else ""
     each = "; ".join(f"{label + ': ' if label else ''}{_told(one)}" for label, one in study.shared.items())
-    return f"Taken to be the same in all recordings{whose}: {name}, {each}"
+    return f"Taken to be the same in all recordings{whose}: {each}"
 
 
-def _shared_name(study: GroupStudy) -> str:
-    name = next(iter(study.shared.values())).name
+def _in_words(name: str) -> str:
     return "gain" if name == LOG_GAIN else name.replace("_", " ")
 
 
 def _told(shared: Shared) -> str:
     """The gain as a factor, anything else as it is."""
-    mean, sd = shared.mean_sd
-    if shared.name != LOG_GAIN:
-        return f"{mean:.3g} +- {sd:.2g}"
-    low, high = np.exp([mean - 2 * sd, mean + 2 * sd])
-    return f"a factor of {np.exp(mean):.3g} [{low:.3g}, {high:.3g}]"
+    told = []
+    for name in shared.names:
+        mean, sd = shared.mean_sd(name)
+        low, high = np.exp([mean - 2 * sd, mean + 2 * sd])
+        gain = f"a factor of {np.exp(mean):.3g} [{low:.3g}, {high:.3g}]"
+        told.append(f"{_in_words(name)} {gain if name == LOG_GAIN else f'{mean:.3g} +- {sd:.2g}'}")
+    return ", ".join(told)
 
 
 def show_groups(console: Console, study: GroupStudy) -> None:

@@ -53,9 +53,9 @@ def group_study(
 ) -> GroupStudy:
     """Compare recordings whose answers are in ``folder``, by a label: condition, group, session ...
 
-    method: whose answers, where there are several; shared: ``gain``, ``depth``, ``exponent`` (of the
-    background), another nuisance or a parameter, that is the same in all recordings, or in those with one value of
-    the label ``within`` (subject, session ...).
+    method: whose answers, where there are several; shared: of ``gain``, ``depth``, ``exponent`` (of the
+    background), other nuisances and parameters those that are the same in all recordings, or in those with one value of
+    the label ``within`` (subject, session ...), with commas.
     Raises ValueError for a folder without answers, a method or a label that is not there, and as ``compared``.
     """
     method, answers = kept_answers(folder, method)
@@ -74,8 +74,9 @@ def group_study(
     (space,) = spaces
     common, left_out = dict[str, Shared](), list[str]()
     if shared is not None:
-        common, answers, left_out = _sharing(answers, _NAMES.get(shared, shared), within)
-        left = tuple(p for p in space if p.name != shared)
+        names = tuple(_NAMES.get(name, name) for name in (part.strip() for part in shared.split(",")))
+        common, answers, left_out = _sharing(answers, names, within)
+        left = tuple(p for p in space if p.name not in names)
         if not left:
             raise ValueError(f"{shared} is all there is to estimate: no parameter is left to compare")
         space = ParameterSpace(left)
@@ -175,7 +176,8 @@ def _stored(path: Path, method: str, window: str) -> tuple[Estimate | None, Pred
             samples = np.stack([posterior[name].values.reshape(-1) for name in space.names], 1).astype(float)
             nuisances = {str(name): along[name].values.reshape(-1).astype(float) for name in along}
             said = str(posterior.attrs.get("method", ""))
-            found = Estimate(space, samples.mean(0), samples, said, nuisances=nuisances)
+            ranges = {n: (float(v["low"]), float(v["high"])) for n in nuisances if "low" in (v := along[n].attrs)}
+            found = Estimate(space, samples.mean(0), samples, said, nuisances=nuisances, nuisance_ranges=ranges)
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise ValueError(f"{path} holds no samples as 'circuitsbi infer' writes them ({error}); ask it again") from None
     return (found if found.has_interval else None), predicted
@@ -185,7 +187,9 @@ def _parameter(name: str, about: dict[str, Any]) -> Parameter:
     return Parameter(name, str(about["units"]), float(about["low"]), float(about["high"]))
 
 
-def _sharing(answers: Sequence[Kept], name: str, within: str | None) -> tuple[dict[str, Shared], list[Kept], list[str]]:
+def _sharing(
+    answers: Sequence[Kept], names: tuple[str, ...], within: str | None
+) -> tuple[dict[str, Shared], list[Kept], list[str]]:
     """Answers in the light of those that share it, and recordings that these contradict.
 
     What is refused shares nothing. By label, "" where all share; who has no label, or is alone with it, shares with
@@ -203,7 +207,7 @@ def _sharing(answers: Sequence[Kept], name: str, within: str | None) -> tuple[di
     for label, places in together.items():
         if within is not None and len(places) < 2:
             continue
-        one = share([e for k in places if (e := answers[k].estimate) is not None], name)
+        one = share([e for k in places if (e := answers[k].estimate) is not None], names)
         for k, estimate in zip(places, one.estimates, strict=True):
             found[k] = replace(found[k], estimate=estimate)
         shared[label] = one
