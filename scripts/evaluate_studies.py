@@ -2,15 +2,18 @@
 
     python scripts/evaluate_studies.py                           from what ships, 20 minutes on two cores
     python scripts/evaluate_studies.py --scratch FOLDER           keep the simulations, and go on with those there
-    python scripts/evaluate_studies.py --parts gain               one of gain, contact, studies
+    python scripts/evaluate_studies.py --parts gain               some of gain, depth, background, studies
 
 Gain: sets of 20 recordings at one EEG electrode, each of another asynchronous network that nothing was learned from,
 of one unknown gain; errors of the gradient fit with the gain known, unknown, and inferred from all 20, and of a neural
 posterior of relative spectra, which learned the power besides.
 
-Contact: sets of 20 recordings by one contact at one depth, of one gain, each of another fresh network, with
-backgrounds of one exponent that make 10 to 60 % of the power; errors of the posterior that ships as one-channel, with
-each of the three inferred from all 20.
+Depth: sets of 20 recordings by three contacts that all lie up to 100 um higher or lower than is said; errors of a
+neural posterior with the depth known, of one that learned it along, and with the depth inferred from all 20.
+
+Background: sets of 20 recordings by one contact at one depth, of one gain, each of another fresh network, with
+backgrounds of one exponent that make 10 to 60 % of the power; errors of the posterior that ships as one-channel,
+alone, and with gain and exponent inferred from all 20. (That gain holds what the unknown depth makes of the size.)
 
 Studies: fresh networks over all states, one contact of unknown gain and depth, answered by the posterior that ships as
 one-channel. In a group a parameter's probit is normal; groups of 5, 20 and 60 differ by nothing in every other
@@ -19,8 +22,8 @@ or of pairs) on the point estimates. What is right is the difference of the grou
 
 The last line is one JSON object: shared_gain_error_percent of g (of its range, the neural posterior), shared by
 estimator with error_percent, coverage50 and coverage90 by parameter for a gain known, unknown and shared, and
-gain_error_sds (root mean square error of the log gain, in its own standard deviations); contact by what is shared, with
-the same, and the mean absolute error of what is shared by one recording and by all;
+gain_error_sds (root mean square error of the log gain, in its own standard deviations); depth and background
+by what is known or shared, with the same, and the mean absolute error of what is shared by one recording and by all;
 difference_coverage90, false_alarms_percent and found_percent by group size, and the t-test's beside them.
 """
 
@@ -28,13 +31,14 @@ import argparse
 import json
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from make_one_channel import DEPTHS_UM, RANGE, contacts, drawn_exponent, seen
+from make_one_channel import RANGE, contacts, drawn_exponent, seen
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -50,12 +54,13 @@ from inference.explaining.spectra import FEATURES
 from inference.groups.hierarchical import difference, paired_difference
 from inference.groups.shared import share
 from inference.workflows.shipped import SHIPPED, reference_campaign, reference_tests
+from inference.workflows.study import study_of
 from inference.workflows.train import spectral_study, train
 from simulators.brunel.compiled_network import CompiledBrunel
 from simulators.brunel.model import RANGES, BrunelNetwork
 from simulators.campaigns.run import run_campaign
 from simulators.campaigns.store import Campaign
-from simulators.fields.probes import parse_probe
+from simulators.fields.probes import LaminarProbe, parse_probe
 from simulators.interface import ParameterSpace
 from surrogates.spectra.additions import Additions
 
@@ -65,6 +70,7 @@ OF_ONE_GAIN = 20
 SIZES = (5, 20, 60)
 LEVELS, SPREADS, SHIFTS = (-0.4, 0.4), (0.25, 0.6), (0.2, 0.8)  # of probits, drawn evenly
 CHANGE = 0.2  # spread of the changes of paired subjects
+THREE_CONTACTS_UM, WITHIN_UM = (0.0, -150.0, -300.0), 100.0
 SHARES = (0.1, 0.6)  # of the power, that a background makes
 MASS = 0.9
 AT_ONCE = 50
@@ -119,35 +125,67 @@ def of_one_gain(sets: int) -> dict[str, Any]:
     }
 
 
-def of_one_contact(sets: int, networks: Campaign) -> dict[str, Any]:
-    """Errors with gain, depth and background unknown, and with each of them inferred from all recordings of a set."""
+def of_one_depth(sets: int) -> dict[str, Any]:
+    """Errors with the probe's depth known, unknown, and inferred from all recordings by one probe."""
+    campaign, test = reference_campaign("asynchronous"), reference_tests("asynchronous")
+    study = spectral_study(campaign, probe=LaminarProbe(THREE_CONTACTS_UM), test=test)
+    known, unknown = (
+        next(e for _, e in train(study, campaign, ["npe"], test=test, progress=False, depth_within_um=within))
+        for within in (None, WITHIN_UM)
+    )
+    rows, rng = campaign.usable[-test:][: sets * OF_ONE_GAIN], np.random.default_rng([SEED, 2])
+    theta, shifts = campaign.theta[rows], rng.uniform(-WITHIN_UM, WITHIN_UM, sets)
+    found: dict[str, list[Estimate]] = {"depth known": [], "depth unknown": []}
+    for shift, some in zip(shifts, np.split(np.arange(len(rows)), sets), strict=True):
+        probe = LaminarProbe(tuple(depth + shift for depth in THREE_CONTACTS_UM))
+        lower = study_of(campaign, probe=probe, features=study.features)
+        for t, source in zip(theta[some], campaign.recordings(rows[some]), strict=True):
+            moved = lower.observe(source, t)
+            found["depth known"].append(known.estimate(study.observe(source, t)))
+            found["depth unknown"].append(unknown.estimate(replace(moved, channels=unknown.channels)))
+    out = {name: scores(estimates, campaign.parameters, theta) for name, estimates in found.items()}
+    alone = found["depth unknown"]
+    return out | shared_scores(alone, (DEPTH,), [{DEPTH: s} for s in shifts], campaign.parameters, theta)
+
+
+def of_one_background(sets: int, networks: Campaign) -> dict[str, Any]:
+    """Errors with gain and background unknown, and with both inferred from all recordings of a set."""
     posterior = load_estimator(SHIPPED / "one-channel" / "npe.safetensors")
     views, additions, rng = contacts(), Additions(band_hz=FEATURES.band), np.random.default_rng([SEED, 1])
     rows, space = networks.usable[: sets * OF_ONE_GAIN], networks.parameters
-    theta, truth, alone = networks.theta[rows], [], []
-    for some in track(np.split(np.arange(len(rows)), sets), "one contact", transient=True):
-        at, gain, exponent = int(rng.integers(len(views))), float(np.exp(rng.standard_normal())), drawn_exponent(rng)
-        truth.append({LOG_GAIN: np.log(gain), DEPTH: DEPTHS_UM[at], EXPONENT: exponent})
-        for k, source in zip(some, networks.recordings(rows[some]), strict=True):
-            recording = additions.added(
-                seen(views[at], source, theta[k], space.names), rng.uniform(*SHARES), rng, exponent
-            )
+    theta, truth, alone = networks.theta[rows], list[dict[str, float]](), list[Estimate]()
+    for some in track(np.split(np.arange(len(rows)), sets), "one background", transient=True):
+        view, gain, exponent = views[rng.integers(len(views))], np.exp(rng.standard_normal()), drawn_exponent(rng)
+        truth.append({LOG_GAIN: float(np.log(gain)), EXPONENT: exponent})
+        for t, source in zip(theta[some], networks.recordings(rows[some]), strict=True):
+            own = seen(view, source, t, space.names)
+            recording = additions.added(own, rng.uniform(*SHARES), rng, exponent)
             alone.append(posterior.estimate(recording.with_values(gain * recording.values)))
     out = {"each alone": scores(alone, space, theta)}
-    names = LOG_GAIN, DEPTH, EXPONENT
-    for chosen in ((LOG_GAIN, DEPTH), names):
-        shared = [share(alone[k : k + OF_ONE_GAIN], chosen) for k in range(0, len(alone), OF_ONE_GAIN)]
-        found = scores([e for one in shared for e in one.estimates], space, theta)
-        for name in chosen:
-            told, right = np.array([one.mean_sd(name) for one in shared]), np.array([one[name] for one in truth])
-            each = np.array([e.nuisances[name].mean() for e in alone]) - right.repeat(OF_ONE_GAIN)
-            found[name] = {
-                "error_alone": round(float(np.abs(each).mean()), 3),
-                "error_shared": round(float(np.abs(told[:, 0] - right).mean()), 3),
-                "error_sds": round(float(np.sqrt(np.mean(((told[:, 0] - right) / told[:, 1]) ** 2))), 2),
-            }
-        out[f"{', '.join(chosen)} shared"] = found | {"left_out": sum(len(one.left_out) for one in shared)}
+    for names in ((LOG_GAIN,), (LOG_GAIN, EXPONENT)):
+        out |= shared_scores(alone, names, truth, space, theta)
     return out
+
+
+def shared_scores(
+    alone: list[Estimate],
+    names: tuple[str, ...],
+    truth: list[dict[str, float]],
+    space: ParameterSpace,
+    theta: np.ndarray,
+) -> dict[str, Any]:
+    """Errors with these names shared by each set, and of what is shared itself."""
+    shared = [share(alone[k : k + OF_ONE_GAIN], names) for k in range(0, len(alone), OF_ONE_GAIN)]
+    found = scores([e for one in shared for e in one.estimates], space, theta)
+    for name in names:
+        told, right = np.array([one.mean_sd(name) for one in shared]), np.array([one[name] for one in truth])
+        each = np.array([e.nuisances[name].mean() for e in alone]) - right.repeat(OF_ONE_GAIN)
+        found[name] = {
+            "error_alone": round(float(np.abs(each).mean()), 3),
+            "error_shared": round(float(np.abs(told[:, 0] - right).mean()), 3),
+            "error_sds": round(float(np.sqrt(np.mean(((told[:, 0] - right) / told[:, 1]) ** 2))), 2),
+        }
+    return {f"{', '.join(names)} shared": found | {"left_out": sum(len(one.left_out) for one in shared)}}
 
 
 def scores(estimates: list[Estimate], space: ParameterSpace, theta: np.ndarray) -> dict[str, Any]:
@@ -264,7 +302,7 @@ def summarised(results: list[dict[str, Any]], prefix: str) -> dict[str, dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scratch", type=Path)
-    parser.add_argument("--parts", default="gain,contact,studies")
+    parser.add_argument("--parts", default="gain,depth,background,studies")
     parser.add_argument("--sets", type=int, default=10, help="of 20 recordings, at most 20")
     parser.add_argument("--pool", type=int, default=1000, help="networks to draw subjects from")
     parser.add_argument("--each", type=int, default=100, help="studies of every size, design and parameter")
@@ -276,11 +314,14 @@ def main() -> None:
         found = of_one_gain(arguments.sets)
         show("one EEG electrode", found)
         out |= {"shared_gain_error_percent": found["posterior, gain shared"]["error_percent"]["g"], "shared": found}
+    if "depth" in arguments.parts:
+        out["depth"] = of_one_depth(arguments.sets)
+        show("three contacts", out["depth"])
     with tempfile.TemporaryDirectory() as folder:
         scratch = arguments.scratch or Path(folder)
-        if "contact" in arguments.parts:
-            out["contact"] = of_one_contact(arguments.sets, fresh(arguments.pool, scratch, arguments.workers))
-            show("one contact", out["contact"])
+        if "background" in arguments.parts:
+            out["background"] = of_one_background(arguments.sets, fresh(arguments.pool, scratch, arguments.workers))
+            show("one contact", out["background"])
         if "studies" in arguments.parts:
             pool = pool_of(fresh(arguments.pool, scratch, arguments.workers))
             out |= of_groups(pool, arguments.each, arguments.workers)

@@ -5,7 +5,8 @@
 FOLDER is the campaign of 'circuitsbi simulate --simulator brunel --range full --seed 2 --n 10000'; by default the
 shipped part of it. Half of what they learn from are its simulations, half recordings of 2.8 to 120 s that the shipped
 emulator draws; each is seen by one contact at a depth drawn at random, and 70 % have a background besides. The
-posterior learns the power, the depth and the background's exponent along, so that recordings can share these.
+posterior learns the power and the exponent of the background along, so that recordings can share these. (It learned
+the depth too: one channel of unknown gain does not tell it at all.)
 
     python scripts/make_one_channel.py --features FILE.npz         only what they learn from
     python scripts/make_one_channel.py --from FILE.npz --out ...   train on that
@@ -25,7 +26,7 @@ import torch
 from rich.progress import track
 from scipy.stats import truncnorm
 
-from inference.estimators.along import DEPTH, EXPONENT, log_power, power_parameter
+from inference.estimators.along import EXPONENT, log_power, power_parameter
 from inference.estimators.amortised import AmortisedEstimator
 from inference.estimators.cnn import CNNRegressor
 from inference.estimators.gradient_fit import GradientFit
@@ -45,8 +46,7 @@ from surrogates.spectra.additions import Additions
 from surrogates.spectra.background import Background
 
 RANGE = "full"
-STEP_UM = 50.0
-DEPTHS_UM = tuple(-STEP_UM * k for k in range(11))
+DEPTHS_UM = tuple(-50.0 * k for k in range(11))
 FEATURES_OF_ANY_LENGTH = TimedSpectra(FEATURES, (SECONDS, 120.0))
 STEEPEST = 4.0  # exponent of a background
 SEED = 16
@@ -55,7 +55,7 @@ SEED = 16
 class Taught(NamedTuple):
     """What estimators learn from: theta, and features without and with additions (rows, 2, frequencies).
 
-    along: what the posterior learns beside theta: log power, depth (um), and the exponent of the background.
+    along: what the posterior learns beside theta: log power, and the exponent of the background.
     """
 
     theta: np.ndarray
@@ -91,7 +91,6 @@ def learned_along(powers: np.ndarray) -> tuple[Parameter, ...]:
     """What the posterior learns beside the parameters."""
     return (
         power_parameter(powers.tolist()),
-        Parameter(DEPTH, "um", DEPTHS_UM[-1] - STEP_UM / 2, DEPTHS_UM[0] + STEP_UM / 2, "of the contact"),
         Parameter(EXPONENT, "1", 0.0, STEEPEST, "of the background"),
     )
 
@@ -107,12 +106,12 @@ def taught(campaign: Campaign, drawn: int) -> Taught:
     theta, along, clean, added = [], [], [], []
 
     def take(place: np.ndarray, source: Recording) -> None:
-        at, exponent = int(rng.integers(len(views))), drawn_exponent(rng)
-        recording = seen(views[at], source, place, names)
+        exponent = drawn_exponent(rng)
+        recording = seen(views[rng.integers(len(views))], source, place, names)
         share = 0.0 if rng.random() < additions.none else rng.uniform(0, additions.most)
         more = additions.added(recording, share, rng, exponent)
         theta.append(place)
-        along.append((log_power(more, FEATURES), DEPTHS_UM[at] + rng.uniform(-STEP_UM, STEP_UM) / 2, exponent))
+        along.append((log_power(more, FEATURES), exponent))
         clean.append(FEATURES_OF_ANY_LENGTH(recording))
         added.append(FEATURES_OF_ANY_LENGTH(more))
 

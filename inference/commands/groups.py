@@ -19,7 +19,7 @@ def groups(
         str | None,
         typer.Option(
             help="All that recordings have in common, with commas, which is inferred from all of them: gain (of "
-            "estimators trained with --relative), depth (of one-channel), exponent (of a background), parameters."
+            "estimators trained with --relative), depth (--depth-within), exponent (of a background), parameters."
         ),
     ] = None,
     within: Annotated[

@@ -35,8 +35,9 @@ def train(
         float | None, typer.Option("--duration", help="Length of the recordings they are for (s); else as simulated.")
     ] = None,
     estimators: Annotated[
-        str, typer.Option(help="Of cnn, npe (posterior), gradient, nearest, stasik-cnn.")
-    ] = "cnn,npe,gradient",
+        str | None,
+        typer.Option(help="Of cnn, npe (posterior), gradient, nearest, stasik-cnn; the first three by default."),
+    ] = None,
     test: Annotated[
         int | None,
         typer.Option(min=0, help="Keep so many of the last simulations for testing: 400 of the shipped, else none."),
@@ -47,6 +48,10 @@ def train(
     rhythms: Annotated[
         int, typer.Option(min=0, max=20, help="With a background: so many rhythms from elsewhere at most.")
     ] = 0,
+    depth_within: Annotated[
+        float | None,
+        typer.Option(help="The laminar probe may lie so many um higher or lower than is said; the posterior finds it."),
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Train estimators on a campaign: CNN, neural posterior and the gradient fit through an emulator of its spectra."""
@@ -78,14 +83,14 @@ def train(
             )
         console.print(f"features: {_described(study.features)}")
         out.mkdir(parents=True, exist_ok=True)
-        kinds = [e.strip() for e in estimators.split(",")]
+        kinds = None if estimators is None else [e.strip() for e in estimators.split(",")]
         if rhythms and not background:
             raise ValueError("--rhythms come on top of a background; give --background too")
         seen = shown(study.features)
         assert isinstance(seen, SpectralFeatures)  # of a spectral study
         additions = Additions(rhythms, band_hz=seen.band) if background else None
         for name, estimator in train_estimators(
-            study, data, kinds, seed, test, duration_s=duration_s, additions=additions
+            study, data, kinds, seed, test, duration_s=duration_s, additions=additions, depth_within_um=depth_within
         ):
             estimator.save(out / f"{name}.safetensors")
             console.print(f"wrote {out / name}.safetensors  ({estimator.about['simulations']} simulations)")

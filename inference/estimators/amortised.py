@@ -55,8 +55,16 @@ class AmortisedEstimator(BaseEstimator):
     along: tuple[Parameter, ...] = field(default=(), init=False)  # learned beside the parameters, reported as nuisances
     _whole: ParameterSpace | None = field(default=None, init=False)  # all parameters, where some are known
 
-    def fit(self, theta: Float[np.ndarray, "simulations n_parameters"], recordings: Sequence[Recording]) -> Self:
-        """Learn from recordings simulated at ``theta``. Raises ValueError as ``fit_features`` and the features do."""
+    def fit(
+        self,
+        theta: Float[np.ndarray, "simulations n_parameters"],
+        recordings: Sequence[Recording],
+        along: tuple[Parameter, ...] = (),
+    ) -> Self:
+        """Learn from recordings simulated at ``theta``. Raises ValueError as ``fit_features`` and the features do.
+
+        along: as of ``fit_features``; a posterior of relative spectra learns their power along by itself.
+        """
         first, seconds, sds, powers = recordings[0], [], [], []
         gain = self._learns_gain
 
@@ -71,11 +79,8 @@ class AmortisedEstimator(BaseEstimator):
 
         x = features_of_all(self.features, noted())
         if gain and len(theta) == len(x):
-            self.fit_features(
-                np.column_stack([theta, powers]), x, first.channels, first.unit, (power_parameter(powers),)
-            )
-        else:
-            self.fit_features(theta, x, first.channels, first.unit)
+            theta, along = np.column_stack([theta, powers]), (*along, power_parameter(powers))
+        self.fit_features(theta, x, first.channels, first.unit, along)
         self.about["duration_s"] = float(np.median(seconds))
         self.about["trained_sd"] = [np.min(sds, 0).tolist(), np.max(sds, 0).tolist()]
         return self

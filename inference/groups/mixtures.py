@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_COMPONENTS = (1, 3)  # tried; the better by Bayes' information criterion is taken
+_COMPONENTS, _DRAWS_EACH = 8, 50  # at most, if one is not enough; and so many draws at least for each
 _LEAST = 1e-6  # variance of a component, of draws of unit variance
 
 
@@ -27,8 +27,9 @@ class Mixture:
 
         centre, scale = draws.mean(0), draws.std(0)
         white = (draws - centre) / scale
-        found = [GaussianMixture(k, reg_covar=_LEAST, random_state=seed).fit(white) for k in _COMPONENTS]
-        best = min(found, key=lambda mixture: mixture.bic(white))
+        most = int(np.clip(len(draws) // _DRAWS_EACH, 1, _COMPONENTS))
+        found = [GaussianMixture(k, reg_covar=_LEAST, random_state=seed).fit(white) for k in {1, most}]
+        best = min(found, key=lambda mixture: mixture.aic(white))
         return cls(np.log(best.weights_), centre + scale * best.means_, best.covariances_ * np.outer(scale, scale))
 
     def of_last(self, n: int) -> "Mixture":
@@ -42,6 +43,10 @@ class Mixture:
         mean = weights @ self.means
         off = self.means - mean
         return mean, np.einsum("k,kij->ij", weights, self.covariances + off[:, :, None] * off[:, None, :])
+
+    def smoothed(self, share: float) -> "Mixture":
+        """Convolved with a normal whose standard deviations are this share of its own."""
+        return Mixture(self.log_weights, self.means, self.covariances + share**2 * self.moments[1])
 
     def log_densities(self, values: Float[np.ndarray, "rows n"]) -> Float[np.ndarray, "rows components"]:
         """Of each component, times its weight."""

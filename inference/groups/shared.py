@@ -23,7 +23,10 @@ _EDGE = 1e-6  # of a range: nearer to its ends, places are not told apart
 _DOUBTED, _WIDER = 0.05, 3.0  # share in which a posterior may be wrong, and is so many times as wide
 _APART = 4.0  # standard deviations by which a recording contradicts the others
 _DRAWS = 2000
+_SMOOTH = 0.25  # of the width of a posterior, by which it is smoothed
+_NOTHING = 0.97  # of the prior's standard deviation: draws that scatter more say nothing
 _STEPS = 60  # to the most probable place
+_FURTHEST, _WALL = 3.0, 100.0  # standard deviations of a prior; nats at one more, squared
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,16 @@ class _Coordinate:
             return values
         low, high = self.range
         return ndtri(((values - low) / (high - low)).clip(_EDGE, 1 - _EDGE))
+
+    def told(self, values: Float[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:
+        """As ``of``, but as the prior has them where they are as wide as that: these say nothing by themselves.
+
+        Of many recordings, what chance makes of such draws would add up.
+        """
+        places = self.of(values)
+        if self.prior is None or places.std() < _NOTHING * self.prior[1]:
+            return places
+        return self.prior[0] + self.prior[1] * (places - places.mean()) / places.std()
 
     def back(self, places: Float[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:
         if self.range is None:
@@ -79,7 +92,7 @@ def share(estimates: Sequence[Estimate], names: str | Sequence[str], seed: int =
         raise ValueError(f"{len(estimates)} recording: there is none to share {' and '.join(names)} with")
     shared = [_coordinate(estimates, name) for name in names]
     own = [_own(estimate, names) for estimate in estimates]
-    each = [Mixture.of(_places(e, [*o, *shared]), seed) for e, o in zip(estimates, own, strict=True)]
+    each = [Mixture.of(_places(e, o, shared), seed) for e, o in zip(estimates, own, strict=True)]
     said = [mixture.of_last(len(names)) for mixture in each]
     left_out = _contradicting(said, shared)
     kept = [k for k in range(len(each)) if k not in left_out]
@@ -128,8 +141,11 @@ def _own(estimate: Estimate, names: tuple[str, ...]) -> list[_Coordinate]:
     return [*parameters, *(_Coordinate(name, ranges.get(name), None) for name in varied)]
 
 
-def _places(estimate: Estimate, coordinates: Sequence[_Coordinate]) -> Float[np.ndarray, "draws n"]:
-    return np.column_stack([c.of(_draws_of(estimate, c.name)) for c in coordinates])
+def _places(
+    estimate: Estimate, own: Sequence[_Coordinate], shared: Sequence[_Coordinate]
+) -> Float[np.ndarray, "draws n"]:
+    columns = [c.of(_draws_of(estimate, c.name)) for c in own]
+    return np.column_stack([*columns, *(c.told(_draws_of(estimate, c.name)) for c in shared)])
 
 
 def _together(said: Sequence[Mixture], shared: Sequence[_Coordinate], seed: int) -> Float[np.ndarray, "draws names"]:
@@ -138,21 +154,34 @@ def _together(said: Sequence[Mixture], shared: Sequence[_Coordinate], seed: int)
     A recording may be wrong, and must not outvote all others then: with some probability it says nothing but the
     prior, or, where that is flat, what a wider posterior does.
     """
-    densities = LogDensities(said)
+    densities = LogDensities([mixture.smoothed(_SMOOTH) for mixture in said])
     doubts = LogDensities([_doubt(mixture, shared) for mixture in said])
     proper = [k for k, c in enumerate(shared) if c.prior is not None]
     mean, sd = (torch.tensor([c.prior[i] for c in shared if c.prior is not None]).double() for i in (0, 1))
+    own = np.array([np.sqrt(mixture.moments[1].diagonal()) for mixture in said])[:, proper]
+    smoothed = (sd.square() + torch.as_tensor((_SMOOTH * own) ** 2)).sqrt()  # as the posteriors are
 
-    def loss(values: Tensor) -> Tensor:
-        prior = -(((values[:, proper].double() - mean) / sd).square() / 2 + sd.log()).sum(1, keepdim=True)
-        prior = prior - 0.5 * len(proper) * np.log(2 * np.pi)
+    def loss(free: Tensor) -> Tensor:
+        # Farther out there are no draws, and what a posterior seems to say over the prior is nothing but chance.
+        values, off = free.double(), torch.zeros(len(free), dtype=torch.double)
+        if proper:
+            far = values[:, proper]
+            near = torch.minimum(torch.maximum(far, mean - _FURTHEST * sd), mean + _FURTHEST * sd)
+            values = values.index_copy(1, torch.tensor(proper), near)
+            off = (((far - near) / sd).square() * _WALL).sum(1)
         doubted = doubts(values) + np.log(_DOUBTED)
-        told = torch.logaddexp(densities(values) + np.log(1 - _DOUBTED), doubted) - prior
-        return -(told.sum(1) + prior[:, 0]).float()
+        told = torch.logaddexp(densities(values) + np.log(1 - _DOUBTED), doubted)
+        told = told - _normal(values[:, None, proper], mean, smoothed)
+        return (off - told.sum(1) - _normal(values[:, proper], mean, sd)).float()
 
     start = torch.as_tensor(_product([m.moments for m in said], shared)[0]).float()
     mode = _descended(loss, start)
     return importance_samples(loss, mode[None], 0, _DRAWS, seed).samples.numpy().astype(float)
+
+
+def _normal(values: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
+    """Log density of independent normals, the last axis."""
+    return -(((values - mean) / sd).square() / 2 + sd.log() + 0.5 * np.log(2 * np.pi)).sum(-1)
 
 
 def _doubt(mixture: Mixture, shared: Sequence[_Coordinate]) -> Mixture:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from inference.estimators.amortised import AmortisedEstimator
 from inference.estimators.base import BaseEstimator
 from inference.estimators.cnn import CNNRegressor, stasik_regressor
 from inference.estimators.gradient_fit import GradientFit
@@ -20,6 +21,7 @@ from inference.fitting.descent import Descent
 from inference.recordings.conform import resampled
 from inference.workflows.shipped import SHIPPED, shipped_emulator
 from inference.workflows.study import Study, split_rows, study_of
+from inference.workflows.unknown_depth import UnknownDepth, refuse_gradient
 from simulators.campaigns.store import Campaign
 from simulators.fields.following import FollowingView
 from simulators.fields.linear import LinearView
@@ -34,7 +36,7 @@ from surrogates.spectra.likelihood import SpectralModel
 KINDS = ("cnn", "npe", "gradient")
 _BANDS = 99
 _FEW, _SCREENED = 5, 256  # parameters; places from which the starts of a descent in more are chosen
-_COPIES = 4  # of a simulation, with other additions each time
+_COPIES = 4  # of a simulation, with other additions, or at another depth, each time
 _LOOKED_AT = 30  # recordings, to choose bands
 _WORTH = 0.005  # nats a sample, that bands of unequal width must gain
 _SAMPLES = 3.0  # a band and channel: fewer give cross-spectra without an inverse
@@ -50,6 +52,7 @@ def train(
     duration_s: float | None = None,
     rows: Sequence[range] | None = None,
     additions: Additions | None = None,
+    depth_within_um: float | None = None,
 ) -> Iterator[tuple[str, BaseEstimator]]:
     """Train estimators on what ``study`` sees of a campaign, all but its last ``test`` rows, one after another.
 
@@ -61,20 +64,26 @@ def train(
         rows: of the campaign to train on, instead of all but the last ``test``.
         additions: what recordings have besides the circuit. Estimators that learn see each simulation a few times with
             what is drawn of it; the gradient fit has a background, and so many rhythms, among its nuisances.
+        depth_within_um: the laminar probe may lie so much higher or lower than is said. The posterior learns by how
+            much along; the gradient fit takes the depth as known and is left out.
 
     Yields:
         Each estimator with its kind.
 
     Raises:
-        ValueError: another kind, a duration that is no positive number, or a campaign with nothing to train on.
+        ValueError: another kind, a duration or distance that is no positive number, an unknown depth where no laminar
+            probe measures, or a campaign with nothing to train on.
     """
     learned = rows or (range(len(campaign) - test),)
     usable = campaign.usable[np.any([np.isin(campaign.usable, part) for part in learned], axis=0)]
     if not usable.size:
         raise ValueError(f"{campaign.path} has no usable simulation to train on ({campaign.summary()})")
     spectral = isinstance(study.features, SpectralFeatures)
-    kinds = kinds or [kind for kind in KINDS if spectral or kind != "gradient"]
+    kinds = kinds or [kind for kind in KINDS if kind != "gradient" or (spectral and depth_within_um is None)]
     theta, sources = campaign.theta[usable], campaign.recordings(usable)
+    depth = None if depth_within_um is None else UnknownDepth.of(study, depth_within_um, _COPIES * len(theta), seed)
+    if depth is not None:
+        refuse_gradient(kinds)
     emulated = sources if study.view is not None else _observed(study, theta, sources)
     emulator = shipped_emulator(campaign, test, seed)
     emulator = emulator or untrained_emulator(study, emulated[:_LOOKED_AT], seed, progress)
@@ -82,21 +91,28 @@ def train(
     unknown = [k for k in kinds if k not in known]
     if unknown:
         raise ValueError(f"there is no estimator '{unknown[0]}'; choose among {', '.join(known)}")
-    recordings = _observed(study, theta, sources)
+    recordings = _observed(study, theta, sources, depth)
     if duration_s is not None and set(kinds) != {"gradient"}:
         if 1e3 * duration_s > sources[0].duration_ms and not emulator.channels:
             known["gradient"]().fit(theta, emulated)  # the emulator learns from the same rows as in a fit of its own
         lasting = of_duration(duration_s, theta, emulated, emulator, seed)
-        recordings = lasting if emulated is not sources else _observed(study, theta, lasting)
+        recordings = lasting if emulated is not sources else _observed(study, theta, lasting, depth)
     if additions is not None:
-        recordings = added(recordings, additions, seed)
+        recordings = added(recordings, additions, seed, 1 if depth is not None else _COPIES)
     for kind in kinds:
         if kind == "gradient":
             estimator = known[kind]().fit(theta, emulated)
             if additions is not None and isinstance(estimator, GradientFit):
                 estimator = estimator.with_nuisances(background=True, rhythms=additions.rhythms)
         else:
-            estimator = known[kind]().fit(np.tile(theta, (len(recordings) // len(theta), 1)), recordings)
+            estimator = known[kind]()
+            along = () if depth is None or not isinstance(estimator, NeuralPosterior) else (depth.parameter,)
+            taught = np.tile(theta, (len(recordings) // len(theta), 1))
+            if depth is not None and along:
+                taught = np.column_stack([taught, depth.drawn])
+            assert isinstance(estimator, AmortisedEstimator)
+            estimator.fit(taught, recordings, along)
+            estimator.about["depth_within_um"] = depth_within_um
         if additions is not None:
             estimator.about["additions"] = additions.to_json()
         probe = getattr(study.forward_model, "probe", None)
@@ -108,7 +124,12 @@ def train(
         yield kind, estimator
 
 
-def _observed(study: Study, theta: np.ndarray, sources: Sequence[Recording]) -> Sequence[Recording]:
+def _observed(
+    study: Study, theta: np.ndarray, sources: Sequence[Recording], depth: UnknownDepth | None = None
+) -> Sequence[Recording]:
+    if depth is not None:
+        n = len(theta)
+        return ComputedRecordings(_COPIES * n, lambda i: depth.observe(i, sources[i % n], theta[i % n]))
     if study.forward_model is None:
         return sources
     return ComputedRecordings(len(theta), lambda i: study.observe(sources[i], theta[i]))
@@ -151,14 +172,16 @@ def of_duration(
     return ComputedRecordings(len(theta), lambda i: lasting.simulate(theta[i], np.random.default_rng([seed, i])))
 
 
-def added(recordings: Sequence[Recording], additions: Additions, seed: int) -> Sequence[Recording]:
+def added(
+    recordings: Sequence[Recording], additions: Additions, seed: int, copies: int = _COPIES
+) -> Sequence[Recording]:
     """All recordings, several times one after the other, each time with other additions."""
     n = len(recordings)
 
     def compute(i: int) -> Recording:
         return additions(recordings[i % n], np.random.default_rng([seed, 16, i]))
 
-    return ComputedRecordings(_COPIES * n, compute)
+    return ComputedRecordings(copies * n, compute)
 
 
 def cut(recording: Recording, samples: int) -> Recording:
