@@ -128,11 +128,15 @@ def of_one_gain(sets: int) -> dict[str, Any]:
 def of_one_depth(sets: int) -> dict[str, Any]:
     """Errors with the probe's depth known, unknown, and inferred from all recordings by one probe."""
     campaign, test = reference_campaign("asynchronous"), reference_tests("asynchronous")
-    study = spectral_study(campaign, probe=LaminarProbe(THREE_CONTACTS_UM), test=test)
+    studies = [
+        spectral_study(campaign, probe=LaminarProbe(THREE_CONTACTS_UM), test=test, depth_within_um=within)
+        for within in (None, WITHIN_UM)
+    ]
     known, unknown = (
         next(e for _, e in train(study, campaign, ["npe"], test=test, progress=False, depth_within_um=within))
-        for within in (None, WITHIN_UM)
+        for study, within in zip(studies, (None, WITHIN_UM), strict=True)
     )
+    study = studies[0]
     rows, rng = campaign.usable[-test:][: sets * OF_ONE_GAIN], np.random.default_rng([SEED, 2])
     theta, shifts = campaign.theta[rows], rng.uniform(-WITHIN_UM, WITHIN_UM, sets)
     found: dict[str, list[Estimate]] = {"depth known": [], "depth unknown": []}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from inference.estimate import Estimate
 from inference.estimators.along import POWER, apart, log_power, power_parameter, tells_gain
@@ -116,3 +117,21 @@ def test_the_range_of_powers_has_room():
     assert p.low < 1.0
     assert p.high > 3.0
     assert power_parameter([1.0, 1.0]).low < 1.0
+
+
+def test_what_is_seen_twice_is_held_out_together():
+    """Else held-out rows are as good as known, and intervals too narrow."""
+    rng = np.random.default_rng(7)
+    theta, x = SPACE.sample(60, rng).astype(np.float32), rng.standard_normal((120, 1, 40))
+    twice = NeuralPosterior(SPACE, FEATURES)
+    along = np.column_stack([np.tile(theta, (2, 1)), rng.uniform(0, 1, 120)])
+    twice.along = (Parameter("slow", "1", 0.0, 1.0),)
+    for split in twice._splits(*twice._tensors(along, x)):
+        kept, held = set(split.u[:, 0].tolist()), set(split.u_validation[:, 0].tolist())
+        assert not kept & held
+        assert len(split.u) + len(split.u_validation) == 120
+        assert 14 <= len(split.u_validation) <= 22
+    once = NeuralPosterior(SPACE, FEATURES)
+    fold = np.array_split(np.random.default_rng(0).permutation(60), 7)[0]
+    u = torch.as_tensor(SPACE.to_unit(theta[fold])).float()
+    torch.testing.assert_close(next(once._splits(*once._tensors(theta, x[:60]))).u_validation, u)

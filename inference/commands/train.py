@@ -74,8 +74,9 @@ def train(
         if test:
             console.print(f"the last {test} are kept for testing")
         study = spectral_study(
-            data, chosen_simulator(simulator), places, test, relative, segment_ms, _band(band), sampling_rate
-        )
+            data, chosen_simulator(simulator), places, test, relative, segment_ms, _band(band), sampling_rate,
+            depth_within,
+        )  # fmt: skip
         if isinstance(study.simulator, NotAtHand) and data.configuration["simulator"].get("kind") != "function":
             console.print(
                 f"the simulations are taken as they are; if {study.simulator.name} has a forward model, give its code: "

@@ -206,12 +206,19 @@ class AmortisedEstimator(BaseEstimator):
         )
 
     def _splits(self, x: Tensor, u: Tensor) -> Iterator[Split]:
-        """One split a member, each with another part of the simulations held out."""
-        order = np.random.default_rng(self.seed).permutation(len(x))
-        folds = np.array_split(order, max(2, round(1 / self.validation_fraction)))
+        """One split a member, each with another part of the simulations held out.
+
+        What is seen of one simulation several times, with other additions or by other probes, is held out together.
+        """
+        _, first, of = np.unique(u[:, : len(self.parameters)].numpy(), axis=0, return_index=True, return_inverse=True)
+        simulation = first.argsort().argsort()[of.ravel()]  # of each row, numbered in the order they come in
+        rows_of = np.split(simulation.argsort(kind="stable"), np.bincount(simulation).cumsum()[:-1])
+        folds = np.array_split(
+            np.random.default_rng(self.seed).permutation(len(first)), max(2, round(1 / self.validation_fraction))
+        )
         for member in range(self.members):
-            held_out = folds[member % len(folds)]
-            kept = np.setdiff1d(order, held_out)
+            held_out = np.concatenate([rows_of[k] for k in folds[member % len(folds)]])
+            kept = np.setdiff1d(np.arange(len(x)), held_out)
             yield Split(x[kept], u[kept], x[held_out], u[held_out], 1000 * self.seed + member)
 
     @abstractmethod

@@ -129,7 +129,7 @@ def _observed(
 ) -> Sequence[Recording]:
     if depth is not None:
         n = len(theta)
-        return ComputedRecordings(_COPIES * n, lambda i: depth.observe(i, sources[i % n], theta[i % n]))
+        return ComputedRecordings(len(depth.at), lambda i: depth.observe(i, sources[i % n], theta[i % n]))
     if study.forward_model is None:
         return sources
     return ComputedRecordings(len(theta), lambda i: study.observe(sources[i], theta[i]))
@@ -277,10 +277,12 @@ def spectral_study(
     segment_ms: float | None = None,
     band_hz: tuple[float, float] | None = None,
     sampling_rate: float | None = None,
+    depth_within_um: float | None = None,
 ) -> Study:
     """The study of a campaign by its spectra, in the segments given or in those that tell most of the parameters.
 
-    sampling_rate: Hz of the recordings it is for, that of the simulations by default. The last ``test`` simulations
+    sampling_rate: Hz of the recordings it is for, that of the simulations by default; depth_within_um: as of ``train``;
+    spectra are chosen through the probe at many depths then. The last ``test`` simulations
     are not looked at. Raises ValueError as ``study_of`` and ``SpectralFeatures``, and for a rate above the simulated.
     """
     study = study_of(campaign, simulator, probe)
@@ -292,7 +294,10 @@ def spectral_study(
     if campaign.path.parent == SHIPPED and segment_ms is None:
         segment_ms = SpectralFeatures().segment_ms
     rows, _ = split_rows(campaign, test)
-    theta, recordings = study.recordings(campaign, rows[:SIMULATIONS_TO_CHOOSE_WITH])
+    rows = rows[:SIMULATIONS_TO_CHOOSE_WITH]
+    depth = None if depth_within_um is None else UnknownDepth.of(study, depth_within_um, len(rows), 0)
+    theta = campaign.theta[rows]
+    recordings = _observed(study, theta, campaign.recordings(rows), depth)[:]
     unit_theta = campaign.parameters.to_unit(theta)
     slower = [resampled(r, rate) for r in recordings]
     return replace(study, features=chosen_spectra(unit_theta, slower, relative, band_hz, segment_ms))
