@@ -28,8 +28,9 @@ class Mixture:
         centre, scale = draws.mean(0), draws.std(0)
         white = (draws - centre) / scale
         most = int(np.clip(len(draws) // _DRAWS_EACH, 1, _COMPONENTS))
-        found = [GaussianMixture(k, reg_covar=_LEAST, random_state=seed).fit(white) for k in {1, most}]
-        best = min(found, key=lambda mixture: mixture.aic(white))
+        untrained = [GaussianMixture(k, reg_covar=_LEAST, random_state=seed) for k in sorted({1, most})]
+        kept_apart = white[1::2]  # by which it is seen whether one is enough
+        best = max(untrained, key=lambda mixture: mixture.fit(white[::2]).score(kept_apart)).fit(white)
         return cls(np.log(best.weights_), centre + scale * best.means_, best.covariances_ * np.outer(scale, scale))
 
     def of_last(self, n: int) -> "Mixture":

@@ -43,16 +43,6 @@ class _Coordinate:
         low, high = self.range
         return ndtri(((values - low) / (high - low)).clip(_EDGE, 1 - _EDGE))
 
-    def told(self, values: Float[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:
-        """As ``of``, but as the prior has them where they are as wide as that: these say nothing by themselves.
-
-        Of many recordings, what chance makes of such draws would add up.
-        """
-        places = self.of(values)
-        if self.prior is None or places.std() < _NOTHING * self.prior[1]:
-            return places
-        return self.prior[0] + self.prior[1] * (places - places.mean()) / places.std()
-
     def back(self, places: Float[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:
         if self.range is None:
             return places
@@ -144,8 +134,27 @@ def _own(estimate: Estimate, names: tuple[str, ...]) -> list[_Coordinate]:
 def _places(
     estimate: Estimate, own: Sequence[_Coordinate], shared: Sequence[_Coordinate]
 ) -> Float[np.ndarray, "draws n"]:
-    columns = [c.of(_draws_of(estimate, c.name)) for c in own]
-    return np.column_stack([*columns, *(c.told(_draws_of(estimate, c.name)) for c in shared)])
+    places = np.column_stack([c.of(_draws_of(estimate, c.name)) for c in (*own, *shared)])
+    return np.column_stack([places[:, : len(own)], _told(places[:, len(own) :], shared)])
+
+
+def _told(places: Float[np.ndarray, "draws names"], shared: Sequence[_Coordinate]) -> Float[np.ndarray, "draws names"]:
+    """As the prior has them along directions in which they scatter as widely: there they say nothing by themselves.
+
+    Of many recordings, what chance makes of such draws would add up.
+    """
+    proper = [k for k, c in enumerate(shared) if c.prior is not None]
+    if not proper:
+        return places
+    mean, sd = (np.array([p[i] for k in proper if (p := shared[k].prior) is not None]) for i in (0, 1))
+    white = (places[:, proper] - mean) / sd
+    variances, directions = np.linalg.eigh(np.atleast_2d(np.cov(white.T)))
+    along = white @ directions
+    nothing = variances >= _NOTHING**2
+    along[:, nothing] = (along[:, nothing] - along[:, nothing].mean(0)) / np.sqrt(variances[nothing])
+    found = places.copy()
+    found[:, proper] = mean + sd * (along @ directions.T)
+    return found
 
 
 def _together(said: Sequence[Mixture], shared: Sequence[_Coordinate], seed: int) -> Float[np.ndarray, "draws names"]:
@@ -158,8 +167,7 @@ def _together(said: Sequence[Mixture], shared: Sequence[_Coordinate], seed: int)
     doubts = LogDensities([_doubt(mixture, shared) for mixture in said])
     proper = [k for k, c in enumerate(shared) if c.prior is not None]
     mean, sd = (torch.tensor([c.prior[i] for c in shared if c.prior is not None]).double() for i in (0, 1))
-    own = np.array([np.sqrt(mixture.moments[1].diagonal()) for mixture in said])[:, proper]
-    smoothed = (sd.square() + torch.as_tensor((_SMOOTH * own) ** 2)).sqrt()  # as the posteriors are
+    before = LogDensities([_smoothed_prior(mixture, shared, proper) for mixture in said]) if proper else None
 
     def loss(free: Tensor) -> Tensor:
         # Farther out there are no draws, and what a posterior seems to say over the prior is nothing but chance.
@@ -171,17 +179,22 @@ def _together(said: Sequence[Mixture], shared: Sequence[_Coordinate], seed: int)
             off = (((far - near) / sd).square() * _WALL).sum(1)
         doubted = doubts(values) + np.log(_DOUBTED)
         told = torch.logaddexp(densities(values) + np.log(1 - _DOUBTED), doubted)
-        told = told - _normal(values[:, None, proper], mean, smoothed)
-        return (off - told.sum(1) - _normal(values[:, proper], mean, sd)).float()
+        if before is not None:
+            told = told - before(values[:, proper])
+        return (off - told.sum(1) + (((values[:, proper] - mean) / sd).square() / 2).sum(1)).float()
 
     start = torch.as_tensor(_product([m.moments for m in said], shared)[0]).float()
     mode = _descended(loss, start)
     return importance_samples(loss, mode[None], 0, _DRAWS, seed).samples.numpy().astype(float)
 
 
-def _normal(values: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
-    """Log density of independent normals, the last axis."""
-    return -(((values - mean) / sd).square() / 2 + sd.log() + 0.5 * np.log(2 * np.pi)).sum(-1)
+def _smoothed_prior(mixture: Mixture, shared: Sequence[_Coordinate], proper: list[int]) -> Mixture:
+    """Smoothed as the posterior is: else what that says nothing of would count against the middle of the prior."""
+    priors = [p for k in proper if (p := shared[k].prior) is not None]
+    smooth = _SMOOTH**2 * mixture.moments[1][np.ix_(proper, proper)]
+    return Mixture(
+        np.zeros(1), np.array([[m for m, _ in priors]]), (np.diag([sd**2 for _, sd in priors]) + smooth)[None]
+    )
 
 
 def _doubt(mixture: Mixture, shared: Sequence[_Coordinate]) -> Mixture:

@@ -1,0 +1,97 @@
+"""Posteriors as mixtures of normals, and what several recordings share together, beside closed forms."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import ndtr, ndtri
+from scipy.stats import multivariate_normal
+
+from inference.estimate import Estimate
+from inference.groups.mixtures import LogDensities, Mixture
+from inference.groups.shared import share
+from simulators.interface import Parameter, ParameterSpace
+
+SPACE = ParameterSpace((Parameter("g", "1", 4.0, 6.0),))
+MIXTURES = [
+    Mixture(np.log([0.3, 0.7]), np.array([[0.0, 1.0], [2.0, -1.0]]), np.array([np.eye(2), [[2.0, 0.9], [0.9, 1.0]]])),
+    Mixture(np.zeros(1), np.array([[1.0, 1.0]]), np.array([[[0.5, -0.2], [-0.2, 0.4]]])),
+]
+
+
+def density(mixture, values):
+    each = zip(np.exp(mixture.log_weights), mixture.means, mixture.covariances, strict=True)
+    return sum(w * multivariate_normal(m, c).pdf(values) for w, m, c in each)
+
+
+def test_densities_are_those_of_normals():
+    values = np.random.default_rng(0).standard_normal((7, 2))
+    expected = np.log(np.stack([density(m, values) for m in MIXTURES], 1))
+    np.testing.assert_allclose(LogDensities(MIXTURES)(torch.as_tensor(values)).numpy(), expected, rtol=1e-9)
+    for mixture, one in zip(MIXTURES, expected.T, strict=True):
+        np.testing.assert_allclose(np.logaddexp.reduce(mixture.log_densities(values), 1), one, rtol=1e-9)
+
+
+def test_a_mixture_is_found_from_its_draws():
+    rng = np.random.default_rng(1)
+    first = rng.multivariate_normal([0, 0], [[1, 0.8], [0.8, 1]], 1500)
+    draws = np.concatenate([first, rng.multivariate_normal([6, -3], 0.1 * np.eye(2), 500)])
+    found = Mixture.of(draws, 0)
+    mean, covariance = found.moments
+    np.testing.assert_allclose(mean, draws.mean(0), atol=1e-6)
+    np.testing.assert_allclose(covariance, np.cov(draws.T, bias=True), rtol=0.01)
+    assert len(Mixture.of(first, 0).log_weights) == 1  # one is enough
+    assert Mixture.of(draws[:20], 0).log_weights.shape == (1,)
+
+
+def test_the_others_follow_from_the_last_numbers():
+    mixture, rng = MIXTURES[0], np.random.default_rng(2)
+    last = np.full((40_000, 1), 0.4)
+    drawn = mixture.draw_others(last, rng)[:, 0]
+    grid = np.linspace(-8, 10, 4000)
+    expected = density(mixture, np.column_stack([grid, np.full(len(grid), 0.4)]))
+    expected /= expected.sum()
+    assert drawn.mean() == pytest.approx((grid * expected).sum(), abs=0.03)
+    assert drawn.std() == pytest.approx(np.sqrt((grid**2 * expected).sum() - (grid * expected).sum() ** 2), rel=0.02)
+    assert mixture.draw_others(np.zeros((5, 2)), rng).shape == (5, 0)
+
+
+def of_a_sum(told, noise, rng, draws=2000):
+    """Of a recording that tells the sum of two numbers a and b, unit normal as probits before, and g by a alone."""
+    covariance = np.linalg.inv(np.eye(2) + np.ones((2, 2)) / noise**2)
+    a, b = rng.multivariate_normal(covariance @ np.full(2, told / noise**2), covariance, draws).T
+    g = 5.0 + 0.2 * a + 0.02 * rng.standard_normal(draws)
+    nuisances, ranges = {"a": ndtr(a), "b": ndtr(b)}, {"a": (0.0, 1.0), "b": (0.0, 1.0)}
+    return Estimate(SPACE, g.mean(keepdims=True), g[:, None], "posterior", nuisances=nuisances, nuisance_ranges=ranges)
+
+
+def test_what_is_shared_besides_must_be_named():
+    """Twenty recordings tell a + b, not a: who shares a alone is far too sure of it, who shares both is not."""
+    rng, noise = np.random.default_rng(3), 0.3
+    for a, b in ((0.4, -0.9), (1.2, 0.3), (-0.5, -0.6)):
+        sums = a + b + noise * rng.standard_normal(20)
+        estimates = [of_a_sum(told, noise, rng) for told in sums]
+        covariance = np.linalg.inv(np.eye(2) + np.ones((2, 2)) * 20 / noise**2)
+        mean, sd = covariance @ np.full(2, sums.sum() / noise**2), np.sqrt(covariance.diagonal())
+        both = share(estimates, ("a", "b"))
+        z = ndtri(both.draws)
+        np.testing.assert_allclose(z.std(0), sd, rtol=0.15)
+        assert (np.abs(z.mean(0) - mean) < 0.3 * sd).all()
+        assert z.sum(1).std() == pytest.approx(np.sqrt(covariance.sum()), rel=0.35)
+        assert both.estimates[0].samples[:, 0].std() == pytest.approx(0.2 * sd[0], rel=0.2)
+        np.testing.assert_allclose(both.estimates[3].nuisances["b"], both.draws[:, 1], rtol=1e-6)
+        assert ndtri(share(estimates, "a").draws).std() < 0.4 * sd[0]
+
+
+def test_samples_stay_as_many_and_fixed_nuisances_as_they_are():
+    rng = np.random.default_rng(4)
+    few = [of_a_sum(0.5, 0.3, rng, draws=150) for _ in range(3)]
+    for estimate in few:
+        estimate.nuisances["c"] = np.full(150, 7.0)
+    told = share(few, "a")
+    assert told.estimates[0].samples.shape == (150, 1)
+    assert set(told.estimates[0].nuisances["c"]) == {7.0}
+    assert told.draws.shape[1] == 1
+    with pytest.raises(ValueError, match="it has those of g, a, b, c"):
+        share(few, ("a", "d"))
+    with pytest.raises(ValueError, match="the draws of c are all the same"):
+        share(few, "c")
