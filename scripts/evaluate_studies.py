@@ -339,9 +339,12 @@ def show(title: str, found: dict[str, Any]) -> None:
     )
     for name, one in found.items():
         cells = zip(*(one[k].values() for k in ("error_percent", "coverage50", "coverage90")), strict=True)
-        rest = {k: v for k, v in one.items() if k not in ("error_percent", "coverage50", "coverage90")}
-        about = "; ".join(f"{k} {v}" for k, v in rest.items())
-        table.add_row(name, *(f"{e:.1f}; {a:.2f}, {b:.2f}" for e, a, b in cells), about)
+        off = [
+            f"{k}: off by {v['error_alone']:g} alone, {v['error_shared']:g} ({v['error_sds']:g} sds) shared"
+            for k, v in one.items()
+            if isinstance(v, dict) and "error_sds" in v
+        ]
+        table.add_row(name, *(f"{e:.1f}; {a:.2f}, {b:.2f}" for e, a, b in cells), "; ".join(off))
     console.print(table)
 
 

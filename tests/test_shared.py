@@ -9,7 +9,10 @@ from scipy.stats import multivariate_normal
 from inference.estimate import Estimate
 from inference.groups.mixtures import LogDensities, Mixture
 from inference.groups.shared import share
+from inference.workflows.brunel import brunel_study
+from inference.workflows.shipped import reference_campaign, shipped_estimators
 from simulators.interface import Parameter, ParameterSpace
+from surrogates.spectra.additions import Additions
 
 SPACE = ParameterSpace((Parameter("g", "1", 4.0, 6.0),))
 MIXTURES = [
@@ -95,3 +98,16 @@ def test_samples_stay_as_many_and_fixed_nuisances_as_they_are():
         share(few, ("a", "d"))
     with pytest.raises(ValueError, match="the draws of c are all the same"):
         share(few, "c")
+
+
+@pytest.mark.slow
+def test_a_background_is_told_by_all_recordings_that_it_lies_in():
+    campaign, exponent, rng = reference_campaign(), 2.2, np.random.default_rng(0)
+    _, recordings = brunel_study().recordings(campaign, campaign.usable[-6:])
+    additions = Additions(band_hz=(10.0, 200.0))
+    fit = next(e for e in shipped_estimators() if e.kind == "gradient").with_nuisances(background=True)
+    alone = [fit.estimate(additions.added(r, 0.4, rng, exponent)) for r in recordings]
+    sds = [e.nuisances["background_exponent"].std() for e in alone]
+    mean, sd = share(alone, "background_exponent").mean_sd("background_exponent")
+    assert mean == pytest.approx(exponent, abs=0.15)
+    assert sd < min(sds)
