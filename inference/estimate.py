@@ -31,8 +31,9 @@ class Estimate:
     can tell that the answer is not to be believed at all: the recording does not look like the training data, or no
     parameters in the box explain it; a warning then says why. nuisances: draws of what was found along, by name, each
     beside the same row of ``samples``: ``log_gain``, where the gain is unknown; nuisance_ranges: ends of the range of
-    those that were uniform in one before. Raises ValueError for numbers that are not finite, and another number of them
-    than there are parameters.
+    those that were uniform in one before; nuisance_priors: mean and standard deviation of those that were normal.
+
+    Raises ValueError for numbers that are not finite, and another number of them than there are parameters.
 
     >>> from simulators.interface import Parameter
     >>> space = ParameterSpace((Parameter("J", "mV", 0.1, 0.3), Parameter("g", "1", 4.0, 6.0)))
@@ -53,6 +54,7 @@ class Estimate:
     trusted: bool = True
     nuisances: Mapping[str, Float[np.ndarray, " draws"]] = field(default_factory=dict)
     nuisance_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    nuisance_priors: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.point.shape != (len(self.parameters),):
@@ -136,8 +138,9 @@ class Estimate:
                 {n: (("chain", "draw"), self.samples[None, :, k], about[n]) for k, n in enumerate(self.names)}
             )
         if self.nuisances:
-            ends = {n: {"low": low, "high": high} for n, (low, high) in self.nuisance_ranges.items()}
-            along = {n: (("chain", "draw"), v[None], ends.get(n, {})) for n, v in self.nuisances.items()}
+            before = {n: {"low": low, "high": high} for n, (low, high) in self.nuisance_ranges.items()}
+            before |= {n: {"prior_mean": mean, "prior_sd": sd} for n, (mean, sd) in self.nuisance_priors.items()}
+            along = {n: (("chain", "draw"), v[None], before.get(n, {})) for n, v in self.nuisances.items()}
             tree["nuisances"] = xarray.Dataset(along)
         out = xarray.DataTree.from_dict(tree)
         out.attrs.update(method=self.method, warnings=list(self.warnings), trusted=int(self.trusted))

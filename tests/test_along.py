@@ -6,6 +6,7 @@ import torch
 
 from inference.estimate import Estimate
 from inference.estimators.along import POWER, apart, log_power, power_parameter, tells_gain
+from inference.estimators.base import FORMAT
 from inference.estimators.cnn import CNNRegressor
 from inference.estimators.load import load_estimator
 from inference.estimators.neural_posterior import NeuralPosterior
@@ -14,6 +15,7 @@ from inference.features.spectra import SpectralFeatures
 from inference.features.timed import TimedSpectra
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
+from surrogates.weights import read_weights, write_weights
 
 SPACE = ParameterSpace((Parameter("slope", "1", 0.0, 1.0),))
 FEATURES = SpectralFeatures(1000.0, segment_ms=100.0, band_hz=(10.0, 400.0), relative=True)
@@ -135,3 +137,47 @@ def test_what_is_seen_twice_is_held_out_together():
     fold = np.array_split(np.random.default_rng(0).permutation(60), 7)[0]
     u = torch.as_tensor(SPACE.to_unit(theta[fold])).float()
     torch.testing.assert_close(next(once._splits(*once._tensors(theta, x[:60]))).u_validation, u)
+
+
+def test_of_few_simulations_copies_are_split():
+    rng = np.random.default_rng(8)
+    theta = np.repeat([[0.2], [0.8]], 60, axis=0).astype(np.float32)
+    cnn = CNNRegressor(SPACE, FEATURES)
+    first = next(cnn._splits(*cnn._tensors(theta, rng.random((120, 1, 40)))))
+    assert set(np.round(first.u[:, 0].tolist(), 3)) == {0.2, 0.8}
+    assert set(np.round(first.u_validation[:, 0].tolist(), 3)) == {0.2, 0.8}
+
+
+def test_what_is_learned_along_has_to_be_given(posterior):
+    x = np.random.default_rng(9).random((60, 1, 40))
+    with pytest.raises(ValueError, match=r"theta has 1 columns; this estimator learns 2 numbers: slope, log10_power"):
+        posterior.widen_to(SPACE.sample(60, np.random.default_rng(9)), x)
+    along = posterior.along
+    with pytest.raises(ValueError, match="theta has 1 columns"):
+        posterior.fit_features(
+            SPACE.sample(60, np.random.default_rng(9)), x, ("ch0",), "mV", (Parameter("slow", "1", 0.0, 1.0),)
+        )
+    assert posterior.along == along
+
+
+def test_parameters_count_where_more_was_learned_than_they_say(posterior):
+    """A power beyond all simulations is no reason to say that no parameters explain the recording."""
+    loud = noise(np.random.default_rng(10), 1e4, 0.5)
+    told = posterior.estimate(loud)
+    assert told.trusted
+    assert told.nuisances["log_gain"].mean() == pytest.approx(np.log(1e4), abs=0.3)
+
+
+KNOWN_POWER = SpectralFeatures(1000.0, 100.0, (10.0, 400.0)).to_json()
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [({"kind": "cnn"}, "does not fit together"), ({"features": KNOWN_POWER}, "relative spectra alone")],
+)
+def test_a_file_that_learned_along_what_it_cannot_is_refused(posterior, tmp_path, changes, why):
+    posterior.save(tmp_path / "npe.safetensors")
+    header, tensors = read_weights(tmp_path / "npe.safetensors", "estimator", FORMAT, "")
+    write_weights(tmp_path / "changed.safetensors", header | changes, tensors)
+    with pytest.raises(ValueError, match=why):
+        load_estimator(tmp_path / "changed.safetensors")

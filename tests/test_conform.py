@@ -166,6 +166,16 @@ def test_relative_features_need_neither_unit_nor_amplitude():
     assert matched_lfp(recording, relative, trained_sd=np.ones((2, 6))) is recording
 
 
+def test_recordings_of_unknown_gain_come_in_one_scale():
+    """Else files in uV and in mV would seem to have gains that are a thousand apart."""
+    relative = replace(FEATURES, relative=True)
+    for unit, size in (("V", 1e-3), ("uV", 1e3), ("mV", 1.0)):
+        for asked in ("mV", "1"):
+            found = matched(lfp(LFP * size, unit=unit), relative, DEPTHS, asked)
+            np.testing.assert_allclose(found.values, LFP, rtol=1e-9)
+            assert found.unit == "mV"
+
+
 def test_channels_of_the_same_names_are_put_in_order():
     shuffled = lfp(LFP[::-1], channels=DEPTHS[::-1])
     ordered = matched_lfp(shuffled)

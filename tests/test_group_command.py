@@ -111,7 +111,11 @@ def test_a_parameter_that_is_shared_is_compared_no_more(results):
         (["--between", "drug"], "no recording has a drug; they have condition, group, subject"),
         (["--method", "npe"], "no answers by 'npe'"),
         (["--between", "group", "--paired"], "two groups of two subjects or more are needed"),
-        (["--shared", "gain"], "has no draws of log_gain"),
+        (
+            ["--shared", "gain"],
+            "says nothing of gain, so that it cannot be shared; it has level. Train with",
+        ),
+        (["--shared", " , "], "--shared names nothing"),
         (["--between", "group"], "two groups of two subjects or more are needed to compare by group"),
         (["--report", "page.pdf"], "would be written as .html"),
         (["--out", "page.txt"], "would be written as .csv"),
@@ -167,8 +171,11 @@ SEEN = ("measured", "low", "high", "frequency")
         ("predicted/0/0", {name: ("xy"[name == "low"], [0.0] * (1 + (name == "low"))) for name in SEEN}),
         ("nearest/0/0/nuisances", {"log_gain": ("draw", [np.nan] * 3)}),
         ("nearest/0/0/nuisances", {"log_gain": ("draw", [0.0] * 7)}),
+        ("nearest/0/0/nuisances", {"depth": ("draw", np.arange(20.0), {"low": 5.0, "high": 5.0})}),
+        ("nearest/0/0/nuisances", {"depth": ("draw", np.arange(20.0), {"low": "a", "high": np.nan})}),
+        ("nearest/0/0/nuisances", {"x": ("draw", np.arange(20.0), {"prior_mean": 0.0, "prior_sd": -1.0})}),
     ],
-    ids=["spectra of several lengths", "no numbers", "too few draws"],
+    ids=["spectra of several lengths", "no numbers", "too few draws", "no range", "no numbers as a range", "no prior"],
 )  # fmt: skip
 def test_files_that_do_not_fit_together_are_refused(results, tmp_path, group, dataset):
     copy = copytree(results, tmp_path / "results")

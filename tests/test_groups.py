@@ -258,7 +258,8 @@ EXPONENT, MEAN, SD = "background_exponent", 1.5, 0.75  # and its normal prior
 
 def with_exponent(draws):
     samples = np.linspace(4.0, 6.0, len(draws))[:, None]
-    return Estimate(SPACE, samples.mean(0), samples, "neural posterior", nuisances={EXPONENT: draws})
+    prior = {EXPONENT: (MEAN, SD)}
+    return Estimate(SPACE, samples.mean(0), samples, "npe", nuisances={EXPONENT: draws}, nuisance_priors=prior)
 
 
 def test_the_prior_of_what_is_shared_counts_once():

@@ -100,6 +100,73 @@ def test_samples_stay_as_many_and_fixed_nuisances_as_they_are():
         share(few, "c")
 
 
+def of_a_gain(gain, sd, rng, g=5.0):
+    log_gain = gain + sd * rng.standard_normal(1000)
+    samples = g + 0.5 * (log_gain - gain) + 0.02 * rng.standard_normal(1000)
+    return Estimate(SPACE, samples.mean(keepdims=True), samples[:, None], "npe", nuisances={"log_gain": log_gain})
+
+
+@pytest.mark.parametrize("gains", [(0.0, 5.0), (0.0, 3.0, 6.0)])
+def test_recordings_that_all_contradict_each_other_share_nothing(gains):
+    rng = np.random.default_rng(5)
+    alone = [of_a_gain(gain, 0.1, rng) for gain in gains]
+    told = share(alone, "log_gain")
+    assert told.left_out == tuple(range(len(gains)))
+    assert told.draws.shape == (0, 1)
+    for before, after in zip(alone, told.estimates, strict=True):
+        np.testing.assert_array_equal(before.samples, after.samples)
+        assert "not that of the other recordings" in after.warnings[0]
+    assert not share([of_a_gain(gain, 0.1, rng) for gain in (0.0, 0.2)], "log_gain").left_out
+
+
+def test_a_contradiction_may_lie_between_two_numbers():
+    """Ten tell that the sum is zero, one that it is two; by itself each of the numbers could be anything."""
+    rng = np.random.default_rng(6)
+    sums = [*(0.1 * rng.standard_normal(10)), 2.0]
+    assert share([of_a_sum(told, 0.1, rng) for told in sums], ("a", "b")).left_out == (10,)
+
+
+def with_nuisance(name, draws, **about):
+    samples = np.linspace(4.5, 5.5, len(draws))[:, None]
+    return Estimate(SPACE, samples.mean(0), samples, "fit", nuisances={name: draws}, **about)
+
+
+def test_the_prior_is_that_of_the_estimates():
+    """A fit at a temperature of four has a prior twice as wide."""
+    rng, n, mean, wide, noise = np.random.default_rng(7), 20, 1.5, 1.5, 0.8
+    each = 1 / np.sqrt(1 / wide**2 + 1 / noise**2)
+    centres = each**2 * (mean / wide**2 + rng.normal(3.0, noise, n) / noise**2)
+    prior = {"background_exponent": (mean, wide)}
+    alone = [with_nuisance("background_exponent", rng.normal(c, each, 2000), nuisance_priors=prior) for c in centres]
+    told, sd = share(alone, "background_exponent").mean_sd("background_exponent")
+    right = 1 / (1 / wide**2 + n / noise**2)
+    expected = right * (mean / wide**2 + ((centres / each**2) - mean / wide**2).sum())
+    assert told == pytest.approx(expected, abs=0.1)
+    assert sd == pytest.approx(np.sqrt(right), rel=0.25)
+
+
+def test_two_places_are_not_taken_for_none():
+    rng = np.random.default_rng(8)
+    places = np.where(rng.random(2000) < 0.5, 90.0, -90.0) + 2 * rng.standard_normal(2000)
+    ranges = {"depth": (-100.0, 100.0)}
+    both = [with_nuisance("depth", places, nuisance_ranges=ranges)]
+    higher = [with_nuisance("depth", 88 + 3 * rng.standard_normal(2000), nuisance_ranges=ranges) for _ in range(2)]
+    assert share([*both, *higher], "depth").mean_sd("depth")[0] == pytest.approx(89, abs=2)
+
+
+def test_what_cannot_be_shared_is_said():
+    rng = np.random.default_rng(9)
+    one, other = (
+        with_nuisance("depth", rng.standard_normal(100), nuisance_ranges={"depth": (-w, w)}) for w in (50.0, 100.0)
+    )
+    with pytest.raises(ValueError, match="range of depth is not the same"):
+        share([one, other], "depth")
+    with pytest.raises(ValueError, match="which rhythm is the first"):
+        share([with_nuisance("rhythm1_log_width", rng.standard_normal(100)) for _ in range(2)], "rhythm1_log_width")
+    with pytest.raises(ValueError, match="share one of them"):
+        share([with_nuisance("log_white", rng.standard_normal(100))] * 2, ("log_white", "log_pink"))
+
+
 @pytest.mark.slow
 def test_a_background_is_told_by_all_recordings_that_it_lies_in():
     campaign, exponent, rng = reference_campaign(), 2.2, np.random.default_rng(0)

@@ -26,23 +26,24 @@ def campaign():
 def test_each_simulation_is_seen_where_it_is_said(campaign):
     study = study_of(campaign, probe=LaminarProbe(CONTACTS))
     depth = UnknownDepth.of(study, 90.0, 300, seed=0)
-    np.testing.assert_allclose(depth.shifts, np.arange(-80.0, 81.0, 20.0))
-    assert np.abs(depth.drawn - depth.shifts[depth.at]).max() <= 10.0
-    assert depth.drawn.min() < -80
-    assert depth.drawn.max() > 80
-    i = int(np.flatnonzero(depth.shifts[depth.at] == 40.0)[0])
+    assert depth.drawn.min() < -85
+    assert depth.drawn.max() > 85
     theta, (source,) = campaign.theta[:1], campaign.recordings(np.array([0]))
-    moved = study_of(campaign, probe=LaminarProbe(tuple(z + 40.0 for z in CONTACTS))).observe(source, theta[0])
-    seen = depth.observe(i, source, theta[0])
-    np.testing.assert_allclose(seen.values, moved.values)
-    assert seen.channels == study.observe(source, theta[0]).channels
+    for i in (0, int(np.abs(depth.drawn).argmax())):
+        shifted = LaminarProbe(tuple(z + float(depth.drawn[i]) for z in CONTACTS))
+        moved = study_of(campaign, probe=shifted).observe(source, theta[0])
+        seen = depth.observe(i, source, theta[0])
+        assert (seen.values - moved.values).std() < 0.02 * moved.values.std()
+        assert (seen.values - study.observe(source, theta[0]).values).std() > 0.05 * moved.values.std()
+        assert seen.channels == study.observe(source, theta[0]).channels
+    assert len(UnknownDepth.of(study, 400.0, 10, 0).shifts) == 33
 
 
 def test_a_depth_is_that_of_a_laminar_probe(campaign):
     eeg = study_of(campaign, probe=parse_probe("angles=0"))
     with pytest.raises(ValueError, match="laminar probe"):
         UnknownDepth.of(eeg, 100.0, 10, 0)
-    with pytest.raises(ValueError, match="positive distance"):
+    with pytest.raises(ValueError, match="give up to 1000 um"):
         UnknownDepth.of(brunel_study(), 0.0, 10, 0)
     with pytest.raises(ValueError, match="the gradient fit takes the probe's depth as known"):
         next(train(brunel_study(), campaign, ["gradient"], depth_within_um=50.0))
@@ -69,4 +70,4 @@ def test_the_command_trains_a_posterior_that_finds_the_depth(campaign, tmp_path)
             off.append(told.mean() - shift)
             sds.append(told.std())
     assert np.abs(off).mean() < 10.0  # of a range of 200 um
-    assert np.sqrt(np.mean((np.array(off) / sds) ** 2)) < 1.6
+    assert 0.6 < np.sqrt(np.mean((np.array(off) / sds) ** 2)) < 1.6

@@ -14,11 +14,13 @@ from inference.features.spectra import SpectralFeatures
 from inference.features.timed import TimedSpectra
 from simulators.interface import Parameter, ParameterSpace
 from simulators.recording import Recording
+from surrogates.spectra.background import Background
 
 LOG_GAIN = "log_gain"
 POWER = "log10_power"
 DEPTH = "depth"
 EXPONENT = "background_exponent"
+EXPONENT_PRIOR = Background.MEAN[0], Background.SD[0]
 _ROOM = 0.05  # of the range of powers, beyond those of simulations
 
 
@@ -57,4 +59,5 @@ def apart(estimate: Estimate, along: Sequence[Parameter], recording: Recording, 
     return replace(
         estimate, parameters=ParameterSpace(tuple(estimate.parameters)[:n]), point=estimate.point[:n],
         samples=estimate.samples[:, :n], nuisances=nuisances, nuisance_ranges=ranges,
+        nuisance_priors={p.name: EXPONENT_PRIOR for p in along if p.name == EXPONENT},
     )  # fmt: skip

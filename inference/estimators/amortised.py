@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from inference.estimate import Estimate
-from inference.estimators.along import apart, log_power, power_parameter
+from inference.estimators.along import POWER, apart, log_power, power_parameter, tells_gain
 from inference.estimators.base import BaseEstimator, refuse_known
 from inference.estimators.familiarity import Familiarity
 from inference.estimators.training_loop import Split
@@ -28,6 +28,7 @@ from surrogates.threads import one_thread
 
 _KEPT = ("seed", "members", "validation_fraction")
 _MOST_MEMBERS = 1000
+_FEWEST_SIMULATIONS = 20  # different ones: of fewer, copies are split
 MOST_NEIGHBOURS = 10**9
 _LENGTH = 1.5  # a recording longer or shorter by this factor is of another length
 
@@ -40,6 +41,9 @@ class AmortisedEstimator(BaseEstimator):
     members: networks in the ensemble; validation_fraction: share of the simulations that choose a member's checkpoint
     instead of teaching it, another share for each member; progress: show bars.
     """
+
+    learns_along: ClassVar[bool] = False
+    """Whether it can learn more than the parameters, of which it has draws then."""
 
     parameters: ParameterSpace
     features: Features
@@ -97,8 +101,12 @@ class AmortisedEstimator(BaseEstimator):
 
         along: what a posterior is to learn beside the parameters; theta has its values in further columns.
         """
-        self.along = along
-        x, u = self._tensors(theta, features)
+        before, self.along = self.along, along
+        try:
+            x, u = self._tensors(theta, features)
+        except ValueError:
+            self.along = before
+            raise
         self.channels, self.unit = channels, unit
         self.about = {
             "simulations": len(x),
@@ -113,6 +121,11 @@ class AmortisedEstimator(BaseEstimator):
     def _tensors(self, theta: np.ndarray, features: np.ndarray) -> tuple[Tensor, Tensor]:
         """Features and unit-cube parameters. Raises ValueError as ``fit_features``, and where values are known."""
         refuse_known(self.known)
+        if theta.shape[1] != len(self._learned):
+            raise ValueError(
+                f"theta has {theta.shape[1]} columns; this estimator learns {len(self._learned)} numbers: "
+                f"{', '.join(self._learned.names)}"
+            )
         self._learned.check_simulations(theta, len(features))
         if not np.isfinite(features).all():
             raise ValueError("some features are not finite; leave silent and failed simulations out")
@@ -150,7 +163,7 @@ class AmortisedEstimator(BaseEstimator):
     @property
     def _learns_gain(self) -> bool:
         """Whether it learns the power at a gain of one along."""
-        return False
+        return self.learns_along and tells_gain(self.features)
 
     @property
     def _rows(self) -> tuple[str, ...]:
@@ -211,6 +224,8 @@ class AmortisedEstimator(BaseEstimator):
         What is seen of one simulation several times, with other additions or by other probes, is held out together.
         """
         _, first, of = np.unique(u[:, : len(self.parameters)].numpy(), axis=0, return_index=True, return_inverse=True)
+        if len(first) < _FEWEST_SIMULATIONS:  # all would be held out of some places
+            first = of = np.arange(len(x))
         simulation = first.argsort().argsort()[of.ravel()]  # of each row, numbered in the order they come in
         rows_of = np.split(simulation.argsort(kind="stable"), np.bincount(simulation).cumsum()[:-1])
         folds = np.array_split(
@@ -255,6 +270,10 @@ class AmortisedEstimator(BaseEstimator):
         estimator.channels = texts(header, "channels")
         if "along" in header:
             estimator.along = tuple(parameter_space(header, "along"))
+            if not estimator.learns_along:
+                raise ValueError(f"'{cls.kind}' learns nothing along")
+            if POWER in [p.name for p in estimator.along] and not tells_gain(features):
+                raise ValueError(f"{POWER} is learned along relative spectra alone")
         estimator._restore(header["settings"], tensors)
         estimator.familiarity = Familiarity.restored(
             tensors, len(estimator._rows) + estimator._alike, len(features.axis.values)

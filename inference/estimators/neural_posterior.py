@@ -8,12 +8,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.optimize import brentq
 from torch import Tensor
 
 from inference.estimate import Estimate
-from inference.estimators.along import tells_gain
 from inference.estimators.amortised import AmortisedEstimator
 from inference.estimators.base import refuse_known
 from inference.estimators.gaussian_mixture import GaussianMixture
@@ -82,6 +81,7 @@ class NeuralPosterior(AmortisedEstimator):
     """
 
     kind: ClassVar[str] = "npe"
+    learns_along: ClassVar[bool] = True
 
     features: Features = field(default_factory=SpectralFeatures)
     density: str = "gaussian mixture"
@@ -126,10 +126,6 @@ class NeuralPosterior(AmortisedEstimator):
         self._widen(splits[0].x_validation, splits[0].u_validation)
         self.about["validation_log_prob"] = scores
 
-    @property
-    def _learns_gain(self) -> bool:
-        return tells_gain(self.features)
-
     def learn_more(
         self,
         theta: Float[np.ndarray, "simulations n_parameters"],
@@ -139,7 +135,8 @@ class NeuralPosterior(AmortisedEstimator):
     ) -> Self:
         """Go on learning, slowly, from simulations of a better simulator, too few to begin with.
 
-        A share of them chooses how far; what was learned before is not shrunk. Raises ValueError as ``fit_features``.
+        A share of them chooses how far; what was learned before is not shrunk. theta: with what is learned ``along`` in
+        further columns. Raises ValueError as ``fit_features``.
         """
         x, u = self._tensors(theta, features)
         with one_thread():
@@ -162,7 +159,7 @@ class NeuralPosterior(AmortisedEstimator):
     ) -> Self:
         """Make all densities wider or narrower, so that intervals cover these simulations as often as they say.
 
-        Raises ValueError as ``fit_features``.
+        theta: with what is learned ``along`` in further columns. Raises ValueError as ``fit_features``.
         """
         x, u = self._tensors(theta, features)
         with one_thread():
@@ -204,7 +201,12 @@ class NeuralPosterior(AmortisedEstimator):
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(self.seed)
             draws = torch.cat([density.draws(x, _RANK_DRAWS) for density in self._densities])
-        return draws, ((draws >= 0) & (draws <= 1)).all(2, keepdim=True)
+        return draws, self._inside(draws)[..., None]
+
+    def _inside(self, u: Float[Tensor, "*batch learned"]) -> Bool[Tensor, "*batch"]:
+        """Whether parameters lie in their box; what is learned along may lie anywhere."""
+        own = u[..., : u.shape[-1] - len(self.along)]
+        return ((own >= 0) & (own <= 1)).all(-1)
 
     def _set_width(self, width: float, parameter: int | None = None) -> None:
         """Of all normals, or of one parameter's."""
@@ -249,7 +251,7 @@ class NeuralPosterior(AmortisedEstimator):
                 for _ in range(_MAX_ROUNDS if wanted else 0):
                     u = self._drawn(density, x, round(_SURPLUS * wanted))
                     tried += len(u)
-                    u = u[((u >= 0) & (u <= 1)).all(1)]
+                    u = u[self._inside(u)]
                     accepted += len(u)
                     u = u[: wanted - got]
                     got += len(u)
@@ -292,10 +294,10 @@ class NeuralPosterior(AmortisedEstimator):
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(self.seed)
             draws = [density.draws(x, _MASS_DRAWS)[:, 0] for density in self._densities]
-            mass = [((d >= 0) & (d <= 1)).all(1).float().mean().clamp(min=1 / _MASS_DRAWS) for d in draws]
+            mass = [self._inside(d).float().mean().clamp(min=1 / _MASS_DRAWS) for d in draws]
             each = [d.log_prob(u, rows) - m.log() for d, m in zip(self._densities, mass, strict=True)]
         mixed = torch.logsumexp(torch.stack(each), 0) - np.log(len(each))
-        outside = ((u < 0) | (u > 1)).any(1)
+        outside = ~self._inside(u)
         return mixed.masked_fill(outside, -torch.inf).numpy().astype(float)
 
     def direct_posteriors(self) -> list[Any]:

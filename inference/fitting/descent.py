@@ -128,7 +128,12 @@ class Descent:
         cautions = tuple(self._cautions(model.parameters, modes.variables[0], drawn))
         names = model.nuisance_names if isinstance(model, SpectralModel) else ()
         along = {name: drawn.samples[:, n + size + k].numpy().astype(float) for k, name in enumerate(names)}
-        return Estimate(model.parameters, samples.mean(0), samples, "gradient fit", cautions, nuisances=along)
+        priors = model.nuisance_priors if isinstance(model, SpectralModel) else {}
+        # The prior is in the loss, and as much wider as the likelihood is.
+        wider = {name: (mean, sd * temperature**0.5) for name, (mean, sd) in priors.items()}
+        return Estimate(
+            model.parameters, samples.mean(0), samples, "gradient fit", cautions, nuisances=along, nuisance_priors=wider
+        )
 
     def _cautions(self, parameters: ParameterSpace, mode: Tensor, drawn: Drawn) -> Iterator[str]:
         if drawn.effective < _LOW_SAMPLES:

@@ -26,11 +26,13 @@ class Mixture:
         from sklearn.mixture import GaussianMixture
 
         centre, scale = draws.mean(0), draws.std(0)
+        scale[scale == 0] = 1.0
         white = (draws - centre) / scale
         most = int(np.clip(len(draws) // _DRAWS_EACH, 1, _COMPONENTS))
-        untrained = [GaussianMixture(k, reg_covar=_LEAST, random_state=seed) for k in sorted({1, most})]
-        kept_apart = white[1::2]  # by which it is seen whether one is enough
-        best = max(untrained, key=lambda mixture: mixture.fit(white[::2]).score(kept_apart)).fit(white)
+        one, several = (GaussianMixture(k, reg_covar=_LEAST, random_state=seed) for k in (1, most))
+        first, second = white[::2], white[1::2]  # the second half shows whether one is enough
+        enough = most == 1 or one.fit(first).score(second) >= several.fit(first).score(second)
+        best = (one if enough else several).fit(white)
         return cls(np.log(best.weights_), centre + scale * best.means_, best.covariances_ * np.outer(scale, scale))
 
     def of_last(self, n: int) -> "Mixture":

@@ -12,19 +12,21 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.special import ndtr, ndtri
+from scipy.stats import kstest
 from torch import Tensor
 
 from inference.estimate import Estimate
 from inference.fitting.sampling import Loss, importance_samples
 from inference.groups.mixtures import LogDensities, Mixture
-from surrogates.spectra.background import Background
 
+_RHYTHM = "rhythm"
 _EDGE = 1e-6  # of a range: nearer to its ends, places are not told apart
 _DOUBTED, _WIDER = 0.05, 3.0  # share in which a posterior may be wrong, and is so many times as wide
 _APART = 4.0  # standard deviations by which a recording contradicts the others
 _DRAWS = 2000
 _SMOOTH = 0.25  # of the width of a posterior, by which it is smoothed
 _NOTHING = 0.97  # of the prior's standard deviation: draws that scatter more say nothing
+_NORMAL = 0.1  # distance (Kolmogorov and Smirnov) from a normal up to which they look like a prior
 _STEPS = 60  # to the most probable place
 _FURTHEST, _WALL = 3.0, 100.0  # standard deviations of a prior; nats at one more, squared
 
@@ -73,11 +75,13 @@ def share(estimates: Sequence[Estimate], names: str | Sequence[str], seed: int =
     """Estimates of which ``names`` are the same: some of their nuisances, such as ``log_gain``, or of their parameters.
 
     All that is the same has to be named: what each recording is taken to have of its own may explain away what they
-    share. Each estimate must have been made under a uniform prior, or, of a background's shape, the normal one of
-    ``Background``. One that the others contradict stays as it is, with a warning. Raises ValueError where one of them
-    has no draws of a name.
+    share. Each estimate must have been made under a prior that is uniform in a range, normal where its
+    ``nuisance_priors`` say so, else flat. One that the others contradict stays as it is, with a warning, and so do two
+    that contradict each other. Raises ValueError where one of them has no draws of a name, or another range of it.
     """
-    names = (names,) if isinstance(names, str) else tuple(names)
+    names = (names,) if isinstance(names, str) else tuple(dict.fromkeys(names))
+    if {"log_white", "log_pink"} <= set(names):
+        raise ValueError("white and 1/f noise are not independent before; share one of them")
     if len(estimates) < 2:
         raise ValueError(f"{len(estimates)} recording: there is none to share {' and '.join(names)} with")
     shared = [_coordinate(estimates, name) for name in names]
@@ -86,7 +90,7 @@ def share(estimates: Sequence[Estimate], names: str | Sequence[str], seed: int =
     said = [mixture.of_last(len(names)) for mixture in each]
     left_out = _contradicting(said, shared)
     kept = [k for k in range(len(each)) if k not in left_out]
-    draws = _together([said[k] for k in kept], shared, seed)
+    draws = _together([said[k] for k in kept], shared, seed) if kept else np.empty((0, len(names)))
     found, rng = list[Estimate](), np.random.default_rng(seed)
     for k, estimate in enumerate(estimates):
         if k in left_out:
@@ -103,12 +107,22 @@ def _coordinate(estimates: Sequence[Estimate], name: str) -> _Coordinate:
     for estimate in estimates:
         if not np.ptp(_draws_of(estimate, name)) > 0:
             raise ValueError(f"the draws of {name} are all the same: they are no posterior's")
-    first = estimates[0]
-    background = Background()
-    if name in background.names and name not in first.names:
-        return _Coordinate(name, None, background.prior(name))
-    ranges = {p.name: (p.low, p.high) for p in first.parameters} | dict(first.nuisance_ranges)
-    return _Coordinate(name, ranges.get(name), (0.0, 1.0) if name in ranges else None)
+    if name.startswith(_RHYTHM):
+        raise ValueError(f"{name} cannot be shared: which rhythm is the first may differ from recording to recording")
+    ranges = {_range_of(estimate, name) for estimate in estimates}
+    if len(ranges) > 1:
+        raise ValueError(f"the range of {name} is not the same in all answers; ask all recordings with one estimator")
+    (own,) = ranges
+    priors = [estimate.nuisance_priors[name] for estimate in estimates if name in estimate.nuisance_priors]
+    normal = (float(np.median([m for m, _ in priors])), float(np.median([sd for _, sd in priors]))) if priors else None
+    return _Coordinate(name, own, normal if own is None else (0.0, 1.0))
+
+
+def _range_of(estimate: Estimate, name: str) -> tuple[float, float] | None:
+    if name in estimate.names:
+        parameter = estimate.parameters.parameters[estimate.names.index(name)]
+        return parameter.low, parameter.high
+    return estimate.nuisance_ranges.get(name)
 
 
 def _draws_of(estimate: Estimate, name: str) -> Float[np.ndarray, " draws"]:
@@ -119,7 +133,7 @@ def _draws_of(estimate: Estimate, name: str) -> Float[np.ndarray, " draws"]:
     there = ", ".join((*(estimate.names if estimate.samples is not None else ()), *estimate.nuisances)) or "nothing"
     raise ValueError(
         f"the {estimate.method or 'estimate'} has no draws of {name}, so recordings cannot share it; it has those of "
-        f"{there}. The gain is told by estimators trained with --relative"
+        f"{there}"
     )
 
 
@@ -150,7 +164,8 @@ def _told(places: Float[np.ndarray, "draws names"], shared: Sequence[_Coordinate
     white = (places[:, proper] - mean) / sd
     variances, directions = np.linalg.eigh(np.atleast_2d(np.cov(white.T)))
     along = white @ directions
-    nothing = variances >= _NOTHING**2
+    normal = np.array([kstest((v - v.mean()) / v.std(), "norm").statistic < _NORMAL for v in along.T])
+    nothing = (variances >= _NOTHING**2) & normal
     along[:, nothing] = (along[:, nothing] - along[:, nothing].mean(0)) / np.sqrt(variances[nothing])
     found = places.copy()
     found[:, proper] = mean + sd * (along @ directions.T)
@@ -240,19 +255,19 @@ def _product(moments: Sequence[_Moments], shared: Sequence[_Coordinate]) -> _Mom
 
 
 def _contradicting(said: Sequence[Mixture], shared: Sequence[_Coordinate]) -> tuple[int, ...]:
-    """Places of the recordings that the others contradict, the farthest first; of two nobody can say which."""
+    """Places of the recordings that the others contradict, the farthest first; of two that do, nobody knows which."""
     moments = [mixture.moments for mixture in said]
     kept = list(range(len(said)))
-    while len(kept) > 2:
+    while len(kept) > 1:
         apart = {}
         for k in kept:
             mean, covariance = _product([moments[i] for i in kept if i != k], shared)
-            off, variance = moments[k][0] - mean, moments[k][1].diagonal() + covariance.diagonal()
-            apart[k] = float(np.abs(off / np.sqrt(variance)).max())
+            variances, directions = np.linalg.eigh(moments[k][1] + covariance)
+            apart[k] = float(np.abs((moments[k][0] - mean) @ directions / np.sqrt(variances)).max())
         worst = max(kept, key=lambda k: apart[k])
         if apart[worst] < _APART:
             break
-        kept.remove(worst)
+        kept = [k for k in kept if k != worst] if len(kept) > 2 else []
     return tuple(sorted(set(range(len(said))) - set(kept)))
 
 

@@ -118,8 +118,9 @@ def matched(
     """A recording made ready for an estimator trained with ``features`` on ``channels`` in ``unit``.
 
     It is put into the estimator's order of channels where the names are the same, converted to its unit, and resampled
-    to its rate if it has a higher one. Relative features need no unit. trained_sd: (2, channels), lowest and highest
-    standard deviation in training, in ``unit``; an amplitude thirty times beyond them is taken for a wrong unit.
+    to its rate if it has a higher one. Relative features need no unit; one that can be converted is. trained_sd: (2,
+    channels), lowest and highest standard deviation in training, in ``unit``; an amplitude thirty times beyond them is
+    taken for a wrong unit.
 
     Raises ValueError, each saying what to do, for another number of channels, gaps, flat channels, values beyond any
     amplifier's, a sampling rate that is lower or not possible, fewer samples than one segment, a unit that cannot be
@@ -133,10 +134,20 @@ def matched(
     recording = resampled(recording, features.sampling_rate)
     _check_length(recording, features)
     if features.scale_free:
-        return recording
+        return _in_one_scale(recording, unit)
     recording = to_unit(recording, unit)
     if trained_sd is not None:
         _check_amplitude(recording, trained_sd)
+    return recording
+
+
+def _in_one_scale(recording: Recording, unit: str) -> Recording:
+    """In the estimator's unit, or else mV or nAm, that gains of recordings in several units compare; else as it is."""
+    for known in (unit, "mV", "nAm"):
+        try:
+            return to_unit(recording, known)
+        except ValueError:
+            continue
     return recording
 
 

@@ -31,9 +31,9 @@ INTERVAL = f"{MASS:.0%}".replace("%", " %")
 class GroupStudy:
     """Groups, the answers they were made of, and what recordings were taken to share ({} for nothing).
 
-    shared: by the label of the recordings that share it (the subject, say), or "" of all; within: that label's name.
-    contradicting: recordings of which another value of that is told than of the others; predicted: of recordings whose
-    results hold them, their spectra beside the band of their answer.
+    shared: by the label of the recordings that share it (the subject, say), or "" of all; within: that label's name;
+    sharing: what is shared. contradicting: recordings of which another value of that is told than of the others;
+    predicted: of recordings whose results hold them, their spectra beside the band of their answer.
     """
 
     method: str
@@ -42,6 +42,7 @@ class GroupStudy:
     shared: Mapping[str, Shared]
     contradicting: tuple[str, ...]
     predicted: Mapping[str, Predicted]
+    sharing: tuple[str, ...] = ()
     within: str = ""
 
 
@@ -80,7 +81,7 @@ def notes(study: GroupStudy) -> Iterator[str]:
     found = study.found
     if study.contradicting:
         names = ", ".join(study.contradicting)
-        its = " or ".join(_in_words(name) for name in next(iter(study.shared.values())).names)
+        its = " or ".join(_in_words(name) for name in study.sharing)
         yield f"their {its} is not that of the others, so they share it with none: {names}"
     for contrast in found.contrasts:
         if contrast.alone:
@@ -129,9 +130,11 @@ def _told(shared: Shared) -> str:
     told = []
     for name in shared.names:
         mean, sd = shared.mean_sd(name)
-        low, high = np.exp([mean - 2 * sd, mean + 2 * sd])
-        gain = f"a factor of {np.exp(mean):.3g} [{low:.3g}, {high:.3g}]"
-        told.append(f"{_in_words(name)} {gain if name == LOG_GAIN else f'{mean:.3g} +- {sd:.2g}'}")
+        value = f"{mean:.3g} +- {sd:.2g}"
+        if name == LOG_GAIN:
+            low, high = np.exp([mean - 2 * sd, mean + 2 * sd])
+            value = f"a factor of {np.exp(mean):.3g} [{low:.3g}, {high:.3g}]"
+        told.append(f"{_in_words(name)} {value}")
     return ", ".join(told)
 
 

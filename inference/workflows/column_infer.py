@@ -86,16 +86,20 @@ def column_figure(window: AnsweredWindow) -> Figure:
 def column_play(window: AnsweredWindow) -> Play | None:
     """Sliders at the gains that were found, by the emulator of ``circuitsbi explain``, which sees 10 to 200 Hz.
 
-    None for a recording that is too slow or too short for it.
+    None for a recording that is too slow or too short for it, and for a posterior over other ranges.
     """
     assert window.measured is not None
     fit = chosen_fit(circuit="column")
-    measured = replace(window.measured, unit=fit.unit)
+    measured, estimate = replace(window.measured, unit=fit.unit), _found(window)
+    ranges, learned = ([(p.name, p.low, p.high) for p in space] for space in (estimate.parameters, fit.parameters))
+    if ranges != learned:
+        return None
     try:
         suited = fit.suited(measured)
-        return play_of(suited, suited.ready(measured), _found(window))
+        made = play_of(suited, suited.ready(measured), estimate)
     except ValueError:
         return None
+    return replace(made, warnings=(*([suited.caution] if suited.caution else []), *made.warnings))
 
 
 def _found(window: AnsweredWindow) -> Estimate:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,11 @@ from inference.reports.predicted import Predicted, predicted_of
 from simulators.interface import Parameter, ParameterSpace
 
 _NAMES = {"gain": LOG_GAIN, "exponent": EXPONENT}
+_ADVICE = {
+    "gain": ". Train with --relative and ask again",
+    "depth": ". Train with --depth-within and ask again",
+    "exponent": ". Ask again with --model one-channel, or the gradient fit with --background",
+}
 _SAMPLES = "{method}/0/{window}"  # where a file of one recording has them
 _POINTS = ("cnn", "stasik-cnn")
 _ORDER = (OK, DOUBTFUL, REFUSED, FAILED)
@@ -72,9 +77,11 @@ def group_study(
         first, second = list(spaces.values())[:2]
         raise ValueError(f"answers to {first} and {second} are of other parameters or ranges; ask all with one --model")
     (space,) = spaces
-    common, left_out = dict[str, Shared](), list[str]()
+    common, left_out, names = dict[str, Shared](), list[str](), tuple[str, ...]()
     if shared is not None:
-        names = tuple(_NAMES.get(name, name) for name in (part.strip() for part in shared.split(",")))
+        names = tuple(_NAMES.get(name, name) for part in shared.split(",") if (name := part.strip()))
+        if not names:
+            raise ValueError("--shared names nothing; say gain, depth, exponent, or parameters")
         common, answers, left_out = _sharing(answers, names, within)
         left = tuple(p for p in space if p.name not in names)
         if not left:
@@ -83,7 +90,7 @@ def group_study(
     units = tuple(_in_cube(one, space) for one in answers)
     spectra = {one.recording: one.predicted for one in answers if one.predicted is not None}
     found = compared(space, units, between, paired)
-    return GroupStudy(method, found, units, common, tuple(left_out), spectra, within or "")
+    return GroupStudy(method, found, units, common, tuple(left_out), spectra, names, within or "")
 
 
 def kept_answers(folder: Path, method: str | None = None) -> tuple[str, list[Kept]]:
@@ -176,11 +183,32 @@ def _stored(path: Path, method: str, window: str) -> tuple[Estimate | None, Pred
             samples = np.stack([posterior[name].values.reshape(-1) for name in space.names], 1).astype(float)
             nuisances = {str(name): along[name].values.reshape(-1).astype(float) for name in along}
             said = str(posterior.attrs.get("method", ""))
-            ranges = {n: (float(v["low"]), float(v["high"])) for n in nuisances if "low" in (v := along[n].attrs)}
-            found = Estimate(space, samples.mean(0), samples, said, nuisances=nuisances, nuisance_ranges=ranges)
+            ranges, priors = _before({name: along[name].attrs for name in nuisances})
+            found = Estimate(
+                space, samples.mean(0), samples, said,
+                nuisances=nuisances, nuisance_ranges=ranges, nuisance_priors=priors,
+            )  # fmt: skip
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise ValueError(f"{path} holds no samples as 'circuitsbi infer' writes them ({error}); ask it again") from None
     return (found if found.has_interval else None), predicted
+
+
+_Pairs = dict[str, tuple[float, float]]
+
+
+def _before(attributes: Mapping[str, Mapping[str, Any]]) -> tuple[_Pairs, _Pairs]:
+    """Ranges, and normal priors, of nuisances. Raises ValueError for what is neither."""
+    ranges, priors = _Pairs(), _Pairs()
+    for name, about in attributes.items():
+        if "low" in about:
+            own = Parameter(name, "1", float(about["low"]), float(about["high"]))
+            ranges[name] = own.low, own.high
+        if "prior_sd" in about:
+            mean, sd = float(about["prior_mean"]), float(about["prior_sd"])
+            if not (np.isfinite(mean) and 0 < sd < np.inf):
+                raise ValueError(f"the prior of {name} is {mean:g} +- {sd:g}")
+            priors[name] = mean, sd
+    return ranges, priors
 
 
 def _parameter(name: str, about: dict[str, Any]) -> Parameter:
@@ -196,6 +224,10 @@ def _sharing(
     none.
     """
     able = [k for k, one in enumerate(answers) if one.estimate is not None and one.status in (OK, DOUBTFUL)]
+    for k in able:
+        _refuse_without(answers[k], names)
+    if len(able) < 2:
+        raise ValueError(f"{len(able)} of {len(answers)} recordings has an answer that could share anything")
     together: dict[str, list[int]] = {}
     for k in able:
         label = answers[k].labels.get(within, "") if within is not None else ""
@@ -210,9 +242,23 @@ def _sharing(
         one = share([e for k in places if (e := answers[k].estimate) is not None], names)
         for k, estimate in zip(places, one.estimates, strict=True):
             found[k] = replace(found[k], estimate=estimate)
-        shared[label] = one
+        if len(one.draws):
+            shared[label] = one
         left_out += [answers[places[k]].recording for k in one.left_out]
     return shared, found, left_out
+
+
+def _refuse_without(one: Kept, names: tuple[str, ...]) -> None:
+    assert one.estimate is not None
+    there = {*one.estimate.names, *one.estimate.nuisances}
+    missing = [name for name in names if name not in there]
+    if missing:
+        words = {known: word for word, known in _NAMES.items()}
+        asked = words.get(missing[0], missing[0])
+        raise ValueError(
+            f"the answer to {one.recording} says nothing of {asked}, so that it cannot be shared; it has "
+            f"{', '.join(sorted(words.get(name, name) for name in there))}{_ADVICE.get(asked, '')}"
+        )
 
 
 def _in_cube(one: Kept, space: ParameterSpace) -> Answered:

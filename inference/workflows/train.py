@@ -106,11 +106,11 @@ def train(
                 estimator = estimator.with_nuisances(background=True, rhythms=additions.rhythms)
         else:
             estimator = known[kind]()
-            along = () if depth is None or not isinstance(estimator, NeuralPosterior) else (depth.parameter,)
+            assert isinstance(estimator, AmortisedEstimator)
+            along = (depth.parameter,) if depth is not None and estimator.learns_along else ()
             taught = np.tile(theta, (len(recordings) // len(theta), 1))
             if depth is not None and along:
                 taught = np.column_stack([taught, depth.drawn])
-            assert isinstance(estimator, AmortisedEstimator)
             estimator.fit(taught, recordings, along)
             estimator.about["depth_within_um"] = depth_within_um
         if additions is not None:
@@ -129,7 +129,7 @@ def _observed(
 ) -> Sequence[Recording]:
     if depth is not None:
         n = len(theta)
-        return ComputedRecordings(len(depth.at), lambda i: depth.observe(i, sources[i % n], theta[i % n]))
+        return ComputedRecordings(len(depth.drawn), lambda i: depth.observe(i, sources[i % n], theta[i % n]))
     if study.forward_model is None:
         return sources
     return ComputedRecordings(len(theta), lambda i: study.observe(sources[i], theta[i]))

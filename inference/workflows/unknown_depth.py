@@ -1,5 +1,6 @@
 """A laminar probe whose depth is known only roughly: what it sees at depths drawn at random, to learn from."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,20 +14,20 @@ from simulators.fields.probes import LaminarProbe
 from simulators.interface import Parameter
 from simulators.recording import Recording
 
-_STEPS = 9  # depths at which the probe is put
+_MOST_UM = 1000.0
+_FEWEST, _APART_UM = 9, 25.0  # depths at which the probe is put, and how far apart they lie at most
 
 
 @dataclass(frozen=True, eq=False)
 class UnknownDepth:
-    """Studies with the probe higher (or lower) by a few shifts, and which of them sees which simulation.
+    """What a probe sees of simulations that is shifted up or down, by a distance drawn for each.
 
-    shifts: um; at: of each simulation, its place among these; drawn: the shift that is taught, anywhere around that
-    one; within: um by which the probe may be shifted.
+    studies: with the probe at each of ``shifts`` (um), between which what it sees is interpolated; drawn: the shift of
+    each simulation; within: um by which the probe may be shifted.
     """
 
     studies: tuple[Study, ...]
     shifts: Float[np.ndarray, " shifts"]
-    at: np.ndarray
     drawn: Float[np.ndarray, " simulations"]
     within: float
 
@@ -36,14 +37,12 @@ class UnknownDepth:
         probe: Any = getattr(study.forward_model, "probe", None)
         if not isinstance(probe, LaminarProbe):
             raise ValueError("an unknown depth is that of a laminar probe; name one (depths=0,-100 ...)")
-        if not 0 < within_um < np.inf:
-            raise ValueError(f"the probe's depth is known within {within_um:g} um; give a positive distance")
-        step = 2 * within_um / _STEPS
-        shifts = (np.arange(_STEPS) - (_STEPS - 1) / 2) * step
+        if not 0 < within_um <= _MOST_UM:
+            raise ValueError(f"the probe's depth is known within {within_um:g} um; give up to {_MOST_UM:g} um")
+        shifts = np.linspace(-within_um, within_um, max(_FEWEST, math.ceil(2 * within_um / _APART_UM) + 1))
         studies = tuple(replace(study, forward_model=cls._seen(study, probe, s)) for s in shifts)
-        rng = np.random.default_rng([seed, 17])
-        at = rng.integers(_STEPS, size=n)
-        return cls(studies, shifts, at, shifts[at] + step * rng.uniform(-0.5, 0.5, n), within_um)
+        drawn = np.random.default_rng([seed, 17]).uniform(-within_um, within_um, n)
+        return cls(studies, shifts, drawn, within_um)
 
     @staticmethod
     def _seen(study: Study, probe: LaminarProbe, shift: float) -> Any:
@@ -57,13 +56,16 @@ class UnknownDepth:
 
     def observe(self, i: int, source: Recording, theta: Float[np.ndarray, " n_parameters"]) -> Recording:
         """What the probe sees of simulation i, by the names of the channels where it is said to be."""
-        seen = self.studies[self.at[i]].observe(source, theta)
-        return replace(seen, channels=self._channels)
+        place = (self.drawn[i] + self.within) / (self.shifts[1] - self.shifts[0])
+        k = min(int(place), len(self.shifts) - 2)
+        below, above = (self.studies[j].observe(source, theta) for j in (k, k + 1))
+        values = (k + 1 - place) * below.values + (place - k) * above.values
+        return replace(below, values=values, channels=self._channels)
 
     @property
     def _channels(self) -> tuple[str, ...]:
-        probe: Any = getattr(self.studies[_STEPS // 2].forward_model, "probe", None)
-        return probe.channels
+        probe: Any = getattr(self.studies[0].forward_model, "probe", None)
+        return replace(probe, depths_um=tuple(depth + self.within for depth in probe.depths_um)).channels
 
 
 def refuse_gradient(kinds: Sequence[str]) -> None:

@@ -101,6 +101,14 @@ class SpectralModel:
         """``log_gain``, where the gain is unknown, and those of the channels' noise."""
         return (*(("log_gain",) if self.gain else ()), *(self.noise.names if self.noise else ()))
 
+    @property
+    def nuisance_priors(self) -> dict[str, tuple[float, float]]:
+        """Mean and standard deviation of those with a normal prior of their own."""
+        if not isinstance(self.noise, Background):
+            return {}
+        noise = self.noise
+        return {name: prior for name in noise.names if (prior := noise.prior(name)) is not None}
+
     def observe(self, recording: Recording) -> ObservedSpectrum:
         """Reduce a recording of the view's channels (or of the emulator's, without a view).
 
