@@ -70,4 +70,5 @@ def test_the_command_trains_a_posterior_that_finds_the_depth(campaign, tmp_path)
             off.append(told.mean() - shift)
             sds.append(told.std())
     assert np.abs(off).mean() < 10.0  # of a range of 200 um
-    assert 0.6 < np.sqrt(np.mean((np.array(off) / sds) ** 2)) < 1.6
+    assert np.mean(sds) < 10.0
+    assert np.sqrt(np.mean((np.array(off) / sds) ** 2)) < 1.6
