@@ -33,6 +33,12 @@ def estimator():
     return NearestSimulations(SPACE, SpectralFeatures()).fit(theta, recordings)
 
 
+def saved_estimator(folder):
+    """The file of ``estimator``."""
+    estimator().save(folder / "nearest.safetensors")
+    return folder / "nearest.safetensors"
+
+
 def write_edf(path, values_mV, names=CHANNELS, unit="uV"):
     """A European Data Format file with one record a second; of its unit, as its header says or (of "") does not say."""
     physical = values_mV * PREFIXES[unit]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import xarray
-from data_sets import estimator, infer, rows_of, save, stamps, write_plain
+from data_sets import infer, rows_of, save, saved_estimator, stamps, write_plain
 
 from inference.recordings.dataset import listed
 from inference.reports.results import Record, open_results
@@ -23,9 +23,7 @@ MANY = 20
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "nearest.safetensors"
-    estimator().save(path)
-    return path
+    return saved_estimator(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from data_sets import (
     noise,
     rows_of,
     save,
+    saved_estimator,
     stamps,
     write_bids,
     write_channels,
@@ -33,9 +34,7 @@ run = CliRunner().invoke
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "nearest.safetensors"
-    estimator().save(path)
-    return path
+    return saved_estimator(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

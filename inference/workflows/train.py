@@ -21,7 +21,7 @@ from inference.fitting.descent import Descent
 from inference.recordings.conform import resampled
 from inference.workflows.shipped import SHIPPED, shipped_emulator
 from inference.workflows.study import Study, split_rows, study_of
-from inference.workflows.unknown_depth import UnknownDepth, refuse_gradient
+from inference.workflows.unknown_depth import UnknownDepth
 from simulators.campaigns.store import Campaign
 from simulators.fields.following import FollowingView
 from simulators.fields.linear import LinearView
@@ -81,9 +81,9 @@ def train(
     spectral = isinstance(study.features, SpectralFeatures)
     kinds = kinds or [kind for kind in KINDS if kind != "gradient" or (spectral and depth_within_um is None)]
     theta, sources = campaign.theta[usable], campaign.recordings(usable)
+    if depth_within_um is not None and "gradient" in kinds:
+        raise ValueError("the gradient fit takes the probe's depth as known; leave it out (--estimators cnn,npe)")
     depth = None if depth_within_um is None else UnknownDepth.of(study, depth_within_um, _COPIES * len(theta), seed)
-    if depth is not None:
-        refuse_gradient(kinds)
     emulated = sources if study.view is not None else _observed(study, theta, sources)
     emulator = shipped_emulator(campaign, test, seed)
     emulator = emulator or untrained_emulator(study, emulated[:_LOOKED_AT], seed, progress)
@@ -112,7 +112,8 @@ def train(
             if depth is not None and along:
                 taught = np.column_stack([taught, depth.drawn])
             estimator.fit(taught, recordings, along)
-            estimator.about["depth_within_um"] = depth_within_um
+            if depth_within_um is not None:
+                estimator.about["depth_within_um"] = depth_within_um
         if additions is not None:
             estimator.about["additions"] = additions.to_json()
         probe = getattr(study.forward_model, "probe", None)

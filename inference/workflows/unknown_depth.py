@@ -1,7 +1,6 @@
 """A laminar probe whose depth is known only roughly: what it sees at depths drawn at random, to learn from."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,11 +65,3 @@ class UnknownDepth:
     def _channels(self) -> tuple[str, ...]:
         probe: Any = getattr(self.studies[0].forward_model, "probe", None)
         return replace(probe, depths_um=tuple(depth + self.within for depth in probe.depths_um)).channels
-
-
-def refuse_gradient(kinds: Sequence[str]) -> None:
-    """Raises ValueError where a fit is asked for that takes the depth as known."""
-    if "gradient" in kinds:
-        raise ValueError(
-            "the gradient fit takes the probe's depth as known; ask for cnn and npe (--estimators cnn,npe)"
-        )
